@@ -1,0 +1,97 @@
+# What a developer types. `make` alone lists it; nothing but make and Python 3.11 or newer with venv has to be there.
+.DEFAULT_GOAL := help
+.PHONY: help run test lint format bench load soak schema lock clean .venv-run .venv-test .venv-load
+
+# The first Python that starts and is new enough; `make run PYTHON=/path/to/python` overrides it.
+# (Each is started, for a name on PATH may be only a version manager's shim.)
+PYTHON := $(shell for name in python3.13 python3.12 python3.11 python3; do \
+	if $$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then command -v $$name; break; fi; \
+	done)
+UV := $(shell command -v uv 2>/dev/null)
+BIN := .venv/bin
+PYTEST_ARGS ?=
+LOAD_ARGS ?=
+
+# $(call install,VENV,LOCK,WITH-THE-PROJECT): make the virtual environment and bring it to the lock's state, unless its
+# stamp says that it is there. Only wheels are taken, so no compiler is needed; every file is checked against its hash.
+define install
+	@test -n "$(PYTHON)" || { echo "aiogate needs Python 3.11 or newer, and none was found as python3.13, python3.12," \
+		"python3.11 or python3. Install one, or say where it is: make $(MAKECMDGOALS) PYTHON=/path/to/python3" >&2; exit 1; }
+	@set -e; stamp=$(1)/.stamp-$(2); \
+	want="`cat requirements/$(2).txt pyproject.toml setup.py | cksum` $(CURDIR)"; \
+	if [ "`cat $$stamp 2>/dev/null`" = "$$want" ]; then exit 0; fi; \
+	if ! $(1)/bin/python -c '' >/dev/null 2>&1; then \
+		echo "creating $(1) with $(PYTHON)"; rm -rf $(1); \
+		if [ -n "$(UV)" ]; then "$(UV)" venv --quiet --no-project --python "$(PYTHON)" $(1); \
+		else "$(PYTHON)" -m venv $(1) || { rm -rf $(1); \
+			echo "Python's venv module is incomplete; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }; fi; \
+	fi; \
+	if [ -n "$(UV)" ]; then pip="$(UV) pip install --quiet --python $(1)/bin/python"; \
+	else $(1)/bin/python -m pip --version >/dev/null 2>&1 || $(1)/bin/python -m ensurepip >/dev/null; \
+		pip="$(1)/bin/python -m pip install --quiet --disable-pip-version-check"; fi; \
+	echo "installing requirements/$(2).txt into $(1)"; \
+	$$pip --require-hashes --only-binary=:all: -r requirements/$(2).txt; \
+	$(if $(3),$$pip --no-deps --no-build-isolation -e .;) \
+	echo "$$want" > $$stamp
+endef
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: .venv-run ## the sample services and the gateway on routes.yaml; Ctrl-C stops all
+	@exec $(BIN)/gateway demo
+
+test: lint ## everything that must be green: lint, types, tests (PYTEST_ARGS=...)
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: .venv-test ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy gateway plugins
+
+format: .venv-test ## let ruff put the sources in shape
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: .venv-test ## CPU and latency side by side with the peers that are installed
+	$(BIN)/python -m loadtest.bench
+
+soak: .venv-test ## ten minutes of mixed traffic; memory and sockets must stay level
+	$(BIN)/python -m loadtest.soak --seconds 600
+
+load: .venv-run .venv-load ## Locust against the demo (LOAD_ARGS=...); a report in loadtest/results/
+	@mkdir -p loadtest/results; : > loadtest/results/demo.log; \
+	$(BIN)/gateway demo > loadtest/results/demo.log 2>&1 & demo=$$!; \
+	trap 'kill -TERM $$demo 2>/dev/null; wait $$demo 2>/dev/null' EXIT; trap 'exit 130' INT; trap 'exit 143' TERM; \
+	tries=0; until grep -q '^ready' loadtest/results/demo.log; do \
+		tries=$$((tries + 1)); \
+		if ! kill -0 $$demo 2>/dev/null || [ $$tries -ge 100 ]; then \
+			echo "the demo did not become ready; its last words:" >&2; tail -n 20 loadtest/results/demo.log >&2; exit 1; fi; \
+		sleep 0.2; done; \
+	.venv-load/bin/locust --config loadtest/locust.conf $(LOAD_ARGS)
+
+schema: .venv-run ## write routes.schema.json, for editors
+	@$(BIN)/gateway schema > routes.schema.json.new || { rm -f routes.schema.json.new; exit 1; }
+	mv routes.schema.json.new routes.schema.json
+
+LOCK = "$(UV)" pip compile --quiet --universal --python-version 3.11 --generate-hashes --only-binary :all: \
+	--custom-compile-command "make lock" $(LOCK_ARGS)
+
+lock: ## pin the dependencies anew (LOCK_ARGS=--upgrade for newer ones); needs uv
+	@test -n "$(UV)" || { echo "make lock needs uv on PATH: pip install uv" >&2; exit 1; }
+	$(LOCK) pyproject.toml --group build --output-file requirements/run.txt
+	$(LOCK) pyproject.toml --group build --extra test --constraint requirements/run.txt --output-file requirements/test.txt
+	$(LOCK) --group load --output-file requirements/load.txt
+
+clean: ## remove the virtual environments, caches and results
+	rm -rf .venv .venv-load build dist ./*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis loadtest/results
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv-run:
+	$(call install,.venv,run,project)
+
+.venv-test:
+	$(call install,.venv,test,project)
+
+.venv-load:
+	$(call install,.venv-load,load,)

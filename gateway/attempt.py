@@ -1,0 +1,181 @@
+"""One try at one endpoint while it runs: it takes an endpoint's capacity and gives it back, exactly once."""
+
+from __future__ import annotations
+
+import logging
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from gateway.errors import GatewayError, Kind
+from gateway.exchange import Attempt, Reply
+from gateway.live import LiveExchange
+from gateway.upstreams.upstream import Endpoint, Upstream
+from gateway.wire.deadlines import NEVER
+from gateway.wire.head import ResponseHead
+from gateway.wire.request_text import request_text
+from gateway.wire.upstream_connection import UpstreamConnection
+
+if TYPE_CHECKING:
+    from gateway.proxy import Proxy
+
+log = logging.getLogger("gateway.proxy")
+# Bodies up to here are kept until the head of the answer, in case a reused connection turns out to be dead.
+REPLAY_LIMIT = 64 * 1024
+# How long an upstream may keep silent about `Expect: 100-continue` before the client is told to go on.
+CONTINUE_AFTER = 1.0
+
+
+class LiveAttempt(Attempt):
+    """One try under way, and the receiver of what its upstream connection tells.
+
+    Mutable state besides the noun's: the connection once there is one, `ran`, the plugins that saw its start, and
+    `over` once it has ended.
+    """
+
+    __slots__ = ("_proxy", "connection", "exchange", "over", "ran", "target", "upstream")
+
+    exchange: LiveExchange
+
+    def __init__(self, proxy: Proxy, exchange: LiveExchange, upstream: Upstream, target: Endpoint) -> None:
+        self._proxy = proxy
+        self.exchange = exchange
+        self.upstream = upstream
+        self.target = target
+        self.endpoint = target.address
+        exchange.attempts = self.number = exchange.attempts + 1
+        exchange.attempt = self
+        self.started = monotonic()
+        self.seconds = 0.0
+        self.status = self.error = self.connection = None
+        self.ran = 0
+        self.over = False
+        target.in_flight += 1
+        target.requests += 1
+
+    if TYPE_CHECKING:
+        connection: UpstreamConnection | None
+
+    def start(self, fresh: bool) -> Reply | None:
+        """The plugins' `on_attempt`, then a connection, now or later. `fresh` asks for a new one."""
+        exchange = self.exchange
+        chain = exchange.chain
+        for index, call, _ in chain.attempts:
+            self.ran = index + 1
+            reply: Reply | None = call(exchange, self)
+            if reply is not None:
+                return reply
+        self.ran = len(chain.plugins)
+        pool = self.target.pool
+        connection = pool.take(self, self.started, fresh)
+        if connection is not None:
+            self.connected(connection)
+        elif pool.waits(self):
+            exchange.wait(Kind.QUEUE_TIMEOUT, pool.limits.queue_timeout)
+        else:
+            # The pool itself limits the time to connect.
+            exchange.wait(Kind.CONNECT_TIMEOUT, NEVER)
+        return None
+
+    @property
+    def queued(self) -> bool:
+        """Does it wait in its pool's queue?"""
+        return not self.over and self.target.pool.waits(self)
+
+    def end(self, kind: Kind | None, now: float) -> None:
+        """Give back what it took; the plugins' `on_attempt_end`. A second call does nothing."""
+        if self.over:
+            return
+        self.over = True
+        exchange = self.exchange
+        self.seconds = seconds = now - self.started
+        exchange.upstream_seconds += seconds
+        target = self.target
+        target.in_flight -= 1
+        status = self.status or 0
+        if kind is not None:
+            self.error = kind.value
+        if kind is not Kind.CLIENT_GONE:
+            self.upstream.meters.attempted(status, seconds)
+            if status >= 500 or (kind is not None and kind is not Kind.BODY_TOO_LARGE):
+                target.errors += 1
+        for index, call, _ in exchange.chain.attempt_ends:
+            if index < self.ran:
+                try:
+                    call(exchange, self)
+                except Exception:
+                    log.exception("a plugin failed in on_attempt_end")
+        # Point at nothing any more, so that no cycle is left behind.
+        self.connection = None
+        del self.exchange
+
+    def drop(self, kind: Kind) -> None:
+        """Give it up: its connection is closed, or its wait for one is over."""
+        if self.over:
+            return
+        if self.connection is not None:
+            self.connection.abort()
+        else:
+            self.target.pool.cancel(self)
+        self.end(kind, monotonic())
+
+    # its upstream connection calls these
+
+    def connected(self, connection: UpstreamConnection) -> None:
+        """The connection is there: send the head, and what there is of the body."""
+        self.connection = connection
+        exchange = self.exchange
+        upstream = self.upstream
+        head = exchange.headers
+        ended = exchange.request_ended
+        body = b""
+        if exchange.bytes_in:
+            body = b"".join(exchange.pending)
+            exchange.pending.clear()
+        # Nothing is lost by keeping a small whole body a little longer.
+        exchange.replay = body if ended and len(body) <= REPLAY_LIMIT else None
+        host: bytes | None = None
+        if upstream.host is not None or not head.block.host_field:
+            host = (upstream.host or self.endpoint).encode("latin-1")
+        text = request_text(head, exchange.target, host, exchange.added, body, ended, head.chunked)
+        connection.send(text, ended, head.chunked, head.method == "HEAD")
+        if ended:
+            exchange.wait_until(Kind.RESPONSE_TIMEOUT, self.started + upstream.timeouts.response)
+        else:
+            exchange.client.resume_reading()
+            if head.block.expects_continue and not exchange.continued and not exchange.bytes_in:
+                exchange.wait(Kind.EXPECTATION_FAILED, CONTINUE_AFTER)
+            else:
+                exchange.wait(Kind.REQUEST_TIMEOUT, exchange.client.settings.body_timeout)
+
+    def interim(self, head: ResponseHead) -> None:
+        """A 1xx head goes to the client; a 100 only if it waits for one."""
+        exchange = self.exchange
+        if head.status == 100:
+            if not exchange.headers.block.expects_continue or exchange.continued:
+                return
+            exchange.continued = True
+        exchange.client.send_interim(head.status, head.text())
+
+    def response(self, head: ResponseHead, body: bytes, ended: bool) -> None:
+        self._proxy.response(self.exchange, self, head, body, ended)
+
+    def response_body(self, body: bytes, ended: bool) -> None:
+        self._proxy.response_body(self.exchange, self, body, ended)
+
+    def failed(self, error: GatewayError, stale: bool) -> None:
+        self._proxy.failed(self.exchange, self, error, stale)
+
+    def pause_sending(self) -> None:
+        exchange = self.exchange
+        exchange.upstream_congested = True
+        exchange.client.pause_reading()
+        if not exchange.responding:
+            # The client waits for the upstream now, so this is the upstream's time.
+            exchange.wait(Kind.BODY_TIMEOUT, self.upstream.timeouts.body)
+
+    def resume_sending(self) -> None:
+        exchange = self.exchange
+        exchange.upstream_congested = False
+        exchange.client.resume_reading()
+        if not exchange.responding and not exchange.request_ended:
+            exchange.wait(Kind.REQUEST_TIMEOUT, exchange.client.settings.body_timeout)

@@ -1,0 +1,46 @@
+"""The `gateway` command. It knows its commands by name and one line; their modules are imported when they run."""
+
+from __future__ import annotations
+
+import importlib
+
+import click
+
+from gateway import __version__
+
+COMMANDS = {
+    "run": "Start the gateway.",
+    "check": "Check a configuration: every error at once, and its route tests.",
+    "explain": "Which route takes a request, and why.",
+    "routes": "The routes of a configuration.",
+    "plugins": "The plugins that a configuration can name.",
+    "plugin": "Make a new plugin.",
+    "schema": "The JSON Schema of routes.yaml, for editors.",
+    "status": "How a running gateway is.",
+    "reload": "Have a running gateway read its configuration again.",
+    "demo": "Start the sample services and a gateway before them.",
+    "completion": "Print the shell completion script.",
+}
+
+
+class Commands(click.Group):
+    """The commands by name, without importing them."""
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(f"gateway.cli.{name}").command
+        return command
+
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="gateway", message="%(prog)s %(version)s")
+def main() -> None:
+    """An API gateway and reverse proxy: routes.yaml in, live traffic out."""

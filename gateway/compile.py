@@ -1,0 +1,270 @@
+"""From what the user wrote to what a request meets: specs and plugins become a RouteTable.
+
+Everything that can be wrong is found here, at its place in the file, before anything runs; what an edit did not
+touch is taken over from the generation before: endpoints with their pools, plugin instances with their state.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from gateway.chain import Chain
+from gateway.config.load import Loaded
+from gateway.config.options import build_options
+from gateway.config.plugin_use import PluginUse
+from gateway.config.problems import Position, Problem
+from gateway.config.specs import ConfigSpec, HeaderEditSpec, RewriteSpec, RouteSpec, UpstreamSpec
+from gateway.errors import ConfigError
+from gateway.exchange import Reply
+from gateway.library import Library
+from gateway.plugin import Env, Plugin
+from gateway.routing.actions import Action, Forward, HeaderEdit, QueryEdit, Redirect, Respond, Rewrite
+from gateway.routing.pattern import Pattern, Template, parse_pattern, parse_template
+from gateway.routing.predicates import HeaderPredicate, Predicate, QueryPredicate, with_head
+from gateway.routing.route import Route
+from gateway.routing.router import Router
+from gateway.routing.shadows import shadowed
+from gateway.table import RouteTable
+from gateway.telemetry.metrics import Metrics
+from gateway.telemetry.upstream_meters import UpstreamMeters
+from gateway.upstreams.upstream import Endpoint, Upstream, UpstreamTimeouts
+from gateway.wire.pool import Pool, PoolLimits
+
+Path_ = tuple[Any, ...]
+Made = TypeVar("Made")
+
+
+@dataclass(slots=True)
+class Generation:
+    """One compiled configuration and everything alive that it uses.
+
+    `plugins` maps (route or "", name, which of that name) to the instance; `endpoints` (upstream, address) to the
+    endpoint; `uses` a route's name, or "" for the top level, to its plugin entries.
+    """
+
+    spec: ConfigSpec
+    table: RouteTable
+    plugins: dict[tuple[str, str, int], Plugin] = field(default_factory=dict)
+    endpoints: dict[tuple[str, str], Endpoint] = field(default_factory=dict)
+    uses: dict[str, tuple[PluginUse, ...]] = field(default_factory=dict)
+    settings: list[tuple[Endpoint, int, PoolLimits]] = field(default_factory=list)
+    warnings: tuple[Problem, ...] = ()
+
+    def take_over(self) -> None:
+        """Give endpoints that live on their new weights and limits. Only for a generation that goes into service."""
+        for endpoint, weight, limits in self.settings:
+            endpoint.weight = weight
+            endpoint.pool.limits = limits
+
+    def plugin(self, name: str) -> list[Plugin]:
+        """Every instance of the plugin of that name."""
+        return [plugin for (_, found, _), plugin in self.plugins.items() if found == name]
+
+
+def compile_table(
+    loaded: Loaded, env: Env, metrics: Metrics, library: Library, before: Generation | None = None
+) -> tuple[Generation | None, tuple[Problem, ...]]:
+    """The generation for a loaded configuration, or None and what is wrong. Pure but for the plugins' constructors."""
+    if loaded.spec is None:
+        return None, loaded.problems
+    compiler = _Compiler(loaded, loaded.spec, env, metrics, library, before)
+    generation = compiler.compile()
+    problems = (*loaded.problems, *compiler.problems)
+    if any(problem.severity == "error" for problem in problems):
+        return None, problems
+    generation.warnings = problems
+    return generation, problems
+
+
+class _Compiler:
+    """One compilation. `problems` grows; so does what the generation will own."""
+
+    def __init__(
+        self,
+        loaded: Loaded,
+        spec: ConfigSpec,
+        env: Env,
+        metrics: Metrics,
+        library: Library,
+        before: Generation | None,
+    ) -> None:
+        self.loaded = loaded
+        self.spec = spec
+        self.env = replace(env, name=spec.name)
+        self.metrics = metrics
+        self.library = library
+        self.before = before
+        self.problems: list[Problem] = []
+        self.plugins: dict[tuple[str, str, int], Plugin] = {}
+        self.endpoints: dict[tuple[str, str], Endpoint] = {}
+        self.settings: list[tuple[Endpoint, int, PoolLimits]] = []
+
+    def compile(self) -> Generation:
+        spec = self.spec
+        upstreams = {name: self._upstream(name, upstream) for name, upstream in spec.upstreams.items()}
+        top = self._plugins("", spec.plugins)
+        chain = Chain(top)
+        routes = [self._route(number, route, top, chain) for number, route in enumerate(spec.routes)]
+        alive = [route for route in routes if route is not None]
+        for hidden, by in shadowed(alive):
+            self.problems.append(
+                Problem(
+                    self.loaded.position(("routes", hidden.order)),
+                    f"the route {hidden.name!r} can never be chosen: {by.name!r} takes all its requests",
+                    severity="warning",
+                )
+            )
+        identities = frozenset(header for plugin in self.plugins.values() for header in plugin.identity_headers())
+        table = RouteTable(
+            Router(alive),
+            upstreams,
+            chain,
+            spec.name,
+            b"Via: 1.1 %b\r\n" % spec.name.encode(),
+            identity_headers=identities,
+        )
+        uses = {"": spec.plugins} | {route.name: route.plugins for route in spec.routes}
+        return Generation(spec, table, self.plugins, self.endpoints, uses, self.settings)
+
+    # upstreams
+
+    def _upstream(self, name: str, spec: UpstreamSpec) -> Upstream:
+        endpoints = [self._endpoint(name, spec, one.host, one.port, one.weight) for one in spec.endpoints]
+        timeouts = UpstreamTimeouts(
+            spec.timeouts.connect, spec.timeouts.response, spec.timeouts.body, spec.timeouts.total
+        )
+        host = {"client": None, "upstream": ""}.get(spec.host, spec.host)
+        forwarded = (spec.forwarded or self.spec.forwarded) == "rfc7239"
+        return Upstream(
+            name, endpoints, timeouts, host=host, forwarded=forwarded, meters=UpstreamMeters(self.metrics, name)
+        )
+
+    def _endpoint(self, name: str, spec: UpstreamSpec, host: str, port: int, weight: int) -> Endpoint:
+        limits = PoolLimits(
+            spec.pool.max_connections,
+            spec.pool.max_queue,
+            spec.pool.queue_timeout,
+            spec.pool.idle,
+            spec.pool.max_age,
+            spec.timeouts.connect,
+        )
+        pool = Pool(host, port, limits)
+        key = (name, pool.address)
+        known = self.before.endpoints.get(key) if self.before is not None else None
+        endpoint = known or Endpoint(pool, weight)
+        self.endpoints[key] = endpoint
+        self.settings.append((endpoint, weight, limits))
+        return endpoint
+
+    # plugins
+
+    def _plugins(self, route: str, uses: Iterable[PluginUse]) -> tuple[Plugin, ...]:
+        made: list[Plugin] = []
+        seen: dict[str, int] = {}
+        for use in uses:
+            number = seen[use.name] = seen.get(use.name, 0) + 1
+            plugin = self._plugin((route, use.name, number), use)
+            if plugin is not None:
+                made.append(plugin)
+        return tuple(made)
+
+    def _plugin(self, key: tuple[str, str, int], use: PluginUse) -> Plugin | None:
+        found = self._checked(use.position, lambda: self.library.find(use.name))
+        if found is None:
+            return None
+        options, problems = build_options(found.Options, use)
+        self.problems += problems
+        if problems:
+            return None
+        known = self.before.plugins.get(key) if self.before is not None else None
+        if known is not None and type(known) is found and known.options == options:
+            self.plugins[key] = known
+            return known
+        try:
+            env = replace(self.env, log=logging.getLogger(f"gateway.plugins.{use.name}"))
+            plugin = found(options, env)
+        except Exception as error:
+            self.problems.append(Problem(use.position, f"the plugin {use.name!r} refuses its options: {error}"))
+            return None
+        plugin.name = use.name
+        self.plugins[key] = plugin
+        return plugin
+
+    # routes
+
+    def _route(self, number: int, spec: RouteSpec, top: tuple[Plugin, ...], shared: Chain) -> Route | None:
+        at = ("routes", number)
+        own = self._plugins(spec.name, spec.plugins)
+        pattern = self._checked_at((*at, "match", "path"), lambda: parse_pattern(spec.match.path))
+        if pattern is None:
+            return None
+        action = self._action(at, spec, pattern)
+        if action is None:
+            return None
+        predicates: list[Predicate] = [HeaderPredicate(name, value) for name, value in spec.match.headers.items()]
+        predicates += [QueryPredicate(name, value) for name, value in spec.match.query.items()]
+        return Route(
+            spec.name,
+            pattern,
+            action,
+            host=spec.match.host,
+            methods=with_head(spec.match.methods),
+            predicates=tuple(predicates),
+            priority=spec.priority,
+            order=number,
+            chain=Chain((*top, *own)) if own else shared,
+        )
+
+    def _action(self, at: Path_, spec: RouteSpec, pattern: Pattern) -> Action | None:
+        if spec.redirect is not None:
+            redirect = spec.redirect
+            to = self._checked_at((*at, "redirect", "to"), lambda: parse_template(redirect.to, pattern.names))
+            return Redirect(to, redirect.status) if to is not None else None
+        if spec.respond is not None:
+            respond = spec.respond
+            if respond.text is not None:
+                return Respond(Reply.text(respond.status, respond.text, respond.headers))
+            if "json_body" in respond.model_fields_set:
+                return Respond(Reply.json(respond.status, respond.json_body, respond.headers))
+            return Respond(Reply.empty(respond.status, respond.headers))
+        targets = tuple((target.upstream, target.weight) for target in spec.to or ())
+        if spec.rewrite is None:
+            return Forward(targets)
+        rewrite = spec.rewrite
+        path: Template | None = None
+        if rewrite.path is not None:
+            text = rewrite.path
+            path = self._checked_at((*at, "rewrite", "path"), lambda: parse_template(text, pattern.names))
+            if path is None:
+                return None
+        return Forward(targets, _rewrite(rewrite, path))
+
+    # problems
+
+    def _checked_at(self, path: Path_, make: Callable[[], Made]) -> Made | None:
+        return self._checked(self.loaded.position(path), make)
+
+    def _checked(self, position: Position, make: Callable[[], Made]) -> Made | None:
+        try:
+            return make()
+        except ConfigError as error:
+            self.problems.append(Problem(position, str(error)))
+            return None
+
+
+def _rewrite(spec: RewriteSpec, path: Template | None) -> Rewrite:
+    query = QueryEdit(spec.query.add, spec.query.set, spec.query.remove) if spec.query is not None else None
+    return Rewrite(path, query, _header_edit(spec.headers))
+
+
+def _header_edit(spec: HeaderEditSpec | None) -> HeaderEdit | None:
+    return HeaderEdit(spec.add, spec.set, spec.remove) if spec is not None else None
+
+
+def config_folder(path: Path) -> Path:
+    """Where local plugins are looked for."""
+    return path.resolve().parent

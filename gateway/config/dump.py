@@ -1,0 +1,53 @@
+"""The effective configuration as plain data: defaults filled in, units as text, secrets as `***`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
+from typing import Any
+
+from gateway.config.options import build_options, options_holder
+from gateway.config.plugin_use import PluginUse
+from gateway.config.specs import ConfigSpec
+from gateway.units import MASK
+
+
+def dump(
+    spec: ConfigSpec,
+    plugin_options: Mapping[str, type | None] | None = None,
+    secrets: AbstractSet[str] = frozenset(),
+) -> dict[str, Any]:
+    """What `spec` says, ready for JSON, in the shape of the file.
+
+    `plugin_options` gives the options class of each plugin by name: its options are shown with their defaults and
+    without their Secret fields. The options of a plugin that is not there are shown as they stand in the file.
+    `secrets` (`Loaded.secrets`) are masked wherever they occur.
+    """
+    classes = plugin_options or {}
+    data: dict[str, Any] = spec.model_dump(mode="json", by_alias=True)
+    data["plugins"] = [_entry(use, classes) for use in spec.plugins]
+    for route, shown in zip(spec.routes, data["routes"], strict=True):
+        shown["plugins"] = [_entry(use, classes) for use in route.plugins]
+    masked: dict[str, Any] = _masked(data, secrets)
+    return masked
+
+
+def _entry(use: PluginUse, classes: Mapping[str, type | None]) -> Any:
+    options_class = classes.get(use.name)
+    if options_class is None:
+        return {use.name: use.options} if use.options else use.name
+    options, problems = build_options(options_class, use)
+    if problems:
+        return {use.name: use.options}
+    holder = options_holder(options_class)
+    return {use.name: holder.model_construct(options=options).model_dump(mode="json", fallback=str)["options"]}
+
+
+def _masked(data: Any, secrets: AbstractSet[str]) -> Any:
+    if isinstance(data, dict):
+        return {key: _masked(value, secrets) for key, value in data.items()}
+    if isinstance(data, list):
+        return [_masked(value, secrets) for value in data]
+    if isinstance(data, str) and any(secret in data for secret in secrets if secret):
+        return MASK
+    return data

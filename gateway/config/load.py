@@ -1,0 +1,215 @@
+"""Reads a configuration: the main file and its includes, substituted, merged, validated and cross-checked at once."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path as FilePath
+from typing import Any
+
+from gateway.config.checks import check
+from gateway.config.document import Document, parse
+from gateway.config.masking import hide_secrets, masked
+from gateway.config.nodes import Node, Path
+from gateway.config.plugin_use import PluginUse
+from gateway.config.problems import Position, Problem, render
+from gateway.config.specs import ConfigSpec
+from gateway.config.substitute import Substitution
+from gateway.config.validation import unknown_key, validate
+
+_MERGED_LISTS = ("routes", "tests")
+_IN_INCLUDES = ("upstreams", *_MERGED_LISTS)
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What came of reading a configuration. `spec` is None when any problem is an error."""
+
+    spec: ConfigSpec | None
+    problems: tuple[Problem, ...]
+    """Errors and warnings, in the order of files and lines."""
+    files: tuple[FilePath, ...]
+    """The main file and the included ones, also those that could not be read."""
+    sources: dict[str, list[str]]
+    """The lines of each file, by its name in positions; secrets are taken out."""
+    secrets: frozenset[str] = field(default=frozenset(), repr=False)
+    """The texts that no output may show: from `${file:...}` and in Secret fields."""
+    root: Node | None = field(default=None, repr=False)
+    """The merged tree; None when the main file could not be read."""
+
+    def position(self, path: Path) -> Position:
+        """Where the value at `path` of the merged spec begins: `("routes", 3, "match", "path")`. For what the file
+        does not have, the nearest value around it."""
+        return self.root.nearest(path).position if self.root else Position(str(self.files[0]), 1, 1)
+
+    def key_position(self, path: Path) -> Position:
+        """Where the last key of `path` stands, for what concerns an entry rather than its value."""
+        if self.root is None or not path:
+            return self.position(path)
+        return self.root.nearest(path[:-1]).key_position(str(path[-1]))
+
+    def render(self, problem: Problem) -> str:
+        """The problem as text, with its line of the file and a caret."""
+        return render(problem, self.sources.get(problem.position.file, ()))
+
+
+def load(path: FilePath, environ: Mapping[str, str]) -> Loaded:
+    """The configuration in `path` with its includes; `environ` is what `${VAR}` reads.
+
+    Never raises for what is wrong with the files: that is in `problems`, all of it.
+    """
+    reading = _Reading(path, Substitution(environ, path.parent))
+    root = reading.merged()
+    problems = reading.problems
+    spec: ConfigSpec | None = None
+    secrets = reading.substitution.secrets
+    if root is not None:
+        spec, found = validate(
+            lambda data: ConfigSpec.model_validate(data, context=secrets), _plain(root), root, ConfigSpec
+        )
+        unfilled = reading.substitution.problems
+        # What could not be filled in is wrong once, whatever an empty text breaks on top of it.
+        broken = {problem.position for problem in unfilled}
+        problems += unfilled + [problem for problem in [*found, *check(root)] if problem.position not in broken]
+        hide_secrets(root, secrets)
+    if any(problem.severity == "error" for problem in problems):
+        spec = None
+    order = {str(file): number for number, file in enumerate(reading.files)}
+    problems.sort(key=lambda problem: (order[problem.position.file], problem.position))
+    return Loaded(
+        spec,
+        tuple(masked(problem, secrets) for problem in problems),
+        tuple(reading.files),
+        reading.sources,
+        frozenset(secrets),
+        root,
+    )
+
+
+class _Reading:
+    """The files of one configuration as they are read. `problems`, `files` and `sources` grow."""
+
+    def __init__(self, path: FilePath, substitution: Substitution) -> None:
+        self._path = path
+        self.substitution = substitution
+        self.problems: list[Problem] = []
+        self.files: list[FilePath] = []
+        self.sources: dict[str, list[str]] = {}
+
+    def merged(self) -> Node | None:
+        """The main file's tree with everything that includes add; None when the main file cannot be read."""
+        root = self._read(self._path)
+        if root is None:
+            return None
+        for path in self._included(root):
+            included = self._read(path)
+            if included is not None:
+                self._add(included, root)
+        return root
+
+    def _read(self, path: FilePath) -> Node | None:
+        self.files.append(path)
+        document = self._document(path)
+        self.sources[str(path)] = document.source.lines
+        self.problems += document.problems
+        for node in document.substitutable:
+            self.substitution.apply(node)
+        return document.root
+
+    def _document(self, path: FilePath) -> Document:
+        try:
+            return parse(str(path), path.read_bytes())
+        except OSError as error:
+            document = parse(str(path), b"")
+            reason = (error.strerror or str(error)).lower()
+            document.problems[:] = [Problem(Position(str(path), 1, 1), f"cannot read the file: {reason}")]
+            return document
+
+    def _included(self, root: Node) -> Iterator[FilePath]:
+        include = root.child("include")
+        folder = self._path.parent
+        seen = {self._path.resolve()}
+        for node in include.value if include is not None and isinstance(include.value, list) else ():
+            if not isinstance(node.value, str):
+                continue
+            matches = sorted(glob.glob(node.value, root_dir=folder, recursive=True))
+            files = [folder / match for match in matches if (folder / match).is_file()]
+            if not files:
+                message = f"include: {node.value!r} matches no file"
+                self.problems.append(Problem(node.position, message, severity="warning"))
+            for file in files:
+                if file.resolve() not in seen:
+                    seen.add(file.resolve())
+                    yield file
+
+    def _add(self, included: Node, root: Node) -> None:
+        for key, node in included.value.items():
+            position = included.key_position(key)
+            if key == "version":
+                if node.value is True or node.value != 1:
+                    self.problems.append(Problem(node.position, "version: should be 1"))
+            elif key in _IN_INCLUDES:
+                self._merge(key, node, root)
+            elif key in ConfigSpec.model_fields:
+                hint = f"an included file may hold {', '.join(_IN_INCLUDES)}"
+                self.problems.append(Problem(position, f"{key!r} belongs in the main file", hint))
+            else:
+                self.problems.append(unknown_key(key, (), position, _IN_INCLUDES))
+
+    def _merge(self, key: str, node: Node, root: Node) -> None:
+        wanted = list if key in _MERGED_LISTS else dict
+        if node.value is None:
+            return
+        if not isinstance(node.value, wanted):
+            what = "a list" if wanted is list else "a mapping (key: value)"
+            self.problems.append(Problem(node.position, f"{key}: should be {what}"))
+            return
+        mine = root.value.get(key)
+        if mine is None or mine.value is None:
+            root.value[key] = node
+        elif isinstance(mine.value, list) and wanted is list:
+            mine.value.extend(node.value)
+        elif isinstance(mine.value, dict) and wanted is dict:
+            self._merge_upstreams(node, mine)
+
+    def _merge_upstreams(self, node: Node, mine: Node) -> None:
+        for name, upstream in node.value.items():
+            if name in mine.value:
+                hint = f"the other is at {mine.key_position(name)}"
+                self.problems.append(Problem(node.key_position(name), f"two upstreams are named {name!r}", hint))
+            else:
+                mine.value[name] = upstream
+
+
+def _plain(root: Node) -> dict[str, Any]:
+    """The tree as plain data, plugin entries as PluginUse, so that each knows its place.
+
+    A top-level key with nothing under it, such as `routes:`, is as good as absent.
+    """
+    data: dict[str, Any] = root.plain()
+    for key in [key for key, value in data.items() if value is None and key not in ("version", "name")]:
+        if key in ConfigSpec.model_fields:
+            del data[key]
+    _lift_plugins(root, data)
+    routes = root.child("routes")
+    if routes is not None and isinstance(routes.value, list):
+        for node, route in zip(routes.value, data["routes"], strict=True):
+            if isinstance(route, dict) and "plugins" in route:
+                _lift_plugins(node, route)
+    return data
+
+
+def _lift_plugins(node: Node, data: dict[str, Any]) -> None:
+    plugins = node.child("plugins")
+    if plugins is not None and isinstance(plugins.value, list):
+        data["plugins"] = [_plugin_use(entry) for entry in plugins.value]
+
+
+def _plugin_use(entry: Node) -> Any:
+    plain = entry.plain()
+    try:
+        return PluginUse.parse(plain, entry)
+    except ValueError:
+        # The validation meets the same entry and says so at its place.
+        return plain

@@ -1,0 +1,274 @@
+"""What a configuration says, as frozen models: one class a mapping of routes.yaml, one field a key.
+
+Only what one value says by itself is checked here. What concerns several values (exactly one target, names that must
+exist) is in `checks`, which also sees files that do not validate.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from gateway.config.fields import (
+    Bind,
+    Count,
+    EndpointUrl,
+    HeaderName,
+    HeaderPatterns,
+    Headers,
+    JsonValue,
+    Location,
+    MatchedHost,
+    Method,
+    Name,
+    Number,
+    OwnHeaders,
+    PathText,
+    QueryPatterns,
+    RequestLine,
+    Text,
+    Timeout,
+    Token,
+    TrustedNetwork,
+    UpstreamHost,
+    Whole,
+    endpoint_host_port,
+    join_host_port,
+)
+from gateway.config.plugin_use import PluginUse
+from gateway.units import Duration, Secret, Size
+
+Forwarded = Literal["x-forwarded", "rfc7239"]
+
+
+def or_text(schema: dict[str, Any]) -> None:
+    """Make a JSON Schema allow the short form, plain text, beside the long one."""
+    long = dict(schema)
+    schema.clear()
+    schema |= {"description": long.pop("description", ""), "anyOf": [{"type": "string"}, long]}
+
+
+def _targets(value: object) -> object:
+    return [{"upstream": value}] if isinstance(value, str) else value
+
+
+class Spec(BaseModel):
+    """What all specs share: immutable, and a key that is not a field is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ListenerSpec(Spec):
+    """An address that clients connect to."""
+
+    bind: Bind = Field(description="HOST:PORT; :PORT is every interface, port 0 one that the system picks")
+    half_close: Literal["abort", "allow"] = Field(
+        "abort", description="a client that closes its sending side: abort its request, or allow it to read the answer"
+    )
+
+
+class AdminSpec(Spec):
+    """The admin listener: health, metrics, API and dashboard."""
+
+    bind: Bind = Field(Bind("127.0.0.1", 9901), description="HOST:PORT of the admin listener")
+    token: Secret | None = Field(None, description="the bearer token; required when bind is not loopback")
+    public: tuple[PathText, ...] = Field((), description="paths that need no token, such as /metrics")
+    hosts: tuple[MatchedHost, ...] = Field((), description="Host names to answer besides IP literals and localhost")
+
+
+class LimitsSpec(Spec):
+    """What a client may send, and how many clients there may be."""
+
+    request_head: Size = Field(Size("32KiB"), description="the largest request line with headers")
+    header_count: Count = Field(128, description="the most header fields of a request")
+    request_body: Size = Field(Size("10MiB"), description="the largest request body; 0 allows none")
+    connections: Count = Field(20_000, description="the most client connections at a time")
+
+
+class TimeoutsSpec(Spec):
+    """How long the gateway waits for clients."""
+
+    request_head: Timeout = Field(
+        Duration("10s"), description="from the first byte of a request to the end of its head"
+    )
+    request_body: Timeout = Field(Duration("30s"), description="between two slices of a request body")
+    idle: Timeout = Field(Duration("75s"), description="how long a connection may wait for its next request")
+    drain: Duration = Field(Duration("30s"), description="how long requests in flight may go on when the gateway stops")
+
+
+class EndpointSpec(Spec):
+    """One address of an upstream: a URL, or a mapping with `url` and `weight`."""
+
+    model_config = ConfigDict(json_schema_extra=or_text)
+
+    url: EndpointUrl = Field(description="http://HOST:PORT, the port 80 when absent")
+    weight: Count = Field(1, description="its part of the requests, next to the other endpoints' weights")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_text(cls, value: object) -> object:
+        return {"url": value} if isinstance(value, str) else value
+
+    @property
+    def host(self) -> str:
+        """The host in lower case, a v6 address without brackets."""
+        return endpoint_host_port(self.url)[0]
+
+    @property
+    def port(self) -> int:
+        """The port."""
+        return endpoint_host_port(self.url)[1]
+
+    @property
+    def address(self) -> str:
+        """`host:port`, a v6 address in brackets."""
+        return join_host_port(self.host, self.port)
+
+
+class UpstreamTimeoutsSpec(Spec):
+    """How long the gateway waits for an upstream."""
+
+    connect: Timeout = Field(Duration("1s"), description="to open a connection")
+    response: Timeout = Field(Duration("30s"), description="from the end of the request to the head of the answer")
+    body: Timeout = Field(Duration("30s"), description="between two slices of the answer's body")
+    total: Timeout | None = Field(None, description="from the start to the end of the answer; absent is no limit")
+
+
+class PoolSpec(Spec):
+    """The connections to one endpoint."""
+
+    max_connections: Count = Field(256, description="the most connections at a time")
+    max_queue: Annotated[Whole, Field(ge=0)] = Field(1024, description="the most requests that wait for one")
+    queue_timeout: Duration = Field(Duration("500ms"), description="how long a request waits for one")
+    idle: Duration = Field(Duration("60s"), description="how long an unused connection is kept")
+    max_age: Timeout = Field(Duration("10m"), description="how old a connection may grow before it is replaced")
+
+
+class UpstreamSpec(Spec):
+    """A service that requests are sent to."""
+
+    endpoints: tuple[EndpointSpec, ...] = Field(min_length=1, description="where it is, one or more")
+    balance: Literal["round_robin"] = Field("round_robin", description="how an endpoint is chosen")
+    timeouts: UpstreamTimeoutsSpec = Field(UpstreamTimeoutsSpec(), description="how long to wait for it")
+    pool: PoolSpec = Field(PoolSpec(), description="connections to each endpoint")
+    host: UpstreamHost = Field("client", description="the Host it gets: the client's, the upstream's own, or a name")
+    forwarded: Forwarded | None = Field(None, description="as the top-level key, for this upstream alone")
+
+
+class MatchSpec(Spec):
+    """What a request must look like; a route without any matches all."""
+
+    host: MatchedHost | None = Field(None, description="api.example.com, or *.example.com; absent is every host")
+    path: PathText = Field("/**", description="a pattern: /a, /a/{id}, /a/{id:[0-9]+}, /a/*, /a/**")
+    methods: Annotated[tuple[Method, ...], Field(min_length=1)] | None = Field(
+        None, description="GET, POST, ...; GET implies HEAD; absent is every method"
+    )
+    headers: HeaderPatterns = Field(
+        default_factory=dict, description="name: value, or ~regular expression for all of it"
+    )
+    query: QueryPatterns = Field(default_factory=dict, description="name: value, or ~regular expression for all of it")
+
+
+class TargetSpec(Spec):
+    """One upstream of a weighted list."""
+
+    upstream: str = Field(description="the name of an upstream")
+    weight: Annotated[Whole, Field(ge=0)] = Field(1, description="its part of the requests; 0 is none")
+
+
+Targets = Annotated[tuple[TargetSpec, ...], BeforeValidator(_targets), Field(min_length=1, json_schema_extra=or_text)]
+
+
+class RedirectSpec(Spec):
+    """Answer with another place to go to."""
+
+    to: Location = Field(description="a path or a URL; {name} and {**} put in what was captured")
+    status: Annotated[Literal[301, 302, 303, 307, 308], Number] = Field(307, description="the status of the answer")
+
+
+class RespondSpec(Spec):
+    """Answer at once, without an upstream."""
+
+    status: Annotated[Whole, Field(ge=200, le=599)] = Field(200, description="200 to 599")
+    text: str | None = Field(None, description="the body as plain text")
+    json_body: JsonValue = Field(None, alias="json", description="the body as JSON")
+    headers: OwnHeaders = Field(default_factory=dict, description="more headers of the answer")
+
+
+class EditSpec(Spec):
+    """Changes to a query: `remove` first, then `set`, then `add`."""
+
+    add: dict[str, str] = Field(default_factory=dict, description="put in beside what is there")
+    set: dict[str, str] = Field(default_factory=dict, description="put in instead of what is there")
+    remove: tuple[str, ...] = Field((), description="take out")
+
+
+class HeaderEditSpec(EditSpec):
+    """Changes to headers: `remove` first, then `set`, then `add`."""
+
+    add: OwnHeaders = Field(default_factory=dict, description="put in beside what is there")
+    set: OwnHeaders = Field(default_factory=dict, description="put in instead of what is there")
+    remove: tuple[HeaderName, ...] = Field((), description="take out")
+
+
+class RewriteSpec(Spec):
+    """What the upstream gets instead of what the client sent."""
+
+    path: PathText | None = Field(None, description="the new path; {name} and {**} put in what was captured")
+    query: EditSpec | None = Field(None, description="changes to the query")
+    headers: HeaderEditSpec | None = Field(None, description="changes to the headers")
+
+
+class RouteSpec(Spec):
+    """Which requests, and what becomes of them: exactly one of `to`, `redirect` and `respond`."""
+
+    name: Name = Field(description="unique; the label in logs and metrics")
+    match: MatchSpec = Field(MatchSpec(), description="which requests")
+    priority: Whole = Field(0, description="the higher goes first, before any other rule")
+    to: Targets | None = Field(None, description="the upstream, or a weighted list of upstreams")
+    redirect: RedirectSpec | None = Field(None, description="answer with another place to go to")
+    respond: RespondSpec | None = Field(None, description="answer at once")
+    rewrite: RewriteSpec | None = Field(None, description="what the upstream gets instead; with `to` only")
+    plugins: tuple[PluginUse, ...] = Field((), description="run after the top-level plugins, in this order")
+
+
+class ExpectSpec(Spec):
+    """What a route test expects; at least one of these."""
+
+    route: str | None = Field(None, description="the name of the route that wins")
+    upstream: str | None = Field(None, description="the upstream it goes to")
+    path: str | None = Field(None, description="the path that the upstream gets")
+    status: Annotated[Whole, Field(ge=100, le=599)] | None = Field(None, description="the gateway's own answer")
+
+
+class RouteTestSpec(Spec):
+    """A request and what should become of it; `gateway check` runs it."""
+
+    request: RequestLine = Field(description="METHOD URL")
+    headers: Headers = Field(default_factory=dict, description="headers of the request")
+    expect: ExpectSpec = Field(description="what should become of it")
+
+
+class ConfigSpec(Spec):
+    """A whole configuration: routes.yaml with its includes."""
+
+    version: Annotated[Literal[1], Number] = Field(description="the version of this format")
+    name: Token = Field("gateway", description="pseudonym in Via and Proxy-Status, service.name in logs and traces")
+    listeners: tuple[ListenerSpec, ...] = Field(
+        (ListenerSpec(bind=Bind("0.0.0.0", 8080)),), min_length=1, description="where clients connect"
+    )
+    admin: AdminSpec = Field(AdminSpec(), description="health, metrics, API and dashboard")
+    trusted_proxies: tuple[TrustedNetwork, ...] = Field(
+        (), description="networks whose X-Forwarded-*, Forwarded and traceparent are believed"
+    )
+    limits: LimitsSpec = Field(LimitsSpec(), description="what a client may send")
+    timeouts: TimeoutsSpec = Field(TimeoutsSpec(), description="how long to wait for clients")
+    forwarded: Forwarded = Field("x-forwarded", description="which headers tell upstreams of the client")
+    plugins: tuple[PluginUse, ...] = Field((), description="for every route, in this order")
+    upstreams: dict[Name, UpstreamSpec] = Field(default_factory=dict, description="services that requests are sent to")
+    routes: tuple[RouteSpec, ...] = Field((), description="which requests go where")
+    include: tuple[Text, ...] = Field(
+        (), description="globs, relative to this file, of files with more routes, upstreams and tests"
+    )
+    tests: tuple[RouteTestSpec, ...] = Field((), description="requests and what should become of them")

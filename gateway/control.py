@@ -1,0 +1,149 @@
+"""Calls that the gateway itself makes to its upstreams, for plugins: balanced and pooled like those of clients."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from time import monotonic
+from typing import Protocol
+
+from gateway.errors import GatewayError, Kind
+from gateway.plugin import UpstreamReply
+from gateway.table import RouteTable
+from gateway.upstreams.upstream import Endpoint, Upstream
+from gateway.wire.head import ResponseHead, checked_field
+from gateway.wire.upstream_connection import UpstreamConnection
+
+
+class HasTable(Protocol):
+    """Knows the table in service."""
+
+    table: RouteTable
+
+
+class UpstreamCaller:
+    """Calls one upstream by name, whichever table is in service at the time of a call."""
+
+    def __init__(self, owner: HasTable, name: str) -> None:
+        self._owner = owner
+        self._name = name
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        headers: Mapping[str, str] | None = None,
+        body: bytes = b"",
+        timeout: float = 5.0,
+        max_body: int = 1 << 20,
+    ) -> UpstreamReply:
+        """One call. `path` is raw, with its query; `timeout` in seconds covers all of it, `max_body` in bytes the
+        answer's body. LookupError for an unknown upstream, GatewayError for everything that is not an answer."""
+        table = self._owner.table
+        upstream = table.upstreams.get(self._name)
+        if upstream is None:
+            raise LookupError(f"no upstream {self._name!r} in this configuration")
+        endpoint = upstream.pick()
+        if endpoint is None:
+            raise GatewayError(Kind.NO_ENDPOINT, cause=f"{self._name} has no endpoint that is enabled")
+        call = _Call(request_bytes(method, path, headers or {}, body, upstream, endpoint), method == "HEAD", max_body)
+        started = monotonic()
+        status = 0
+        endpoint.in_flight += 1
+        endpoint.requests += 1
+        try:
+            connection = endpoint.pool.take(call, started)
+            if connection is not None:
+                call.connected(connection)
+            async with asyncio.timeout(timeout):
+                reply = await call.reply
+            status = reply.status
+            return reply
+        except TimeoutError:
+            raise GatewayError(Kind.RESPONSE_TIMEOUT, cause=f"{self._name} did not answer in {timeout} s") from None
+        finally:
+            call.give_up(endpoint)
+            endpoint.in_flight -= 1
+            endpoint.errors += status == 0 or status >= 500
+            upstream.meters.attempted(status, monotonic() - started)
+
+
+def request_bytes(
+    method: str, path: str, headers: Mapping[str, str], body: bytes, upstream: Upstream, endpoint: Endpoint
+) -> bytes:
+    """The whole request. ValueError for a header, method or path that HTTP does not allow."""
+    if not method.isalpha() or not path.startswith("/") or not path.isascii() or not path.isprintable() or " " in path:
+        raise ValueError(f"not a request line: {method} {path}")
+    fields = [checked_field(name, value) for name, value in headers.items()]
+    names = {name.lower() for name, _ in fields}
+    if b"host" not in names:
+        fields.insert(0, (b"Host", (upstream.host or endpoint.address).encode("latin-1")))
+    fields = [field for field in fields if field[0].lower() not in (b"content-length", b"transfer-encoding")]
+    if body or method in ("POST", "PUT", "PATCH"):
+        fields.append((b"Content-Length", b"%d" % len(body)))
+    lines = b"".join(b"%b: %b\r\n" % field for field in fields)
+    return f"{method} {path} HTTP/1.1\r\n".encode() + lines + b"\r\n" + body
+
+
+class _Call:
+    """Receives one answer whole. Mutable state: the connection, and what has come of the answer."""
+
+    def __init__(self, request: bytes, bodyless: bool, max_body: int) -> None:
+        self.reply: asyncio.Future[UpstreamReply] = asyncio.get_running_loop().create_future()
+        self._request = request
+        self._bodyless = bodyless
+        self._max_body = max_body
+        self._connection: UpstreamConnection | None = None
+        self._head: ResponseHead | None = None
+        self._body = bytearray()
+
+    def give_up(self, endpoint: Endpoint) -> None:
+        """The caller waits no more."""
+        if not self.reply.done() or self.reply.cancelled():
+            if self._connection is not None:
+                self._connection.abort()
+            else:
+                endpoint.pool.cancel(self)
+
+    def connected(self, connection: UpstreamConnection) -> None:
+        self._connection = connection
+        connection.send(self._request, True, False, self._bodyless)
+
+    def interim(self, head: ResponseHead) -> None:
+        pass
+
+    def response(self, head: ResponseHead, body: bytes, ended: bool) -> None:
+        self._head = head
+        self.response_body(body, ended)
+
+    def response_body(self, body: bytes, ended: bool) -> None:
+        self._body += body
+        if len(self._body) > self._max_body:
+            if not ended and self._connection is not None:
+                self._connection.abort()
+            self._connection = None
+            self.failed(GatewayError(Kind.UPSTREAM_BODY_TOO_LARGE), False)
+        elif ended and self._head is not None:
+            self._connection = None
+            if not self.reply.done():
+                self.reply.set_result(UpstreamReply(self._head.status, _merged(self._head), bytes(self._body)))
+
+    def failed(self, error: GatewayError, stale: bool) -> None:
+        self._connection = None
+        if not self.reply.done():
+            self.reply.set_exception(error)
+
+    def pause_sending(self) -> None:
+        pass
+
+    def resume_sending(self) -> None:
+        pass
+
+
+def _merged(head: ResponseHead) -> dict[str, str]:
+    """The header fields by lower-case name; several of one name are joined (RFC 9110 §5.3)."""
+    merged: dict[str, str] = {}
+    for name, value in head.items():
+        key = name.lower()
+        merged[key] = f"{merged[key]}, {value}" if key in merged else value
+    return merged

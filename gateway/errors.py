@@ -1,0 +1,129 @@
+"""Everything that can go wrong with a request, and the one table that says what the client is told.
+
+A kind answers three questions: whose fault it is, what the client sees, and whether another try is safe.
+Status codes follow RFC 9110, `error_type` is a registered RFC 9209 §2.3 type, `flag` is the short word of logs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Literal
+
+Side = Literal["client", "gateway", "upstream"]
+Retry = Literal["never", "idempotent", "always"]
+
+
+class Kind(Enum):
+    """One way for a request to fail. The value is the word that logs and metrics use."""
+
+    NO_ROUTE = "no_route"
+    METHOD_NOT_ALLOWED = "method_not_allowed"
+    BAD_REQUEST = "bad_request"
+    AMBIGUOUS_PATH = "ambiguous_path"
+    EXPECTATION_FAILED = "expectation_failed"
+    REQUEST_TIMEOUT = "request_timeout"
+    BODY_TOO_LARGE = "body_too_large"
+    TARGET_TOO_LONG = "target_too_long"
+    HEAD_TOO_LARGE = "head_too_large"
+    UNKNOWN_CODING = "unknown_coding"
+    UNKNOWN_METHOD = "unknown_method"
+    UNSUPPORTED_VERSION = "unsupported_version"
+    CLIENT_GONE = "client_gone"
+    TOO_MANY_CONNECTIONS = "too_many_connections"
+    STOPPING = "stopping"
+    PLUGIN_CRASHED = "plugin_crashed"
+    INTERNAL = "internal"
+    NO_ENDPOINT = "no_endpoint"
+    QUEUE_FULL = "queue_full"
+    QUEUE_TIMEOUT = "queue_timeout"
+    DNS_ERROR = "dns_error"
+    CONNECT_FAILED = "connect_failed"
+    CONNECT_TIMEOUT = "connect_timeout"
+    UPSTREAM_RESET = "upstream_reset"
+    UPSTREAM_MALFORMED = "upstream_malformed"
+    UPSTREAM_HEAD_TOO_LARGE = "upstream_head_too_large"
+    UPSTREAM_BODY_TOO_LARGE = "upstream_body_too_large"
+    UPSTREAM_INCOMPLETE = "upstream_incomplete"
+    RESPONSE_TIMEOUT = "response_timeout"
+    BODY_TIMEOUT = "body_timeout"
+    TOTAL_TIMEOUT = "total_timeout"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What one kind of failure means to everybody who asks."""
+
+    status: int
+    error_type: str
+    flag: str
+    side: Side
+    title: str
+    retry: Retry = "never"
+
+
+ANSWERS: dict[Kind, Answer] = {
+    Kind.NO_ROUTE: Answer(404, "destination_not_found", "NR", "client", "No route for this request"),
+    Kind.METHOD_NOT_ALLOWED: Answer(405, "http_request_error", "MNA", "client", "Method not allowed"),
+    Kind.BAD_REQUEST: Answer(400, "http_request_error", "DPE", "client", "Malformed request"),
+    Kind.AMBIGUOUS_PATH: Answer(400, "http_request_error", "DPE", "client", "The path can be read in two ways"),
+    Kind.EXPECTATION_FAILED: Answer(417, "http_request_error", "DPE", "client", "Unknown expectation"),
+    Kind.REQUEST_TIMEOUT: Answer(408, "http_request_error", "SI", "client", "The request took too long to arrive"),
+    Kind.BODY_TOO_LARGE: Answer(413, "http_request_error", "BTL", "client", "Request body too large"),
+    Kind.TARGET_TOO_LONG: Answer(414, "http_request_error", "DPE", "client", "Request target too long"),
+    Kind.HEAD_TOO_LARGE: Answer(431, "http_request_error", "DPE", "client", "Request header fields too large"),
+    Kind.UNKNOWN_CODING: Answer(501, "http_request_error", "DPE", "client", "Unknown transfer coding"),
+    Kind.UNKNOWN_METHOD: Answer(501, "http_request_error", "DPE", "client", "Unknown method"),
+    Kind.UNSUPPORTED_VERSION: Answer(505, "http_request_error", "DPE", "client", "HTTP version not supported"),
+    Kind.CLIENT_GONE: Answer(499, "http_request_error", "DC", "client", "The client went away"),
+    Kind.TOO_MANY_CONNECTIONS: Answer(503, "connection_limit_reached", "OM", "gateway", "Too many connections"),
+    Kind.STOPPING: Answer(503, "destination_unavailable", "OM", "gateway", "The gateway is stopping"),
+    Kind.PLUGIN_CRASHED: Answer(500, "proxy_internal_error", "PE", "gateway", "Internal error"),
+    Kind.INTERNAL: Answer(500, "proxy_internal_error", "PE", "gateway", "Internal error"),
+    Kind.NO_ENDPOINT: Answer(503, "destination_unavailable", "UH", "upstream", "No endpoint is available"),
+    Kind.QUEUE_FULL: Answer(503, "connection_limit_reached", "UO", "upstream", "The upstream is overloaded"),
+    Kind.QUEUE_TIMEOUT: Answer(503, "connection_limit_reached", "UO", "upstream", "The upstream is overloaded"),
+    Kind.DNS_ERROR: Answer(502, "dns_error", "DF", "upstream", "The upstream's name has no address", "always"),
+    Kind.CONNECT_FAILED: Answer(502, "connection_refused", "UF", "upstream", "The upstream refused", "always"),
+    Kind.CONNECT_TIMEOUT: Answer(504, "connection_timeout", "UF", "upstream", "Connecting took too long", "always"),
+    Kind.UPSTREAM_RESET: Answer(502, "connection_terminated", "UC", "upstream", "The upstream hung up", "idempotent"),
+    Kind.UPSTREAM_MALFORMED: Answer(
+        502, "http_protocol_error", "UPE", "upstream", "The upstream's answer is malformed", "idempotent"
+    ),
+    Kind.UPSTREAM_HEAD_TOO_LARGE: Answer(
+        502, "http_response_header_section_size", "UPE", "upstream", "The upstream's header fields are too large"
+    ),
+    Kind.UPSTREAM_BODY_TOO_LARGE: Answer(
+        502, "http_response_body_size", "UPE", "upstream", "The upstream's answer is too large"
+    ),
+    Kind.UPSTREAM_INCOMPLETE: Answer(
+        502, "http_response_incomplete", "UPE", "upstream", "The upstream's answer is incomplete", "idempotent"
+    ),
+    Kind.RESPONSE_TIMEOUT: Answer(
+        504, "http_response_timeout", "UT", "upstream", "The upstream took too long to answer", "idempotent"
+    ),
+    Kind.BODY_TIMEOUT: Answer(504, "http_response_timeout", "UT", "upstream", "The upstream stopped sending"),
+    Kind.TOTAL_TIMEOUT: Answer(504, "http_response_timeout", "UT", "upstream", "The time for this request is over"),
+}
+
+
+class GatewayError(Exception):
+    """A failure of one request. `detail` may be shown to the client: no address, no stack trace, no secret in it.
+
+    `cause` is for the log alone, and for trusted peers.
+    """
+
+    def __init__(self, kind: Kind, detail: str = "", cause: str = "") -> None:
+        super().__init__(kind.value, detail, cause)
+        self.kind = kind
+        self.detail = detail
+        self.cause = cause
+
+    @property
+    def answer(self) -> Answer:
+        """Status, flag and the rest of the table's row."""
+        return ANSWERS[self.kind]
+
+
+class ConfigError(Exception):
+    """A configuration that cannot run; the text says where and what to do."""

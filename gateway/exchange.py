@@ -1,0 +1,226 @@
+"""The nouns of a request: Exchange, Attempt, Reply, ResponseHead. Leaf module: it knows no socket and no clock."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Container, Iterator, Mapping
+from typing import Any, Protocol
+from urllib.parse import unquote
+
+import orjson
+
+_ORIGIN_FORM = re.compile(r"/[!-\"$-~]*")
+
+class Headers(Protocol):
+    """Header fields as a plugin sees them: text, names in any case, order and duplicates kept."""
+
+    def get(self, name: str, default: str | None = None) -> str | None:
+        """The first value of `name`, or `default`."""
+
+    def get_all(self, name: str) -> list[str]:
+        """Every value of `name`, in order."""
+
+    def add(self, name: str, value: str) -> None:
+        """Append a field. ValueError for a name or value that HTTP does not allow."""
+
+    def set(self, name: str, value: str) -> None:
+        """Put one field in place of all of that name."""
+
+    def remove(self, name: str) -> None:
+        """Take away all fields of that name."""
+
+    def items(self) -> Iterator[tuple[str, str]]:
+        """Name and value of each field, as received, in order."""
+
+
+class ResponseHead(Protocol):
+    """The head of the answer on its way to the client. `body` holds the whole body where a plugin declared
+    `needs_body = "response"`, and for local replies; assign to replace it."""
+
+    status: int
+    body: bytes | None
+
+    @property
+    def headers(self) -> Headers:
+        """The answer's header fields."""
+
+
+class Reply:
+    """An answer that the gateway gives itself. Immutable once made; header values are text."""
+
+    __slots__ = ("body", "headers", "status")
+
+    def __init__(self, status: int, headers: Mapping[str, str] | None = None, body: bytes = b"") -> None:
+        if not 200 <= status <= 599:
+            raise ValueError(f"a reply's status is 200 to 599, not {status}")
+        self.status = status
+        self.headers = dict(headers or {})
+        self.body = body
+
+    @classmethod
+    def text(cls, status: int, text: str, headers: Mapping[str, str] | None = None) -> Reply:
+        """Plain text in UTF-8."""
+        return cls(status, {"Content-Type": "text/plain; charset=utf-8", **(headers or {})}, text.encode())
+
+    @classmethod
+    def json(cls, status: int, value: Any, headers: Mapping[str, str] | None = None) -> Reply:
+        """Any JSON value."""
+        return cls(status, {"Content-Type": "application/json", **(headers or {})}, orjson.dumps(value))
+
+    @classmethod
+    def redirect(cls, location: str, status: int = 307) -> Reply:
+        """Send the client to `location`."""
+        return cls(status, {"Location": location})
+
+    @classmethod
+    def empty(cls, status: int = 204, headers: Mapping[str, str] | None = None) -> Reply:
+        """No body."""
+        return cls(status, headers)
+
+    def __repr__(self) -> str:
+        return f"<Reply {self.status} {len(self.body)} bytes>"
+
+
+class Attempt:
+    """One try of one exchange at one endpoint.
+
+    `number` counts from 1. `endpoint` is the endpoint's `host:port`. `status` is what the upstream answered, `error`
+    the word of what went wrong (see `gateway.errors.Kind`); both are None until known. `seconds` is set at the end.
+    """
+
+    __slots__ = ("endpoint", "error", "number", "seconds", "started", "status")
+
+    def __init__(self, number: int, endpoint: str, started: float) -> None:
+        self.number = number
+        self.endpoint = endpoint
+        self.started = started
+        self.seconds = 0.0
+        self.status: int | None = None
+        self.error: str | None = None
+
+    def __repr__(self) -> str:
+        return f"<Attempt {self.number} at {self.endpoint}: {self.error or self.status or 'running'}>"
+
+
+class Exchange:
+    """One request and its answer, from the first byte of the request's head to the last of the response.
+
+    Owns all state of the request; nothing of it outlives `on_finish`. `raw_path` and the captures are as the client
+    sent them; `path` is decoded once. `status` is what the client was told (0 before), `outcome` one word: `answered`
+    by the upstream, `local` for the gateway's own or a plugin's reply, else the kind of the failure. Times are
+    monotonic seconds, sizes are body bytes. `target` is the path and query that go upstream, empty until that is settled.
+    """
+
+    __slots__ = (
+        "_path",
+        "_request_id",
+        "_state",
+        "attempt",
+        "attempts",
+        "body",
+        "bytes_in",
+        "bytes_out",
+        "captures",
+        "claims",
+        "client_ip",
+        "ended",
+        "flag",
+        "headers",
+        "host",
+        "method",
+        "outcome",
+        "peer_trusted",
+        "principal",
+        "query",
+        "raw_path",
+        "route",
+        "scheme",
+        "span_id",
+        "started",
+        "status",
+        "target",
+        "trace_id",
+        "upstream",
+        "upstream_names",
+        "upstream_seconds",
+        "version",
+    )
+
+    def __init__(self, method: str, raw_path: str, query: str, headers: Headers, client_ip: str) -> None:
+        self.method = method
+        self.raw_path = raw_path
+        self.query = query
+        self.headers = headers
+        self.client_ip = client_ip
+        self.captures: Mapping[str, str] = {}
+        self.route = "-"
+        self.target = ""
+        self.upstream = ""
+        self.upstream_names: Container[str] = ()
+        self.host = ""
+        self.scheme = "http"
+        self.version = "1.1"
+        self.peer_trusted = False
+        self.principal: str | None = None
+        self.claims: Mapping[str, Any] | None = None
+        self.trace_id = ""
+        self.span_id = ""
+        self.started = 0.0
+        self.ended = 0.0
+        self.status = 0
+        self.outcome = ""
+        self.flag = "-"
+        self.body: bytes | None = None
+        self.bytes_in = 0
+        self.bytes_out = 0
+        self.attempts = 0
+        self.attempt: Attempt | None = None
+        self.upstream_seconds = 0.0
+        self._path: str | None = None
+        self._request_id: str | None = None
+        self._state: dict[str, Any] | None = None
+
+    @property
+    def path(self) -> str:
+        """The path, percent-decoded once (`%2F` included: use `raw_path` where a separator matters)."""
+        if self._path is None:
+            if "%" in self.raw_path:
+                self._path = unquote(self.raw_path, errors="replace")
+            else:
+                self._path = self.raw_path
+        return self._path
+
+    @property
+    def request_id(self) -> str:
+        """The request's id: a trusted peer's, or one minted at first use (32 hex digits)."""
+        if self._request_id is None:
+            self._request_id = f"{random.getrandbits(128):032x}"
+        return self._request_id
+
+    @request_id.setter
+    def request_id(self, value: str) -> None:
+        self._request_id = value
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """A dict of this request, for plugins that talk to each other."""
+        if self._state is None:
+            self._state = {}
+        return self._state
+
+    def set_upstream(self, name: str) -> None:
+        """Send this request to another upstream. LookupError if the configuration has none of that name."""
+        if name not in self.upstream_names:
+            raise LookupError(f"no upstream {name!r} in this configuration")
+        self.upstream = name
+
+    def set_path(self, raw: str) -> None:
+        """Forward another raw path (with `?query`, or the request's own is kept). ValueError unless it is visible
+        ASCII that begins with `/` and has no fragment."""
+        if not _ORIGIN_FORM.fullmatch(raw):
+            raise ValueError(f"not a raw path: {raw!r}; percent-encode what is not visible ASCII, begin with '/'")
+        self.target = raw if "?" in raw or not self.query else f"{raw}?{self.query}"
+
+    def __repr__(self) -> str:
+        return f"<Exchange {self.method} {self.raw_path} route={self.route} status={self.status or '-'}>"

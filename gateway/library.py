@@ -1,0 +1,127 @@
+"""Where plugins come from: the built-ins, installed packages (entry-point group `gateway.plugins`), and the folder
+`plugins/` beside the configuration. Nothing is imported before it is named."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import importlib
+import importlib.util
+import inspect
+import sys
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from types import ModuleType
+from typing import Literal
+
+from gateway.errors import ConfigError
+from gateway.plugin import Plugin
+
+BUILT_IN = ("access_log", "cors", "headers", "rate_metrics", "security_headers", "tracing_ids")
+GROUP = "gateway.plugins"
+
+Source = Literal["built-in", "package", "local"]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One plugin that can be named, and where it comes from. `place` is a module or a file."""
+
+    name: str
+    source: Source
+    place: str
+
+
+class Library:
+    """All plugins that a configuration in `folder` can name.
+
+    Mutable state: the classes loaded so far.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self._classes: dict[str, type[Plugin]] = {}
+        self._packages: dict[str, EntryPoint] = {entry.name: entry for entry in entry_points(group=GROUP)}
+        self._files: dict[str, Path] = {}
+        if folder is not None:
+            self._files = _local_files(folder / "plugins")
+
+    def list(self) -> list[Found]:
+        """Every plugin by name."""
+        found = [Found(name, "built-in", f"gateway.plugins.{name}") for name in BUILT_IN]
+        found += [Found(name, "package", entry.value) for name, entry in self._packages.items()]
+        found += [Found(name, "local", str(path)) for name, path in self._files.items()]
+        return sorted(found, key=lambda one: one.name)
+
+    def find(self, name: str) -> type[Plugin]:
+        """The class of a plugin. ConfigError for a name that is nowhere or twice, and for code that does not load."""
+        known = self._classes.get(name)
+        if known is None:
+            self._check_once(name)
+            known = self._classes[name] = self._load(name)
+        return known
+
+    def _check_once(self, name: str) -> None:
+        places = [one for one in self.list() if one.name == name]
+        if len(places) > 1:
+            listed = " and ".join(f"{one.place} ({one.source})" for one in places)
+            raise ConfigError(f"the plugin name {name!r} is taken twice, by {listed}: rename yours")
+        if not places:
+            close = difflib.get_close_matches(name, [one.name for one in self.list()], n=1)
+            hint = f"did you mean {close[0]!r}?" if close else f"put {name}.py into plugins/ beside the configuration"
+            raise ConfigError(f"no plugin is named {name!r}; {hint}")
+
+    def _load(self, name: str) -> type[Plugin]:
+        try:
+            if name in BUILT_IN:
+                return _only_plugin(importlib.import_module(f"gateway.plugins.{name}"), name)
+            if name in self._files:
+                return _only_plugin(_load_file(self._files[name]), name)
+            loaded = self._packages[name].load()
+        except ConfigError:
+            raise
+        except Exception as error:
+            raise ConfigError(f"the plugin {name!r} does not load: {type(error).__name__}: {error}") from error
+        if isinstance(loaded, ModuleType):
+            return _only_plugin(loaded, name)
+        if not (inspect.isclass(loaded) and issubclass(loaded, Plugin)):
+            raise ConfigError(f"the entry point of the plugin {name!r} is not a Plugin class")
+        return loaded
+
+
+def _local_files(folder: Path) -> dict[str, Path]:
+    built_in = importlib.util.find_spec("gateway.plugins")
+    if built_in is not None and folder.is_dir():
+        for place in built_in.submodule_search_locations or ():
+            if Path(place).resolve() == folder.resolve():
+                return {}
+    return {path.stem: path for path in sorted(folder.glob("*.py")) if not path.stem.startswith(("_", "test_"))}
+
+
+def _load_file(path: Path) -> ModuleType:
+    """Load under a private name, so that a local `json.py` hides nobody's `json`."""
+    digest = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]
+    name = f"_gateway_plugin_{path.stem}_{digest}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise ConfigError(f"{path} is not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+def _only_plugin(module: ModuleType, name: str) -> type[Plugin]:
+    classes = [
+        member
+        for member in vars(module).values()
+        if inspect.isclass(member) and issubclass(member, Plugin) and member.__module__ == module.__name__
+    ]
+    if len(classes) != 1:
+        listed = ", ".join(sorted(member.__name__ for member in classes)) or "none"
+        raise ConfigError(f"the file of the plugin {name!r} must define one Plugin class, it defines {listed}")
+    return classes[0]

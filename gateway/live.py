@@ -1,0 +1,157 @@
+"""An exchange while it runs: the noun, with the stream on the client's side."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Container, Mapping
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from gateway.chain import Chain
+from gateway.errors import Kind
+from gateway.exchange import Exchange
+from gateway.routing.actions import Action
+from gateway.routing.route import Route
+from gateway.table import RouteTable
+from gateway.wire.client_connection import ClientConnection
+from gateway.wire.deadlines import NEVER
+from gateway.wire.head import RequestHead, ResponseHead
+
+if TYPE_CHECKING:
+    from gateway.attempt import LiveAttempt
+
+NOTHING: Mapping[str, str] = {}
+
+
+class LiveExchange(Exchange):
+    """One request under way.
+
+    `pending` holds body bytes that wait for a connection, `replay` a small whole body until the answer begins,
+    `held` the head of an answer that is collected. `waiting` is what the client's deadline stands for, `total_at` the
+    end of all time for this request. `ran` counts the plugins that had their turn.
+    """
+
+    __slots__ = (
+        "_captures",
+        "added",
+        "chain",
+        "client",
+        "collecting",
+        "continued",
+        "crashed",
+        "held",
+        "matched",
+        "over",
+        "pending",
+        "ran",
+        "replay",
+        "request_ended",
+        "responding",
+        "table",
+        "task",
+        "total_at",
+        "upstream_congested",
+        "waiting",
+    )
+
+    headers: RequestHead
+    attempt: LiveAttempt | None  # type: ignore[assignment]
+
+    def __init__(
+        self, client: ClientConnection, head: RequestHead, path: str, query: str, table: RouteTable, started: float
+    ) -> None:
+        # Written out, and not by Exchange.__init__: this runs for every request, and half of it would be set twice.
+        self.client = client
+        self.table = table
+        self.chain: Chain = table.chain
+        self.headers = head
+        self.method = head.method
+        self.raw_path = path
+        self.query = query
+        self.client_ip = client.peer
+        self.started = started
+        self.route = "-"
+        self.matched: Route | None = None
+        self.upstream = self.target = self.trace_id = self.span_id = self.outcome = ""
+        self.flag = "-"
+        self.principal = self.claims = self.body = self.attempt = self._path = self._request_id = None
+        self._state = self._captures = self.replay = self.held = self.task = self.waiting = None
+        self.status = self.bytes_in = self.bytes_out = self.attempts = self.ran = 0
+        self.upstream_seconds = 0.0
+        self.total_at = NEVER
+        self.collecting = self.continued = self.crashed = self.responding = self.over = False
+        self.request_ended = self.upstream_congested = False
+
+    if TYPE_CHECKING:
+        added: bytes
+        pending: list[bytes]
+        replay: bytes | None
+        held: ResponseHead | None
+        task: asyncio.Task[Any] | None
+        waiting: Kind | None
+        _captures: Mapping[str, str] | None
+    else:
+
+        @property
+        def captures(self) -> Mapping[str, str]:
+            """What the route's path captured, raw."""
+            captured = self._captures
+            if captured is None:
+                route = self.matched
+                captured = route.pattern.capture(self.raw_path) if route is not None and route.captures else NOTHING
+                self._captures = captured
+            return captured
+
+        @property
+        def host(self) -> str:
+            """The Host as sent."""
+            return self.headers.block.host
+
+        @property
+        def version(self) -> str:
+            """The client's HTTP version."""
+            return self.headers.version
+
+        @property
+        def scheme(self) -> str:
+            """How the client came."""
+            return self.client.settings.scheme
+
+        @property
+        def peer_trusted(self) -> bool:
+            """Is the peer one of the trusted proxies?"""
+            return self.client.trusted
+
+        @property
+        def upstream_names(self) -> Container[str]:
+            """The upstreams of the configuration that serves this request."""
+            return self.table.upstreams
+
+    @property
+    def action(self) -> Action | None:
+        """What the route does, None without a route."""
+        return self.matched.action if self.matched is not None else None
+
+    def wait(self, kind: Kind | None, seconds: float) -> None:
+        """From now on the client's deadline stands for `kind`, in `seconds` or when the total is over."""
+        self.wait_until(kind, monotonic() + seconds)
+
+    def wait_until(self, kind: Kind | None, deadline: float) -> None:
+        """The same, at a monotonic time."""
+        self.waiting = kind
+        client = self.client
+        if deadline > self.total_at:
+            deadline = self.total_at
+        client.deadline = deadline
+        if deadline < client.check_at:
+            client.watch(deadline)
+
+    def overdue(self, now: float) -> Kind | None:
+        """What the deadline that has just passed means; None when it means nothing (any more)."""
+        if self.total_at <= now:
+            return Kind.TOTAL_TIMEOUT
+        attempt = self.attempt
+        if self.waiting is Kind.QUEUE_TIMEOUT and not (attempt is not None and attempt.queued):
+            # It has left the queue: the pool itself limits the time to connect.
+            return None
+        return self.waiting

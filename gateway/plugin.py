@@ -1,0 +1,271 @@
+"""What a plugin is made of: the base class, its phases, and the environment it runs in.
+
+    from gateway.plugin import Exchange, Plugin, Reply
+
+A phase that a class does not override costs nothing at run time; a misspelt one is an error at import.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeVar
+
+from gateway.exchange import Attempt, Exchange, Headers, Reply, ResponseHead
+from gateway.units import Duration, Secret, Share, Size
+
+if TYPE_CHECKING:
+    import aiohttp
+
+__all__ = [
+    "Attempt",
+    "Duration",
+    "Env",
+    "Exchange",
+    "Headers",
+    "Plugin",
+    "Reply",
+    "ResponseHead",
+    "Secret",
+    "Share",
+    "Size",
+]
+
+# phase -> (asynchronous, number of parameters after self)
+PHASES: dict[str, tuple[bool, int]] = {
+    "start": (True, 0),
+    "stop": (True, 0),
+    "on_request": (False, 1),
+    "admit": (True, 1),
+    "on_attempt": (False, 2),
+    "on_attempt_end": (False, 2),
+    "on_response": (False, 2),
+    "on_finish": (False, 1),
+}
+
+
+class Clock(Protocol):
+    """Time as a plugin may know it."""
+
+    def now(self) -> float:
+        """Monotonic seconds."""
+
+    def wall(self) -> float:
+        """Seconds since 1970, UTC."""
+
+
+class Counter(Protocol):
+    """A number that only grows."""
+
+    def inc(self, amount: float = 1) -> None:
+        """Add `amount`, which is not negative."""
+
+
+class Gauge(Protocol):
+    """A number that goes both ways."""
+
+    def inc(self, amount: float = 1) -> None:
+        """Add `amount`."""
+
+    def set(self, value: float) -> None:
+        """Be `value`."""
+
+
+class Histogram(Protocol):
+    """A distribution in buckets."""
+
+    def observe(self, value: float) -> None:
+        """Count one value."""
+
+
+_Child_co = TypeVar("_Child_co", covariant=True)
+
+
+class Family(Protocol[_Child_co]):
+    """One metric with its labels."""
+
+    def labels(self, *values: str) -> _Child_co:
+        """The child with these label values. Look it up once and keep it: values come from the configuration only."""
+
+
+class Metrics(Protocol):
+    """Makes metrics; asking again for the same name gives the same metric."""
+
+    def counter(self, name: str, text: str, labels: tuple[str, ...] = ()) -> Family[Counter]:
+        """A counter; its name ends in `_total`."""
+
+    def gauge(self, name: str, text: str, labels: tuple[str, ...] = ()) -> Family[Gauge]:
+        """A gauge."""
+
+    def histogram(
+        self, name: str, text: str, labels: tuple[str, ...] = (), buckets: tuple[float, ...] = ()
+    ) -> Family[Histogram]:
+        """A histogram; without `buckets` those for seconds of a request."""
+
+
+class Shared(Protocol):
+    """State that instances of the gateway share. Embedded default: this process's memory."""
+
+    async def get(self, key: str) -> bytes | None:
+        """The value, or None."""
+
+    async def set(self, key: str, value: bytes, ttl: float | None = None) -> None:
+        """Store, for `ttl` seconds."""
+
+    async def add(self, key: str, amount: int = 1, ttl: float | None = None) -> int:
+        """Add to a number (0 before) and return the sum; `ttl` counts from the first addition."""
+
+    async def delete(self, key: str) -> None:
+        """Forget."""
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamReply:
+    """A whole answer of an upstream to a plugin's own call."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class UpstreamClient(Protocol):
+    """Calls one of the configured upstreams: balanced and pooled like the requests of clients."""
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        headers: Mapping[str, str] | None = None,
+        body: bytes = b"",
+        timeout: float = 5.0,  # noqa: ASYNC109
+        max_body: int = 1 << 20,
+    ) -> UpstreamReply:
+        """One call. `path` is raw, with its query. GatewayError for everything that is not an answer."""
+
+
+class LogSink(Protocol):
+    """One place that log records go to, shared by all who write there."""
+
+    place: str
+
+    def write(self, data: bytes, records: int) -> None:
+        """Take whole lines that hold so many records. Never waits: what cannot be taken is dropped and counted."""
+
+    async def close(self) -> None:
+        """This user writes no more; the last one's close waits until all is written."""
+
+
+def _no_sinks(place: str) -> LogSink:
+    raise RuntimeError(f"no log sink for {place}: this Env was made without open_sink")
+
+
+@dataclass(frozen=True, slots=True)
+class Env:
+    """What the gateway gives a plugin instance. `name` is the gateway's own, as in `Via` and `service.name`."""
+
+    clock: Clock
+    metrics: Metrics
+    log: logging.Logger
+    shared: Shared
+    http_session: Callable[[], aiohttp.ClientSession]
+    upstream_client: Callable[[str], UpstreamClient]
+    name: str = "gateway"
+    open_sink: Callable[[str], LogSink] = _no_sinks
+
+    @property
+    def http(self) -> aiohttp.ClientSession:
+        """A session for control calls (key sets, introspection), never for a client's request."""
+        return self.http_session()
+
+    def upstream(self, name: str) -> UpstreamClient:
+        """One of the configured upstreams. LookupError for a name that is not there."""
+        return self.upstream_client(name)
+
+
+class Plugin:
+    """Base class of all plugins: override the phases you need.
+
+    `Options` is a frozen dataclass; the configuration's values arrive as `self.options`. With `needs_body` the whole
+    request or response body is collected first, up to `max_body` bytes (413, or 502 for a response, above it), and
+    is there as `exchange.body` or `head.body`.
+    """
+
+    Options: ClassVar[type | None] = None
+    needs_body: ClassVar[Literal["request", "response"] | None] = None
+    max_body: ClassVar[int] = 1 << 20
+
+    name: str = ""
+    options: Any
+    env: Env
+
+    def __init__(self, options: Any, env: Env) -> None:
+        self.options = options
+        self.env = env
+
+    def identity_headers(self) -> Iterable[str]:
+        """Headers this instance sets from an identity: every client's own copy is removed, on every route."""
+        return ()
+
+    async def start(self) -> None:
+        """Before the first request."""
+
+    async def stop(self) -> None:
+        """After the last request."""
+
+    def on_request(self, exchange: Exchange) -> Reply | None:
+        """After routing, before anything is sent. A reply answers now."""
+
+    async def admit(self, exchange: Exchange) -> Reply | None:
+        """The one phase of a request that may wait. A reply answers now."""
+
+    def on_attempt(self, exchange: Exchange, attempt: Attempt) -> Reply | None:
+        """Before each try at one endpoint. A reply answers in its place."""
+
+    def on_attempt_end(self, exchange: Exchange, attempt: Attempt) -> None:
+        """Exactly once for every `on_attempt`."""
+
+    def on_response(self, exchange: Exchange, head: ResponseHead) -> None:
+        """Before the head goes to the client, in reverse order; the gateway's own replies pass here too."""
+
+    def on_finish(self, exchange: Exchange) -> None:
+        """Exactly once per request, last, whatever happened."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        for name, member in vars(cls).items():
+            if name in PHASES:
+                _check_phase(cls, name, member)
+            elif inspect.isfunction(member) and not name.startswith("_"):
+                _check_spelling(cls, name)
+        if cls.needs_body not in (None, "request", "response"):
+            raise TypeError(f"{cls.__name__}.needs_body is 'request' or 'response', not {cls.needs_body!r}")
+
+    @classmethod
+    def overrides(cls, phase: str) -> bool:
+        """Does this class do anything in `phase`?"""
+        return getattr(cls, phase) is not getattr(Plugin, phase)
+
+
+def _check_phase(cls: type, name: str, member: Any) -> None:
+    asynchronous, parameters = PHASES[name]
+    if not inspect.isfunction(member):
+        raise TypeError(f"{cls.__name__}.{name} is a phase: define it as a method")
+    if inspect.iscoroutinefunction(member) != asynchronous:
+        wanted = "async def" if asynchronous else "def (only `admit` may await during a request)"
+        raise TypeError(f"{cls.__name__}.{name} must be {wanted}")
+    try:
+        inspect.signature(member).bind(*range(parameters + 1))
+    except TypeError:
+        shape = {0: "self", 1: "self, exchange"}.get(parameters)
+        shape = shape or ("self, exchange, head" if name == "on_response" else "self, exchange, attempt")
+        raise TypeError(f"{cls.__name__}.{name} must take ({shape})") from None
+
+
+def _check_spelling(cls: type, name: str) -> None:
+    close = difflib.get_close_matches(name, PHASES, n=1, cutoff=0.8)
+    if name.startswith("on_") or close:
+        hint = f"; did you mean {close[0]!r}?" if close else f"; the phases are {', '.join(PHASES)}"
+        raise TypeError(f"{cls.__name__}.{name} is not a phase{hint}")

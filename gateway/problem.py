@@ -1,0 +1,92 @@
+"""The gateway's own error answers: RFC 9457 problem details, or a page for people; RFC 9209 says whose fault it was."""
+
+from __future__ import annotations
+
+import html
+
+import orjson
+
+from gateway.errors import GatewayError
+from gateway.exchange import Exchange, Reply
+
+PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>{status} {title}</title>
+<style>body{{font:16px/1.5 system-ui,sans-serif;margin:15vh auto;max-width:34rem;padding:0 1rem}}
+small{{color:#777}}</style></head>
+<body><h1>{status} {title}</h1><p>{detail}</p><p><small>request {request_id}</small></p></body></html>
+"""
+
+
+def problem_reply(error: GatewayError, exchange: Exchange, name: str, retry_after: int = 1) -> Reply:
+    """The answer for a failure. `name` is the gateway's in `Proxy-Status`; only a trusted peer reads the cause."""
+    answer = error.answer
+    headers = {"Cache-Control": "no-store"}
+    if answer.side != "client":
+        headers["Proxy-Status"] = _proxy_status(error, exchange, name)
+    if answer.status == 503:
+        headers["Retry-After"] = str(retry_after)
+    detail = error.detail or answer.title
+    if _wants_html(exchange.headers.get("accept")):
+        page = PAGE.format(
+            status=answer.status,
+            title=html.escape(answer.title),
+            detail=html.escape(detail),
+            request_id=html.escape(exchange.request_id),
+        )
+        headers["Content-Type"] = "text/html; charset=utf-8"
+        return Reply(answer.status, headers, page.encode())
+    headers["Content-Type"] = "application/problem+json"
+    body = orjson.dumps(
+        {
+            "type": f"urn:aiogate:problem:{error.kind.value}",
+            "title": answer.title,
+            "status": answer.status,
+            "detail": detail,
+            "instance": exchange.raw_path,
+            "request_id": exchange.request_id,
+        }
+    )
+    return Reply(answer.status, headers, body)
+
+
+def _proxy_status(error: GatewayError, exchange: Exchange, name: str) -> str:
+    text = f"{name}; error={error.answer.error_type}"
+    if not exchange.peer_trusted:
+        return text
+    attempt = exchange.attempt
+    if attempt is not None:
+        text += f"; next-hop={_string(attempt.endpoint)}"
+        if attempt.status is not None:
+            text += f"; received-status={attempt.status}"
+    return f"{text}; details={_string(error.cause)}" if error.cause else text
+
+
+def _string(text: str) -> str:
+    """A structured-field string (RFC 8941 §3.3.3): printable ASCII, quotes and backslashes escaped."""
+    shown = "".join(letter if " " <= letter <= "~" else "?" for letter in text)
+    return '"' + shown.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _wants_html(accept: str | None) -> bool:
+    """A browser asks for text/html before anything of JSON; `*/*` and no Accept at all get JSON."""
+    if not accept or "text/html" not in accept:
+        return False
+    best = {"html": 0.0, "json": 0.0}
+    for part in accept.split(","):
+        media, _, parameters = part.partition(";")
+        media = media.strip().lower()
+        kind = "html" if media == "text/html" else "json" if "json" in media else ""
+        if kind:
+            best[kind] = max(best[kind], _quality(parameters))
+    return best["html"] > 0 and best["html"] >= best["json"]
+
+
+def _quality(parameters: str) -> float:
+    for parameter in parameters.split(";"):
+        name, _, value = parameter.partition("=")
+        if name.strip().lower() == "q":
+            try:
+                return float(value)
+            except ValueError:
+                return 0.0
+    return 1.0

@@ -1,0 +1,1 @@
+"""The running process: what it owns, how it starts, reloads and stops."""

@@ -1,0 +1,40 @@
+"""The metrics that are always there, set from live state at every scrape."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from typing import TYPE_CHECKING
+
+from gateway import __version__
+
+if TYPE_CHECKING:
+    from gateway.process.runtime import Runtime
+
+
+def watch_runtime(runtime: Runtime) -> None:
+    """Register the gauges of a worker."""
+    metrics = runtime.metrics
+    build = metrics.gauge("gateway_build_info", "Always 1; the labels say what runs.", ("version", "python"))
+    build.labels(__version__, platform.python_version()).set(1)
+    active = metrics.gauge("gateway_active_requests", "Requests under way.").labels()
+    connections = metrics.gauge("gateway_connections", "Open connections.", ("side", "state"))
+    version = metrics.gauge("gateway_config_version", "The configuration in service, counted from 1.").labels()
+    blocks = metrics.gauge("gateway_allocated_blocks", "Memory blocks that the interpreter has handed out.").labels()
+    children = {
+        (side, state): connections.labels(side, state) for side in ("client", "upstream") for state in ("active", "idle")
+    }
+
+    def scrape() -> None:
+        active.set(runtime.proxy.active)
+        version.set(runtime.version)
+        blocks.set(sys.getallocatedblocks())
+        clients = [connection for listener in runtime.listeners for connection in listener.connections]
+        busy = sum(connection.exchange is not None for connection in clients)
+        children["client", "active"].set(busy)
+        children["client", "idle"].set(len(clients) - busy)
+        pools = [endpoint.pool for endpoint in runtime.generation.endpoints.values()] if runtime.generation else []
+        children["upstream", "active"].set(sum(pool.active for pool in pools))
+        children["upstream", "idle"].set(sum(len(pool.idle) for pool in pools))
+
+    metrics.at_scrape.append(scrape)

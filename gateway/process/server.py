@@ -1,0 +1,84 @@
+"""`gateway run`: one worker with its signals, from start to a drained stop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from pathlib import Path
+
+import uvloop
+
+from gateway.admin.server import AdminServer
+from gateway.config.fields import Bind
+from gateway.config.specs import ListenerSpec
+from gateway.errors import ConfigError
+from gateway.process.runtime import Runtime
+
+log = logging.getLogger("gateway.process")
+
+EXIT_OK = 0
+EXIT_BAD_CONFIG = 2
+
+
+def run(config: Path, bind: str | None = None, admin: str | None = None) -> int:
+    """Serve until SIGTERM or SIGINT. The exit code: 0 after a drained stop, 2 for what cannot start."""
+    logging.basicConfig(
+        level=os.environ.get("GATEWAY_LOG", "INFO").upper(),
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+        stream=sys.stderr,
+    )
+    try:
+        binds = [ListenerSpec(bind=Bind.parse(bind))] if bind else None
+        admin_bind = Bind.parse(admin) if admin else None
+    except ValueError as error:
+        sys.stderr.write(f"{error}\n")
+        return EXIT_BAD_CONFIG
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_serve(config, binds, admin_bind))
+
+
+async def _serve(config: Path, binds: list[ListenerSpec] | None, admin_bind: Bind | None) -> int:
+    runtime = Runtime(config, dict(os.environ), binds)
+    admin = AdminServer(runtime)
+    try:
+        await runtime.start()
+        await admin.start(admin_bind or runtime.spec.admin.bind)
+    except (ConfigError, OSError) as error:
+        sys.stderr.write(f"{error}\n")
+        await runtime.stop()
+        return EXIT_BAD_CONFIG
+    for listener in runtime.listeners:
+        log.info("listening on %s", listener.address)
+    log.info("admin on %s", admin.address)
+    try:
+        await _until_told(runtime)
+        log.info("stopping: what is under way may finish")
+        await runtime.drain()
+    finally:
+        await admin.stop()
+        await runtime.stop()
+    log.info("stopped")
+    return EXIT_OK
+
+
+async def _until_told(runtime: Runtime) -> None:
+    loop = asyncio.get_running_loop()
+    told = asyncio.Event()
+    reloads: set[asyncio.Task[bool]] = set()
+
+    def hang_up() -> None:
+        runtime.reopen_logs()
+        task = loop.create_task(runtime.reload())
+        reloads.add(task)
+        task.add_done_callback(reloads.discard)
+
+    loop.add_signal_handler(signal.SIGHUP, hang_up)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, told.set)
+    await told.wait()
+    # The second signal does what signals do.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.remove_signal_handler(number)

@@ -1,0 +1,480 @@
+"""The life of a request, top to bottom: route, phases, attempts, answer, finish.
+
+It runs as callbacks, from the client's bytes to the upstream's and back; nothing here awaits, and no task is made
+unless a plugin's `admit` waits. What is taken is given back in one place each: an attempt in `LiveAttempt.end`, a
+request in `_finish`.
+"""
+
+from __future__ import annotations
+
+import logging
+from functools import partial
+from time import monotonic
+from typing import Any
+
+from gateway.attempt import LiveAttempt
+from gateway.eager import run_eagerly
+from gateway.errors import GatewayError, Kind
+from gateway.exchange import Reply
+from gateway.live import LiveExchange
+from gateway.problem import problem_reply
+from gateway.routing.actions import Forward
+from gateway.routing.route import Route
+from gateway.table import RouteTable
+from gateway.upstreams.upstream import Upstream
+from gateway.wire.client_connection import ClientConnection
+from gateway.wire.head import RequestBlock, RequestHead, ResponseHead, response_head
+from gateway.wire.headers import resolve_client
+from gateway.wire.request_text import forwarded_lines
+
+log = logging.getLogger("gateway.proxy")
+# RFC 9110 §9.2.2
+IDEMPOTENT = frozenset(["GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"])
+# While no upstream connection is there yet, so much of a body is read ahead.
+READ_AHEAD = 64 * 1024
+ALL_METHODS = frozenset(["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"])
+
+
+class Proxy:
+    """Serves requests by the current route table.
+
+    Mutable state: `table`, replaced whole by a reload; `stopping`; `active`, the exchanges under way.
+    """
+
+    def __init__(self, table: RouteTable) -> None:
+        self.table = table
+        self.stopping = False
+        self.active = 0
+
+    # a request comes
+
+    def begin(self, client: ClientConnection, head: RequestHead, body: bytes, ended: bool) -> None:
+        """A request has come, with as much of the body as came with it."""
+        path, _, query = head.target.partition("?")
+        exchange = self._open(client, head, path, query)
+        exchange.request_ended = ended
+        if body or not ended:
+            exchange.pending = [body] if body else []
+            exchange.bytes_in = len(body)
+        try:
+            self._route(exchange, head, path)
+        except GatewayError as error:
+            self._fail(exchange, error)
+        except Exception as error:
+            self._crash(exchange, "routing", error)
+
+    def refuse(self, client: ClientConnection, error: GatewayError) -> None:
+        """What came is no request that can be served: the top-level plugins see its answer and its end."""
+        head = client.parser.head
+        if head is None:
+            block = RequestBlock(client.settings.untrusted_policy.shape(()), [], "1.1")
+            head = RequestHead(block, "-", "-", "1.1")
+        self._fail(self._open(client, head, head.target.partition("?")[0], ""), error)
+
+    def _open(self, client: ClientConnection, head: RequestHead, path: str, query: str) -> LiveExchange:
+        exchange = client.exchange = LiveExchange(client, head, path, query, self.table, monotonic())
+        self.active += 1
+        if client.trusted:
+            exchange.client_ip = resolve_client(
+                client.peer, head.get_all("x-forwarded-for"), client.settings.trusted_proxies
+            )
+        return exchange
+
+    def _route(self, exchange: LiveExchange, head: RequestHead, path: str) -> None:
+        table = exchange.table
+        if head.method in ("CONNECT", "TRACE") or path == "*":
+            self._refuse_method(exchange, ALL_METHODS)
+            return
+        route = table.router.find(head.block.host, path, exchange)
+        if route is None:
+            route = self._missed(exchange)
+            if route is None:
+                return
+        exchange.route = route.name
+        exchange.matched = route
+        exchange.chain = chain = route.chain
+        action = route.action
+        if type(action) is Forward:
+            exchange.upstream = action.upstream or action.pick()
+        if chain.request_body:
+            self._collect(exchange)
+        elif chain.requests:
+            self._admit(exchange, 0)
+        else:
+            exchange.ran = len(chain.plugins)
+            self._act(exchange)
+
+    def _missed(self, exchange: LiveExchange) -> Route | None:
+        """404 or 405, unless it is a preflight that a route's plugin answers: then that route."""
+        router = exchange.table.router
+        allowed = router.allowed(exchange.host, exchange.raw_path, exchange)
+        if not allowed:
+            raise GatewayError(Kind.NO_ROUTE)
+        if exchange.method == "OPTIONS" and exchange.headers.get("access-control-request-method"):
+            for route in router.candidates(exchange.host, exchange.raw_path):
+                if any(getattr(plugin, "answers_preflight", False) for plugin in route.chain.plugins):
+                    return route
+        self._refuse_method(exchange, allowed)
+        return None
+
+    def _refuse_method(self, exchange: LiveExchange, allowed: frozenset[str]) -> None:
+        error = GatewayError(Kind.METHOD_NOT_ALLOWED, f"{exchange.method} is not allowed here")
+        reply = problem_reply(error, exchange, exchange.table.name)
+        reply.headers["Allow"] = ", ".join(sorted(allowed))
+        self._answer(exchange, reply, error)
+
+    # the plugins' phases before anything is sent
+
+    def _collect(self, exchange: LiveExchange) -> None:
+        """Plugins of this route read the whole body first."""
+        limit = exchange.chain.request_body
+        if exchange.bytes_in > limit:
+            exchange.client.refuse_rest()
+            raise GatewayError(Kind.BODY_TOO_LARGE, f"the body is limited to {limit} bytes")
+        if exchange.request_ended:
+            exchange.collecting = False
+            exchange.body = b"".join(exchange.pending) if exchange.bytes_in else b""
+            self._admit(exchange, 0)
+            return
+        if not exchange.collecting:
+            exchange.collecting = True
+            if exchange.headers.block.expects_continue:
+                exchange.continued = True
+                exchange.client.send_interim(100)
+        exchange.wait(Kind.REQUEST_TIMEOUT, exchange.client.settings.body_timeout)
+
+    def _admit(self, exchange: LiveExchange, first: int) -> None:
+        """Each plugin's `on_request`, then its `admit`, in list order, from the step `first` on."""
+        chain = exchange.chain
+        steps = chain.requests
+        position = first
+        for index, call, waits in steps[first:] if first else steps:
+            position += 1
+            exchange.ran = index + 1
+            try:
+                if waits:
+                    exchange.wait(None, float("inf"))
+                    task = run_eagerly(call(exchange), partial(self._admitted, exchange, position))
+                    if not exchange.over and task is not None:
+                        exchange.task = task
+                    return
+                reply = call(exchange)
+            except Exception as error:
+                self._crash(exchange, _plugin(call), error)
+                return
+            if reply is not None:
+                self._answer(exchange, reply)
+                return
+        exchange.ran = len(chain.plugins)
+        self._act(exchange)
+
+    def _admitted(
+        self, exchange: LiveExchange, following: int, reply: Reply | None, error: BaseException | None
+    ) -> None:
+        exchange.task = None
+        if exchange.over:
+            return
+        if error is not None:
+            self._crash(exchange, _plugin(exchange.chain.requests[following - 1].call), error)
+        elif reply is not None:
+            self._answer(exchange, reply)
+        else:
+            self._admit(exchange, following)
+
+    # to the upstream, or to an answer of our own
+
+    def _act(self, exchange: LiveExchange) -> None:
+        route = exchange.matched
+        assert route is not None
+        action = route.action
+        try:
+            if type(action) is Forward:
+                self._forward(exchange, action)
+            else:
+                self._answer(exchange, action.reply(exchange))
+        except GatewayError as error:
+            self._fail(exchange, error)
+        except Exception as error:
+            self._crash(exchange, "forwarding", error)
+
+    def _forward(self, exchange: LiveExchange, action: Forward) -> None:
+        head = exchange.headers
+        table = exchange.table
+        upstream = table.upstreams[exchange.upstream]
+        rewrite = action.rewrite
+        if rewrite is not None and rewrite.headers is not None:
+            rewrite.headers.apply(head)
+        if not exchange.target:
+            exchange.target = (
+                head.target
+                if rewrite is None
+                else rewrite.target(exchange.raw_path, exchange.query, exchange.captures)
+            )
+        if exchange.body is not None:
+            exchange.pending = [exchange.body]
+            head.chunked = False
+            head.set("Content-Length", str(len(exchange.body)))
+            head.remove("expect")
+        timeouts = upstream.timeouts
+        if timeouts.total is not None:
+            exchange.total_at = exchange.started + timeouts.total
+        exchange.added = forwarded_lines(exchange.client, head, upstream.forwarded) + table.via
+        self._attempt(exchange, upstream, False)
+
+    def _attempt(self, exchange: LiveExchange, upstream: Upstream, fresh: bool) -> None:
+        """One try at one endpoint. `fresh` asks for a new connection."""
+        endpoint = upstream.pick()
+        if endpoint is None:
+            raise GatewayError(Kind.NO_ENDPOINT, cause=f"{upstream.name} has no endpoint that is enabled")
+        attempt = LiveAttempt(self, exchange, upstream, endpoint)
+        reply = attempt.start(fresh)
+        if reply is not None:
+            attempt.end(None, monotonic())
+            self._answer(exchange, reply)
+
+    def request_body(self, exchange: LiveExchange, body: bytes, ended: bool) -> None:
+        """More of the client's body."""
+        exchange.bytes_in += len(body)
+        exchange.request_ended = ended
+        attempt = exchange.attempt
+        connection = attempt.connection if attempt is not None else None
+        if attempt is None or connection is None:
+            exchange.pending.append(body)
+            if exchange.collecting:
+                try:
+                    self._collect(exchange)
+                except GatewayError as error:
+                    self._fail(exchange, error)
+            elif not ended and exchange.bytes_in > READ_AHEAD:
+                exchange.client.pause_reading()
+            return
+        connection.send_body(body, ended)
+        if exchange.responding:
+            return
+        if ended:
+            exchange.wait(Kind.RESPONSE_TIMEOUT, attempt.upstream.timeouts.response)
+        elif not exchange.upstream_congested:
+            exchange.wait(Kind.REQUEST_TIMEOUT, exchange.client.settings.body_timeout)
+
+    def request_failed(self, exchange: LiveExchange, error: GatewayError) -> None:
+        """The rest of the client's body cannot be had."""
+        self._fail(exchange, error)
+
+    # back from the upstream
+
+    def response(
+        self, exchange: LiveExchange, attempt: LiveAttempt, head: ResponseHead, body: bytes, ended: bool
+    ) -> None:
+        """The upstream's head, with as much of the body as came with it."""
+        exchange.replay = None
+        attempt.status = head.status
+        chain = exchange.chain
+        if chain.response_body:
+            exchange.held = head
+            self._collect_response(exchange, attempt, body, ended)
+            return
+        now = monotonic()
+        if ended:
+            attempt.end(None, now)
+        if chain.responses and not self._run_responses(exchange, head):
+            return
+        exchange.status = head.status
+        exchange.responding = True
+        exchange.bytes_out = len(body)
+        client = exchange.client
+        client.respond(head, body, ended)
+        if ended:
+            self._finish(exchange, "answered", "-", now)
+            return
+        exchange.wait_until(Kind.BODY_TIMEOUT, now + attempt.upstream.timeouts.body)
+        if client.congested:
+            self.pause_response(exchange)
+
+    def response_body(self, exchange: LiveExchange, attempt: LiveAttempt, body: bytes, ended: bool) -> None:
+        """More of the upstream's body."""
+        if exchange.held is not None:
+            self._collect_response(exchange, attempt, body, ended)
+            return
+        now = monotonic()
+        if ended:
+            attempt.end(None, now)
+        exchange.bytes_out += len(body)
+        client = exchange.client
+        client.send_body(body, ended)
+        if ended:
+            self._finish(exchange, "answered", "-", now)
+        elif not client.congested:
+            exchange.wait_until(Kind.BODY_TIMEOUT, now + attempt.upstream.timeouts.body)
+
+    def _collect_response(self, exchange: LiveExchange, attempt: LiveAttempt, body: bytes, ended: bool) -> None:
+        """Plugins of this route read the whole answer first."""
+        head = exchange.held
+        assert head is not None
+        collected = head.body = (head.body or b"") + body
+        if len(collected) > exchange.chain.response_body:
+            attempt.drop(Kind.UPSTREAM_BODY_TOO_LARGE)
+            self._fail(exchange, GatewayError(Kind.UPSTREAM_BODY_TOO_LARGE))
+        elif not ended:
+            exchange.wait(Kind.BODY_TIMEOUT, attempt.upstream.timeouts.body)
+        else:
+            exchange.held = None
+            attempt.end(None, monotonic())
+            if self._run_responses(exchange, head):
+                self._send_whole(exchange, head, collected, "answered", "-")
+
+    def failed(self, exchange: LiveExchange, attempt: LiveAttempt, error: GatewayError, stale: bool) -> None:
+        """The upstream gives no (more) answer."""
+        upstream = attempt.upstream
+        log.info("%s: %s at %s: %s", exchange.route, error.kind.value, attempt.endpoint, error.cause)
+        attempt.end(error.kind, monotonic())
+        if stale and exchange.replay is not None and exchange.attempts == 1 and exchange.method in IDEMPOTENT:
+            # RFC 9112 §9.3.1: the connection had closed before it saw the request; once more on a new one.
+            exchange.pending = [exchange.replay]
+            upstream.meters.retried("reset")
+            try:
+                self._attempt(exchange, upstream, True)
+            except GatewayError as second:
+                self._fail(exchange, second)
+            except Exception as crash:
+                self._crash(exchange, "retrying", crash)
+            return
+        self._fail(exchange, error)
+
+    # slowness, and the end of patience
+
+    def pause_response(self, exchange: LiveExchange) -> None:
+        """The client reads slowly: so do we, and for as long as it might be idle."""
+        attempt = exchange.attempt
+        if attempt is not None and attempt.connection is not None:
+            attempt.connection.pause_reading()
+        exchange.wait(Kind.CLIENT_GONE, exchange.client.settings.idle_timeout)
+
+    def resume_response(self, exchange: LiveExchange) -> None:
+        """The client reads again."""
+        attempt = exchange.attempt
+        if attempt is not None and attempt.connection is not None:
+            attempt.connection.resume_reading()
+            exchange.wait(Kind.BODY_TIMEOUT, attempt.upstream.timeouts.body)
+
+    def expired(self, exchange: LiveExchange, now: float) -> None:
+        """The deadline that the exchange waited with is over."""
+        kind = exchange.overdue(now)
+        if kind is None or kind is Kind.CONNECT_TIMEOUT:
+            exchange.wait(kind, float("inf"))
+        elif kind is Kind.EXPECTATION_FAILED:
+            # The upstream says nothing about `Expect`: the client need not wait for ever (RFC 9110 §10.1.1).
+            exchange.continued = True
+            exchange.client.send_interim(100)
+            exchange.wait(Kind.REQUEST_TIMEOUT, exchange.client.settings.body_timeout)
+        elif kind is Kind.CLIENT_GONE:
+            exchange.client.abort()
+            self.client_gone(exchange)
+        else:
+            if kind is Kind.REQUEST_TIMEOUT:
+                exchange.client.refuse_rest()
+            self._fail(exchange, GatewayError(kind))
+
+    # the answer
+
+    def _fail(self, exchange: LiveExchange, error: GatewayError) -> None:
+        """Answer with the table's row for this failure; abort when an answer has begun."""
+        self._stop_work(exchange, error.kind)
+        exchange.held = None
+        if exchange.responding:
+            exchange.client.abort()
+            self._finish(exchange, error.kind.value, error.answer.flag, monotonic())
+        else:
+            self._answer(exchange, problem_reply(error, exchange, exchange.table.name), error)
+
+    def _crash(self, exchange: LiveExchange, where: str, error: BaseException) -> None:
+        """A plugin, or we, failed: closed, with nothing of the reason told."""
+        if not isinstance(error, GatewayError):
+            log.error("%s failed on %s %s", where, exchange.method, exchange.raw_path, exc_info=error)
+            error = GatewayError(Kind.PLUGIN_CRASHED)
+        self._fail(exchange, error)
+
+    def _answer(self, exchange: LiveExchange, reply: Reply, error: GatewayError | None = None) -> None:
+        """The gateway's own answer, or a plugin's."""
+        try:
+            head = response_head(reply.status, reply.headers, reply.body)
+        except ValueError as invalid:
+            self._crash(exchange, "a reply", invalid)
+            return
+        if exchange.chain.responses and not exchange.crashed and not self._run_responses(exchange, head):
+            return
+        if error is None:
+            self._send_whole(exchange, head, reply.body, "local", "-")
+        else:
+            self._send_whole(exchange, head, reply.body, error.kind.value, error.answer.flag)
+
+    def _run_responses(self, exchange: LiveExchange, head: ResponseHead) -> bool:
+        """`on_response` of the plugins that ran, backwards. False when one failed, and the request with it."""
+        ran = exchange.ran if exchange.matched is not None else len(exchange.chain.plugins)
+        for index, call, _ in exchange.chain.responses:
+            if index < ran:
+                try:
+                    call(exchange, head)
+                except Exception as error:
+                    exchange.crashed = True
+                    self._crash(exchange, _plugin(call), error)
+                    return False
+        return True
+
+    def _send_whole(
+        self, exchange: LiveExchange, head: ResponseHead, original: bytes, outcome: str, flag: str
+    ) -> None:
+        """Send an answer whose body is all here, and which a plugin may have replaced."""
+        body = head.body or b""
+        bodyless = exchange.method == "HEAD" or head.status in (204, 304)
+        if not bodyless and (body is not original or head.length is None):
+            head.set("Content-Length", str(len(body)))
+            head.length = len(body)
+        exchange.status = head.status
+        exchange.responding = True
+        exchange.bytes_out = 0 if bodyless else len(body)
+        exchange.client.respond(head, body, True)
+        self._finish(exchange, outcome, flag, monotonic())
+
+    # the end
+
+    def _stop_work(self, exchange: LiveExchange, kind: Kind) -> None:
+        """Nothing goes on for this exchange behind our back."""
+        attempt = exchange.attempt
+        if attempt is not None:
+            attempt.drop(kind)
+        task = exchange.task
+        if task is not None:
+            exchange.task = None
+            task.cancel()
+
+    def _finish(self, exchange: LiveExchange, outcome: str, flag: str, now: float) -> None:
+        """`on_finish` of the plugins that ran, then on to the client's next request. Exactly once for each request."""
+        exchange.over = True
+        exchange.outcome = outcome
+        exchange.flag = flag
+        exchange.ended = now
+        chain = exchange.chain
+        ran = exchange.ran if exchange.matched is not None else len(chain.plugins)
+        for index, call, _ in chain.finishes:
+            if index < ran:
+                try:
+                    call(exchange)
+                except Exception:
+                    log.exception("%s failed in on_finish", _plugin(call))
+        self.active -= 1
+        exchange.client.finished(now)
+
+    def client_gone(self, exchange: LiveExchange) -> None:
+        """Nobody waits for the answer any more: stop the work for it."""
+        if exchange.over:
+            return
+        self._stop_work(exchange, Kind.CLIENT_GONE)
+        if not exchange.status:
+            exchange.status = 499
+        self._finish(exchange, Kind.CLIENT_GONE.value, "DC", monotonic())
+
+
+def _plugin(call: Any) -> str:
+    """The name of the plugin whose method this is."""
+    plugin = getattr(call, "__self__", None)
+    return f"plugin {getattr(plugin, 'name', '') or type(plugin).__name__}"

@@ -1,0 +1,149 @@
+"""What a route does with a request: forward it, redirect it, or answer it."""
+
+from __future__ import annotations
+
+import random
+from bisect import bisect
+from collections.abc import Mapping
+from itertools import accumulate
+from urllib.parse import quote_plus, unquote_plus
+
+from gateway.exchange import Exchange, Headers, Reply
+from gateway.routing.pattern import Template
+
+
+class HeaderEdit:
+    """Fields to remove, set and add, in this order."""
+
+    __slots__ = ("added", "removed", "replaced")
+
+    def __init__(
+        self, added: Mapping[str, str] = {}, replaced: Mapping[str, str] = {}, removed: tuple[str, ...] = ()
+    ) -> None:
+        self.added = tuple(added.items())
+        self.replaced = tuple(replaced.items())
+        self.removed = removed
+
+    def apply(self, headers: Headers) -> None:
+        """Edit in place."""
+        for name in self.removed:
+            headers.remove(name)
+        for name, value in self.replaced:
+            headers.set(name, value)
+        for name, value in self.added:
+            headers.add(name, value)
+
+
+class QueryEdit:
+    """Parameters to remove, set and add, in this order. What is not touched stays byte for byte."""
+
+    __slots__ = ("_gone", "_tail")
+
+    def __init__(
+        self, added: Mapping[str, str] = {}, replaced: Mapping[str, str] = {}, removed: tuple[str, ...] = ()
+    ) -> None:
+        self._gone = frozenset(removed) | frozenset(replaced)
+        pairs = [*replaced.items(), *added.items()]
+        self._tail = [f"{quote_plus(name)}={quote_plus(value)}" for name, value in pairs]
+
+    def apply(self, query: str) -> str:
+        """The edited query, without `?`."""
+        parts = [part for part in query.split("&") if part] if query else []
+        kept = [part for part in parts if unquote_plus(part.partition("=")[0]) not in self._gone]
+        return "&".join(kept + self._tail)
+
+
+class Rewrite:
+    """Another path, query or header fields for the service. The query is kept unless the path names one."""
+
+    __slots__ = ("headers", "path", "query")
+
+    def __init__(
+        self, path: Template | None = None, query: QueryEdit | None = None, headers: HeaderEdit | None = None
+    ) -> None:
+        self.path = path
+        self.query = query
+        self.headers = headers
+
+    def target(self, raw_path: str, query: str, captures: Mapping[str, str]) -> str:
+        """The path and query to ask the upstream for."""
+        path = raw_path if self.path is None else self.path.expand(captures)
+        path, mark, named = path.partition("?")
+        if mark:
+            query = named
+        if self.query is not None:
+            query = self.query.apply(query)
+        return f"{path}?{query}" if query else path
+
+
+class Forward:
+    """To an upstream, or to one of several by weight."""
+
+    __slots__ = ("_reached", "_total", "names", "rewrite", "upstream", "weights")
+
+    def __init__(self, targets: tuple[tuple[str, int], ...], rewrite: Rewrite | None = None) -> None:
+        """`targets` holds (upstream, weight); at least one weight is above 0."""
+        self.names = tuple(name for name, weight in targets if weight)
+        self.weights = tuple(weight for _, weight in targets if weight)
+        self._reached = tuple(accumulate(self.weights))
+        self._total = self._reached[-1]
+        self.upstream = self.names[0] if len(self.names) == 1 else None
+        self.rewrite = rewrite
+
+    def pick(self, draw: float | None = None) -> str:
+        """One upstream. `draw` is from [0, 1), random by default."""
+        if self.upstream is not None:
+            return self.upstream
+        drawn = random.random() if draw is None else draw
+        return self.names[bisect(self._reached, drawn * self._total)]
+
+    def __str__(self) -> str:
+        if self.upstream is not None:
+            return f"to {self.upstream}"
+        return "to " + ", ".join(f"{name} ({weight})" for name, weight in zip(self.names, self.weights, strict=True))
+
+
+class Redirect:
+    """Send the client elsewhere."""
+
+    __slots__ = ("status", "to")
+
+    def __init__(self, to: Template, status: int) -> None:
+        self.to = to
+        self.status = status
+
+    def location(self, exchange: Exchange) -> str:
+        """Where to. The query is kept unless the template names one."""
+        location = self.to.expand(exchange.captures)
+        # A capture that begins with a slash must not turn a path into `//host`.
+        if location.startswith("//") and not self.to.text.startswith("//"):
+            location = "/" + location.lstrip("/")
+        if exchange.query and "?" not in self.to.text:
+            return f"{location}?{exchange.query}"
+        return location
+
+    def reply(self, exchange: Exchange) -> Reply:
+        """The answer."""
+        return Reply.redirect(self.location(exchange), self.status)
+
+    def __str__(self) -> str:
+        return f"redirect {self.status} to {self.to.text}"
+
+
+class Respond:
+    """A fixed answer."""
+
+    __slots__ = ("_reply",)
+
+    def __init__(self, reply: Reply) -> None:
+        self._reply = reply
+
+    def reply(self, exchange: Exchange) -> Reply:
+        """The answer."""
+        return self._reply
+
+    def __str__(self) -> str:
+        return f"respond {self._reply.status}"
+
+
+Action = Forward | Redirect | Respond

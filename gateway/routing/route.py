@@ -1,0 +1,53 @@
+"""The compiled route: everything about it that does not depend on a request."""
+
+from __future__ import annotations
+
+from gateway.chain import EMPTY, Chain
+from gateway.routing.actions import Action
+from gateway.routing.pattern import Pattern
+from gateway.routing.predicates import Predicate, Request
+
+
+class Route:
+    """One route, alive and immutable. `order` is its place in the file, `methods` None for all."""
+
+    __slots__ = ("action", "captures", "chain", "host", "methods", "name", "order", "pattern", "predicates", "priority")
+
+    def __init__(
+        self,
+        name: str,
+        pattern: Pattern,
+        action: Action,
+        *,
+        host: str | None = None,
+        methods: frozenset[str] | None = None,
+        predicates: tuple[Predicate, ...] = (),
+        priority: int = 0,
+        order: int = 0,
+        chain: Chain = EMPTY,
+    ) -> None:
+        self.name = name
+        self.pattern = pattern
+        self.action = action
+        self.host = host
+        self.methods = methods
+        self.predicates = predicates
+        self.priority = priority
+        self.order = order
+        self.chain = chain
+        self.captures = bool(pattern.names)
+
+    def accepts(self, request: Request) -> bool:
+        """Host and path fit: does the rest?"""
+        if self.methods is not None and request.method not in self.methods:
+            return False
+        return not self.predicates or all(predicate.matches(request) for predicate in self.predicates)
+
+    @property
+    def rank(self) -> tuple[int, int, int]:
+        """Order among routes with equally specific host and path: priority, then more predicates, then file order."""
+        asked = len(self.predicates) + (self.methods is not None)
+        return (-self.priority, -asked, self.order)
+
+    def __repr__(self) -> str:
+        return f"<Route {self.name}: {self.host or ''}{self.pattern} {self.action}>"

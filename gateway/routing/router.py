@@ -1,0 +1,245 @@
+"""Finds the route of a request: host table, exact paths, a trie of segments, then predicates of the candidates only.
+
+The cost depends on the length of the path, not on the number of routes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+
+from gateway.errors import GatewayError, Kind
+from gateway.routing.actions import Forward
+from gateway.routing.paths import check_escapes, is_plain, other_reading, segments_of
+from gateway.routing.predicates import Request
+from gateway.routing.route import Route
+
+HOSTS_KEPT = 1024
+
+
+class Node:
+    """One place in the trie. Children by how specific they are; `ends` and `rests` are sorted by rank, and `forks`
+    tells of anything but literals below."""
+
+    __slots__ = ("any", "ends", "forks", "literals", "name", "regexes", "rests")
+
+    def __init__(self) -> None:
+        self.literals: dict[str, Node] = {}
+        self.regexes: dict[str, tuple[re.Pattern[str], Node]] = {}
+        self.name: Node | None = None
+        self.any: Node | None = None
+        self.forks = False
+        self.ends: list[Route] = []
+        self.rests: list[Route] = []
+
+    def insert(self, route: Route) -> None:
+        """Add a route under its pattern."""
+        node = self
+        for segment in route.pattern.segments:
+            node.forks = node.forks or segment.kind != "literal"
+            if segment.kind == "rest":
+                node.rests.append(route)
+                node.rests.sort(key=_rank)
+                return
+            if segment.kind == "literal":
+                node = node.literals.setdefault(segment.text, Node())
+            elif segment.kind == "regex":
+                node = node.regexes.setdefault(segment.text, (re.compile(segment.text), Node()))[1]
+            elif segment.kind == "name":
+                node.name = node.name or Node()
+                node = node.name
+            else:
+                node.any = node.any or Node()
+                node = node.any
+        node.ends.append(route)
+        node.ends.sort(key=_rank)
+
+    def find(self, segments: list[str], at: int, request: Request) -> Route | None:
+        """The most specific route below that accepts the request."""
+        node = self
+        last = len(segments)
+        while at != last:
+            segment = segments[at]
+            child = node.literals.get(segment)
+            if node.forks:
+                return node._find_among(child, segments, at, request)
+            if child is None:
+                return None
+            node = child
+            at += 1
+        for route in node.ends:
+            if route.accepts(request):
+                return route
+        for route in node.rests:
+            if route.accepts(request):
+                return route
+        return None
+
+    def _find_among(self, literal: Node | None, segments: list[str], at: int, request: Request) -> Route | None:
+        """The children that the segment fits, the most specific first, then what takes the rest of the path."""
+        if literal is not None:
+            found = literal.find(segments, at + 1, request)
+            if found is not None:
+                return found
+        segment = segments[at]
+        if segment:
+            for expression, child in self.regexes.values():
+                if expression.fullmatch(segment):
+                    found = child.find(segments, at + 1, request)
+                    if found is not None:
+                        return found
+            for below in (self.name, self.any):
+                if below is not None:
+                    found = below.find(segments, at + 1, request)
+                    if found is not None:
+                        return found
+        for route in self.rests:
+            if route.accepts(request):
+                return route
+        return None
+
+    def candidates(self, segments: list[str], at: int) -> Iterator[Route]:
+        """Every route whose path fits, the most specific first."""
+        if at == len(segments):
+            yield from self.ends
+        else:
+            segment = segments[at]
+            if segment in self.literals:
+                yield from self.literals[segment].candidates(segments, at + 1)
+            if segment:
+                for expression, child in self.regexes.values():
+                    if expression.fullmatch(segment):
+                        yield from child.candidates(segments, at + 1)
+                for below in (self.name, self.any):
+                    if below is not None:
+                        yield from below.candidates(segments, at + 1)
+        yield from self.rests
+
+
+class HostTable:
+    """The routes of one host: exact paths in a dict, all of them in the trie."""
+
+    __slots__ = ("exact", "root")
+
+    def __init__(self, routes: Iterable[Route]) -> None:
+        self.root = Node()
+        self.exact: dict[str, list[Route]] = {}
+        for route in routes:
+            self.root.insert(route)
+            if all(segment.kind == "literal" for segment in route.pattern.segments):
+                self.exact.setdefault(route.pattern.text, []).append(route)
+        for found in self.exact.values():
+            found.sort(key=_rank)
+
+
+def _rank(route: Route) -> tuple[int, int, int]:
+    return route.rank
+
+
+class Router:
+    """All routes. Immutable but for `_hosts`, a bounded memory of Host values."""
+
+    def __init__(self, routes: Iterable[Route]) -> None:
+        self.routes = tuple(routes)
+        self._prioritised = any(route.priority for route in self.routes)
+        by_host: dict[str | None, list[Route]] = {}
+        for route in self.routes:
+            by_host.setdefault(route.host, []).append(route)
+        self._tables = {host: HostTable(found) for host, found in by_host.items()}
+        self._wildcards = any(host is not None and host.startswith("*.") for host in by_host)
+        self._hosts: dict[str, tuple[HostTable, ...]] = {}
+
+    def find(self, host: str, raw_path: str, request: Request) -> Route | None:
+        """The route of a request, or None.
+
+        GatewayError when the path can be read in two ways that lead to different places.
+        """
+        if is_plain(raw_path):
+            return self._find(host, raw_path, raw_path.split("/"), 1, request)
+        check_escapes(raw_path)
+        route = self._find(host, None, segments_of(raw_path), 0, request)
+        _check_other_reading(self, route, host, raw_path, request)
+        return route
+
+    def _find(self, host: str, path: str | None, segments: list[str], at: int, request: Request) -> Route | None:
+        tables = self._hosts.get(host) or self._tables_of(host)
+        if self._prioritised:
+            candidates = [route for table in tables for route in table.root.candidates(segments, at)]
+            candidates.sort(key=lambda route: -route.priority)
+            return next((route for route in candidates if route.accepts(request)), None)
+        for table in tables:
+            if path is not None:
+                for route in table.exact.get(path, ()):
+                    if route.accepts(request):
+                        return route
+            found = table.root.find(segments, at, request)
+            if found is not None:
+                return found
+        return None
+
+    def candidates(self, host: str, raw_path: str) -> list[Route]:
+        """Every route whose host and path fit, in the order in which they are asked."""
+        segments = segments_of(raw_path)
+        found = [route for table in self._tables_of(host) for route in table.root.candidates(segments, 0)]
+        return sorted(found, key=lambda route: -route.priority)
+
+    def allowed(self, host: str, raw_path: str, request: Request) -> frozenset[str]:
+        """The methods for the `Allow` of a 405; empty when the answer is 404.
+
+        405 only when every candidate failed on its method alone.
+        """
+        candidates = self.candidates(host, raw_path)
+        if any(not predicate.matches(request) for route in candidates for predicate in route.predicates):
+            return frozenset()
+        return frozenset(method for route in candidates for method in route.methods or ())
+
+    def _tables_of(self, host: str) -> tuple[HostTable, ...]:
+        """The tables to ask, the most specific first: exact, wildcards by length, routes without a host."""
+        name = _host_name(host)
+        keys: list[str | None] = [name]
+        if self._wildcards:
+            labels = name.split(".")
+            keys += ["*." + ".".join(labels[start:]) for start in range(1, len(labels))]
+        keys.append(None)
+        tables = tuple(self._tables[key] for key in keys if key in self._tables)
+        if len(self._hosts) >= HOSTS_KEPT:
+            self._hosts.clear()
+        self._hosts[host] = tables
+        return tables
+
+    def __repr__(self) -> str:
+        return f"<Router {len(self.routes)} routes on {len(self._tables)} hosts>"
+
+
+def _host_name(host: str) -> str:
+    """Lower case, without port and without the root's dot."""
+    name = host.lower()
+    if name.startswith("["):
+        return name.partition("]")[0] + "]"
+    return name.partition(":")[0].removesuffix(".")
+
+
+def _check_other_reading(router: Router, route: Route | None, host: str, raw_path: str, request: Request) -> None:
+    """Both readings must choose the same route, and stay in the part that a rewrite keeps.
+
+    For a rewrite: to rewrite and then read eagerly must give what reading eagerly and then rewriting gives.
+    """
+    read = other_reading(raw_path)
+    segments = read.split("/")
+    other = router._find(host, None, segments, 1, request)
+    if other is not route:
+        raise GatewayError(Kind.AMBIGUOUS_PATH, "another reading of the path leads elsewhere")
+    if route is None or not isinstance(route.action, Forward) or route.action.rewrite is None:
+        return
+    template = route.action.rewrite.path
+    if template is None:
+        return
+    kept = other_reading(template.expand(route.pattern.capture(raw_path)).partition("?")[0])
+    meant = other_reading(template.expand(route.pattern.capture(_escaped(read))).partition("?")[0])
+    if kept != meant:
+        raise GatewayError(Kind.AMBIGUOUS_PATH, "another reading of the path leaves the part that is kept")
+
+
+def _escaped(path: str) -> str:
+    """Decoded text as a raw path again, so that reading it once more changes nothing."""
+    return path.replace("%", "%25").replace("?", "%3F")

@@ -1,0 +1,1 @@
+"""State that the gateway's instances share, and its embedded default."""

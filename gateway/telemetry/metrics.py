@@ -1,0 +1,136 @@
+"""Metrics as plain numbers: the request path adds, a scrape reads. Makes no text; see `exposition`."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left
+from collections.abc import Callable, Iterator
+from typing import Generic, Literal, TypeVar
+
+SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+METRIC_NAME = re.compile(r"[a-z_][a-z0-9_]*")
+
+
+class Counter:
+    """A number that only grows."""
+
+    __slots__ = ("value",)
+
+    def __init__(self) -> None:
+        self.value: float = 0
+
+    def inc(self, amount: float = 1) -> None:
+        """Add `amount`. ValueError when it is negative."""
+        if amount < 0:
+            raise ValueError("a counter only grows")
+        self.value += amount
+
+
+class Gauge:
+    """A number that goes both ways."""
+
+    __slots__ = ("value",)
+
+    def __init__(self) -> None:
+        self.value: float = 0
+
+    def inc(self, amount: float = 1) -> None:
+        """Add `amount`."""
+        self.value += amount
+
+    def set(self, value: float) -> None:
+        """Be `value`."""
+        self.value = value
+
+
+class Histogram:
+    """Counts by bucket. `counts` has one more place than `buckets`, for what is above all of them."""
+
+    __slots__ = ("buckets", "counts", "sum")
+
+    def __init__(self, buckets: tuple[float, ...] = SECONDS) -> None:
+        self.buckets = buckets
+        self.counts = [0] * (len(buckets) + 1)
+        self.sum = 0.0
+
+    def observe(self, value: float) -> None:
+        """Count one value; a bucket holds what is at most its bound."""
+        self.counts[bisect_left(self.buckets, value)] += 1
+        self.sum += value
+
+    @property
+    def count(self) -> int:
+        """How many were observed."""
+        return sum(self.counts)
+
+
+Child = TypeVar("Child", Counter, Gauge, Histogram)
+Kind = Literal["counter", "gauge", "histogram"]
+
+
+class Family(Generic[Child]):
+    """One metric with its labels. The children are made at first use and stay."""
+
+    def __init__(self, kind: Kind, name: str, text: str, labels: tuple[str, ...], make: Callable[[], Child]) -> None:
+        self.kind = kind
+        self.name = name
+        self.text = text
+        self.label_names = labels
+        self.children: dict[tuple[str, ...], Child] = {}
+        self._make: Callable[[], Child] = make
+
+    def labels(self, *values: str) -> Child:
+        """The child with these label values. ValueError for too few or too many."""
+        if len(values) != len(self.label_names):
+            raise ValueError(f"{self.name} has the labels {self.label_names}, got {values}")
+        child = self.children.get(values)
+        if child is None:
+            child = self.children[values] = self._make()
+        return child
+
+
+AnyFamily = Family[Counter] | Family[Gauge] | Family[Histogram]
+
+
+class Metrics:
+    """All metrics of a worker. `at_scrape` functions run before every scrape, to set gauges from live state."""
+
+    def __init__(self) -> None:
+        self._families: dict[str, AnyFamily] = {}
+        self.at_scrape: list[Callable[[], None]] = []
+
+    def counter(self, name: str, text: str, labels: tuple[str, ...] = ()) -> Family[Counter]:
+        """A counter; its name ends in `_total`."""
+        if not name.endswith("_total"):
+            raise ValueError(f"a counter's name ends in _total, not {name!r}")
+        return self._family("counter", name, text, labels, Counter)
+
+    def gauge(self, name: str, text: str, labels: tuple[str, ...] = ()) -> Family[Gauge]:
+        """A gauge."""
+        return self._family("gauge", name, text, labels, Gauge)
+
+    def histogram(
+        self, name: str, text: str, labels: tuple[str, ...] = (), buckets: tuple[float, ...] = ()
+    ) -> Family[Histogram]:
+        """A histogram; without `buckets` those for seconds of a request."""
+        return self._family("histogram", name, text, labels, lambda: Histogram(buckets or SECONDS))
+
+    def _family(
+        self, kind: Kind, name: str, text: str, labels: tuple[str, ...], make: Callable[[], Child]
+    ) -> Family[Child]:
+        known = self._families.get(name)
+        if known is None:
+            if not METRIC_NAME.fullmatch(name):
+                raise ValueError(f"{name!r} is not a metric name: lower case letters, digits and '_'")
+            family = Family(kind, name, text, labels, make)
+            self._families[name] = family  # type: ignore[assignment]
+            return family
+        if known.kind != kind or known.label_names != labels:
+            raise ValueError(f"the metric {name!r} exists with another type or other labels")
+        return known  # type: ignore[return-value]
+
+    def __iter__(self) -> Iterator[AnyFamily]:
+        return iter(self._families.values())
+
+    def __repr__(self) -> str:
+        return f"<Metrics {len(self._families)} families>"

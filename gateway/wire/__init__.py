@@ -1,0 +1,1 @@
+"""The only room that touches sockets: heads, bodies, connections, pools, deadlines."""

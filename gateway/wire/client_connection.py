@@ -1,0 +1,475 @@
+"""One connection from a client, and the one stream it carries at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import struct
+import time
+from dataclasses import dataclass
+from email.utils import formatdate
+from ipaddress import IPv4Network, IPv6Network
+from typing import Any, Protocol, cast
+
+from gateway.errors import GatewayError, Kind
+from gateway.wire.deadlines import NEVER, Deadlines
+from gateway.wire.framing import LAST_CHUNK, chunk, write_chunk
+from gateway.wire.head import HeaderPolicy, RequestHead, ResponseHead, status_line
+from gateway.wire.headers import is_trusted
+from gateway.wire.request_parser import RequestParser
+
+log = logging.getLogger("gateway.wire")
+WRITE_HIGH = 128 * 1024
+WRITE_LOW = 32 * 1024
+# How long, and how many bytes, a refused client may go on sending before its connection is closed for good: closing
+# at once would answer its bytes with a reset, which takes the refusal out of its hands (RFC 9112 §9.6).
+LINGER_SECONDS = 2.0
+LINGER_BYTES = 1 << 20
+RESET = struct.pack("ii", 1, 0)
+
+
+class Handler(Protocol):
+    """The life of a request, as a client's connection sees it. `exchange` is whatever `begin` put on the client."""
+
+    stopping: bool
+
+    def begin(self, client: ClientConnection, head: RequestHead, body: bytes, ended: bool) -> None:
+        """A request has come, with as much of the body as came with it."""
+
+    def refuse(self, client: ClientConnection, error: GatewayError) -> None:
+        """What came is no request that can be served."""
+
+    def request_body(self, exchange: Any, body: bytes, ended: bool) -> None:
+        """More of the body."""
+
+    def request_failed(self, exchange: Any, error: GatewayError) -> None:
+        """The rest of the body cannot be had."""
+
+    def client_gone(self, exchange: Any) -> None:
+        """Nobody waits for the answer any more."""
+
+    def expired(self, exchange: Any, now: float) -> None:
+        """The client's deadline, which the handler set, is over."""
+
+    def pause_response(self, exchange: Any) -> None:
+        """The client reads slowly."""
+
+    def resume_response(self, exchange: Any) -> None:
+        """The client reads again."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClientSettings:
+    """What the configuration settles for connections of one listener. Times in seconds, sizes in bytes."""
+
+    trusted_policy: HeaderPolicy
+    untrusted_policy: HeaderPolicy
+    trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()
+    request_head: int = 32 * 1024
+    header_count: int = 128
+    request_body: int = 10 << 20
+    head_timeout: float = 10.0
+    body_timeout: float = 30.0
+    idle_timeout: float = 75.0
+    half_close: bool = False
+    connections: int = 20_000
+    scheme: str = "http"
+
+
+class ClientConnection(asyncio.Protocol):
+    """HTTP/1.1 server side, and the client stream of the exchange it carries.
+
+    Mutable state: the parser, the exchange (None between requests), whether the response has begun and ended, why
+    reading is paused, and the deadline.
+    """
+
+    __slots__ = (
+        "_chunked",
+        "_closing",
+        "_connections",
+        "_deadlines",
+        "_eof",
+        "_keep",
+        "_lingered",
+        "_lingers",
+        "_pauses",
+        "_reading",
+        "check_at",
+        "deadline",
+        "exchange",
+        "forwarded",
+        "handler",
+        "parser",
+        "peer",
+        "responded",
+        "settings",
+        "transport",
+        "trusted",
+    )
+
+    def __init__(
+        self, handler: Handler, settings: ClientSettings, deadlines: Deadlines, connections: set[ClientConnection]
+    ) -> None:
+        self.handler = handler
+        self.settings = settings
+        self._deadlines = deadlines
+        self._connections = connections
+        self.transport: asyncio.Transport | None = None
+        self.exchange: Any = None
+        self.deadline = NEVER
+        self.check_at = NEVER
+        self.responded = False
+        self._chunked = False
+        self._keep = True
+        self._closing = False
+        self._eof = False
+        self._lingered = 0
+        self._lingers = False
+        self._pauses = 0
+        self._reading = False
+
+    # the handler calls these
+
+    @property
+    def gone(self) -> bool:
+        """Can nothing be sent any more?"""
+        return self.transport is None
+
+    @property
+    def congested(self) -> bool:
+        """Does the client read too slowly just now?"""
+        return bool(self._pauses & _WRITE)
+
+    def watch(self, deadline: float) -> None:
+        """Call the handler's `expired` once `deadline` is over."""
+        self.deadline = deadline
+        if deadline < self.check_at:
+            self._deadlines.watch(self, deadline)
+
+    def send_interim(self, status: int, block: bytes = b"") -> None:
+        """Send a 1xx head. Only for HTTP/1.1 clients, and before the response."""
+        head = self.parser.head
+        if self.transport is not None and not self.responded and head is not None and head.version == "1.1":
+            self.transport.write(status_line(status, b"") + block + b"\r\n")
+
+    def respond(self, head: ResponseHead, body: bytes, ended: bool) -> None:
+        """Send the head, and as much of the body as is there, in one write where it is small."""
+        transport = self.transport
+        if transport is None:
+            return
+        self.responded = True
+        request = self.parser.head
+        status = head.status
+        if status == 204 and head.length is not None:
+            head.remove("content-length")
+        text = head.encoded()
+        if not head.block.dated:
+            text += date_line()
+        keep = request is not None and request.block.keep_alive and self.parser.complete and not self.handler.stopping
+        self._chunked = False
+        if (request is not None and request.method == "HEAD") or status == 204 or status == 304:
+            body = b""
+        elif head.length is None:
+            if request is not None and request.version == "1.1":
+                self._chunked = True
+                text += b"Transfer-Encoding: chunked\r\n"
+                if body:
+                    body = chunk(body)
+                if ended:
+                    body += LAST_CHUNK
+            else:
+                keep = False
+        self._keep = keep
+        if not keep:
+            text += b"Connection: close\r\n"
+        elif request is not None and request.version == "1.0":
+            text += b"Connection: keep-alive\r\n"
+        if len(body) <= 65536:
+            transport.write(b"%b\r\n%b" % (text, body))
+        else:
+            transport.writelines((text + b"\r\n", body))
+
+    def send_body(self, body: bytes, ended: bool) -> None:
+        """Send more of the body."""
+        transport = self.transport
+        if transport is None:
+            return
+        if self._chunked:
+            write_chunk(transport, body, ended)
+        elif body:
+            transport.write(body)
+
+    def finished(self, now: float) -> None:
+        """The response is sent and the exchange over: on to the next request, or to the end."""
+        self.exchange = None
+        self.responded = False
+        if self._closing:
+            return
+        if not self._keep or self._eof:
+            self._end()
+            return
+        parser = self.parser
+        parser.next()
+        if self._pauses & _PIPELINE:
+            self._resume(_PIPELINE)
+        self.deadline = deadline = now + self.settings.idle_timeout
+        if deadline < self.check_at:
+            self._deadlines.watch(self, deadline)
+        if parser.rest and not self._reading:
+            self._guarded_advance()
+
+    def abort(self) -> None:
+        """Break the connection so that nobody can take what was sent for whole."""
+        transport = self.transport
+        self.exchange = None
+        if transport is not None:
+            sock = transport.get_extra_info("socket")
+            if sock is not None:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+            self._forget()
+            transport.abort()
+
+    def refuse_rest(self) -> None:
+        """What is still to come of the request is not wanted: close after the answer, and let the client finish."""
+        self._keep = False
+        self._lingers = True
+
+    def break_off(self) -> None:
+        """The time to stop is over: the answer under way is cut."""
+        exchange = self.exchange
+        self.abort()
+        if exchange is not None:
+            self.handler.client_gone(exchange)
+
+    def pause_reading(self) -> None:
+        """The upstream takes no more of the body just now."""
+        self._pause(_BODY)
+
+    def resume_reading(self) -> None:
+        """The upstream takes more."""
+        self._resume(_BODY)
+
+    def close_when_idle(self) -> None:
+        """The gateway stops: close now if no request is under way, else after it."""
+        if self.exchange is None and self.transport is not None and not self.parser.begun:
+            self._end()
+        else:
+            self._keep = False
+
+    # asyncio and the ticker call these
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        # uvloop's transports have the methods of asyncio.Transport, but do not derive from it.
+        transport = cast(asyncio.Transport, transport)
+        self.transport = transport
+        transport.set_write_buffer_limits(WRITE_HIGH, WRITE_LOW)
+        self._connections.add(self)
+        peername = transport.get_extra_info("peername")
+        self.peer = peername[0] if isinstance(peername, tuple) else "unix"
+        settings = self.settings
+        self.trusted = is_trusted(self.peer, settings.trusted_proxies)
+        self.forwarded = b"X-Forwarded-For: %b\r\nX-Forwarded-Proto: %b\r\nX-Forwarded-Host: " % (
+            self.peer.encode(),
+            settings.scheme.encode(),
+        )
+        self.parser = RequestParser(
+            settings.trusted_policy if self.trusted else settings.untrusted_policy,
+            settings.request_head,
+            settings.header_count,
+            settings.request_body,
+        )
+        self.watch(time.monotonic() + settings.head_timeout)
+        if len(self._connections) > settings.connections:
+            self._refused(GatewayError(Kind.TOO_MANY_CONNECTIONS))
+
+    def data_received(self, data: bytes) -> None:
+        if self._closing:
+            self._discard(data)
+            return
+        self._reading = True
+        parser = self.parser
+        try:
+            exchange = self.exchange
+            if exchange is None:
+                begun = parser.begun
+                parser.feed(data)
+                head = parser.head
+                if head is None:
+                    if not begun:
+                        self.watch(time.monotonic() + self.settings.head_timeout)
+                    return
+                self._keep = True
+                self.handler.begin(self, head, parser.take_body(), parser.complete)
+                if parser.rest:
+                    self._advance()
+            elif parser.complete:
+                # Pipelined: its turn comes, and no more than one read of it is held.
+                parser.rest += data
+                self._pause(_PIPELINE)
+            else:
+                parser.feed(data)
+                self.handler.request_body(exchange, parser.take_body(), parser.complete)
+        except GatewayError as error:
+            self._refused(error)
+        except Exception as error:
+            self._crashed(error)
+        finally:
+            self._reading = False
+
+    def eof_received(self) -> bool:
+        """FIN. While an answer is owed the client counts as gone, unless the listener allows half-closed clients."""
+        if self.exchange is None or self._closing:
+            return False
+        if self.settings.half_close and self.parser.complete:
+            self._eof = True
+            return True
+        self._lost()
+        return False
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._lost()
+
+    def pause_writing(self) -> None:
+        self._pauses |= _WRITE
+        if self.exchange is not None:
+            self.handler.pause_response(self.exchange)
+
+    def resume_writing(self) -> None:
+        self._pauses &= ~_WRITE
+        if self.exchange is not None:
+            self.handler.resume_response(self.exchange)
+
+    def expired(self, now: float) -> None:
+        """The deadline is over."""
+        try:
+            if self._closing:
+                self.abort()
+            elif self.exchange is not None:
+                self.handler.expired(self.exchange, now)
+            elif self.parser.begun:
+                self._refused(GatewayError(Kind.REQUEST_TIMEOUT, "the request head did not arrive in time"))
+            else:
+                self._end()
+        except Exception as error:
+            self._crashed(error)
+
+    # the rest is ours
+
+    def _advance(self) -> None:
+        """Serve what is parsed, and parse what is stashed, until something is missing."""
+        parser = self.parser
+        while self.exchange is None and self.transport is not None and not self._closing:
+            if parser.head is None:
+                if not parser.rest:
+                    return
+                data = parser.rest
+                parser.rest = b""
+                parser.feed(data)
+                if parser.head is None:
+                    return
+            self._keep = True
+            self.handler.begin(self, parser.head, parser.take_body(), parser.complete)
+
+    def _guarded_advance(self) -> None:
+        self._reading = True
+        try:
+            self._advance()
+        except GatewayError as error:
+            self._refused(error)
+        except Exception as error:
+            self._crashed(error)
+        finally:
+            self._reading = False
+
+    def _refused(self, error: GatewayError) -> None:
+        self._keep = False
+        self._lingers = True
+        exchange = self.exchange
+        if exchange is None:
+            self.handler.refuse(self, error)
+        else:
+            self.handler.request_failed(exchange, error)
+
+    def _crashed(self, error: Exception) -> None:
+        log.error("a client's connection was given up", exc_info=error)
+        exchange = self.exchange
+        self.abort()
+        if exchange is not None:
+            self.handler.client_gone(exchange)
+
+    def _lost(self) -> None:
+        exchange = self.exchange
+        self.exchange = None
+        self._forget()
+        if exchange is not None:
+            try:
+                self.handler.client_gone(exchange)
+            except Exception:
+                log.exception("a client's leaving was not handled")
+
+    def _forget(self) -> None:
+        transport = self.transport
+        self.transport = None
+        self._closing = True
+        self._deadlines.forget(self)
+        self._connections.discard(self)
+        if transport is not None and not transport.is_closing():
+            transport.close()
+
+    def _end(self) -> None:
+        """Close after all that was written; a refused client may finish its sentence first."""
+        transport = self.transport
+        if transport is None or self._closing:
+            return
+        self._closing = True
+        self.parser.rest = b""
+        if self._lingers or (self.parser.begun and not self.parser.complete):
+            self.watch(time.monotonic() + LINGER_SECONDS)
+            if self._pauses & (_PIPELINE | _BODY):
+                transport.resume_reading()
+            if transport.can_write_eof():
+                transport.write_eof()
+        else:
+            # A client that does not read what is still to be written is cut off after as long as it might be idle.
+            self.watch(time.monotonic() + self.settings.idle_timeout)
+            transport.close()
+
+    def _discard(self, data: bytes) -> None:
+        self._lingered += len(data)
+        if self._lingered > LINGER_BYTES:
+            self.abort()
+
+    def _pause(self, reason: int) -> None:
+        if self.transport is not None:
+            if not self._pauses & (_PIPELINE | _BODY):
+                self.transport.pause_reading()
+            self._pauses |= reason
+
+    def _resume(self, reason: int) -> None:
+        if self._pauses & reason:
+            self._pauses &= ~reason
+            if self.transport is not None and not self._pauses & (_PIPELINE | _BODY):
+                self.transport.resume_reading()
+
+    def __repr__(self) -> str:
+        state = "closed" if self.transport is None else "active" if self.exchange is not None else "idle"
+        return f"<ClientConnection {getattr(self, 'peer', '?')} {state}>"
+
+
+# Why reading, or the response, stands still.
+_PIPELINE = 1
+_BODY = 2
+_WRITE = 4
+
+_date: tuple[int, bytes] = (0, b"")
+
+
+def date_line() -> bytes:
+    """The Date field of this second."""
+    global _date
+    now = int(time.time())
+    if _date[0] != now:
+        _date = (now, b"Date: %b\r\n" % formatdate(now, usegmt=True).encode())
+    return _date[1]
+

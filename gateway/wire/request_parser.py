@@ -1,0 +1,401 @@
+"""Requests out of bytes: httptools reads, and what its strictness leaves open is refused here.
+
+One rule keeps the parser inside one message: it is fed up to and including the next CRLF CRLF, where every head and
+every chunked body ends (RFC 9112 §2.1, §7.1), and bodies with a length are counted here. So pipelined bytes are
+never parsed ahead of their turn, and no large body is copied by the parser.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+
+import httptools
+
+from gateway.errors import GatewayError, Kind
+from gateway.wire.head import TOKEN, HeaderPolicy, RequestBlock, RequestHead, Shape, tokens
+
+END = b"\r\n\r\n"
+HOST = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,;=%-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
+ABSOLUTE = re.compile(r"https?://([^/?#]*)(.*)", re.IGNORECASE)
+VERSION = re.compile(rb" HTTP/\d\.\d")
+METHODS = {name.encode(): name for name in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")}
+LEADING_CRLFS = 4
+
+
+class _Sink:
+    """What httptools calls: methods of built-in containers, so that no header field costs a Python call."""
+
+    __slots__ = ("on_body", "on_header", "on_message_complete", "on_url")
+
+    def __init__(self, targets: list[bytes], fields: dict[bytes, bytes], chunks: list[bytes], open: list[None]) -> None:
+        self.on_url = targets.append
+        self.on_header = fields.__setitem__
+        self.on_body = chunks.append
+        self.on_message_complete = open.clear
+
+
+class RequestParser:
+    """Reads requests of one connection, one at a time.
+
+    After `feed`: `head` is set once it is complete, `take_body()` gives the body bytes that came, `complete` tells
+    that the request is all here, `rest` holds bytes after it. `next()` makes ready for the next request.
+    GatewayError for everything that is refused; the connection is then of no more use.
+
+    Mutable state besides: what httptools fills (`_targets`, `_fields`, `_chunks`, `_open`, which is emptied at the end
+    of a message), the bytes of an unfinished head, and counts of the body.
+    """
+
+    __slots__ = (
+        "_chunks",
+        "_fields",
+        "_fields_limit",
+        "_framing",
+        "_head_limit",
+        "_open",
+        "_parser",
+        "_policy",
+        "_remaining",
+        "_seen",
+        "_tail",
+        "_targets",
+        "body_limit",
+        "complete",
+        "head",
+        "received",
+        "rest",
+    )
+
+    def __init__(self, policy: HeaderPolicy, head_limit: int, fields_limit: int, body_limit: int) -> None:
+        self._policy = policy
+        self._head_limit = head_limit
+        self._fields_limit = fields_limit
+        self.body_limit = body_limit
+        self._parser: httptools.HttpRequestParser | None = None
+        self._targets: list[bytes] = []
+        self._fields: dict[bytes, bytes] = {}
+        self._chunks: list[bytes] = []
+        self._open: list[None] = []
+        self.rest = b""
+        self.next()
+
+    def next(self) -> None:
+        """Forget the finished request; `rest` stays."""
+        self.head: RequestHead | None = None
+        self.complete = False
+        self.received = 0
+        self._seen = b""
+
+    @property
+    def begun(self) -> bool:
+        """Has the head begun to arrive?"""
+        return self.head is not None or bool(self._seen)
+
+    def take_body(self) -> bytes:
+        """The body bytes since the last call."""
+        chunks = self._chunks
+        if not chunks:
+            return b""
+        body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        chunks.clear()
+        return body
+
+    def feed(self, data: bytes) -> None:
+        """Read on. GatewayError when the request is refused."""
+        head = self.head
+        if head is None:
+            if not self._seen and self._feed_known(data):
+                return
+            data = self._feed_head(data)
+            head = self.head
+        if data:
+            if head is None or self.complete:
+                self.rest += data
+            elif head.chunked:
+                self._feed_chunked(data)
+            else:
+                self._count(data)
+
+    # the head
+
+    def _feed_known(self, data: bytes) -> bool:
+        """A whole head without a body whose fields, byte for byte, were read and found good before.
+
+        Only the request line is new then. Anything that is not plainly `METHOD /path HTTP/1.1` is left to the parser.
+        """
+        eol = data.find(b"\r\n") + 2
+        block = self._policy.blocks.get(data[eol:])
+        if block is None:
+            return False
+        line = data[:eol]
+        words = line.split(b" ")
+        if len(words) != 3 or words[2] != b"HTTP/1.1\r\n":
+            return False
+        method = METHODS.get(words[0])
+        target = words[1]
+        if method is None or not target.isascii() or len(data) > self._head_limit:
+            return False
+        path = target.decode("ascii")
+        if path[:1] != "/" or not path.isprintable() or "#" in path:
+            return False
+        self.head = RequestHead(block, method, path, "1.1", line)
+        self.complete = True
+        return True
+
+    def _feed_head(self, data: bytes) -> bytes:
+        """Feed up to the end of the head; returns what follows it."""
+        seen = self._seen
+        if seen:
+            whole = seen + data
+        else:
+            whole = data = _without_leading_crlfs(data) if data[0] == 13 else data
+        end = whole.find(END, len(seen) - 3 if len(seen) > 3 else 0)
+        size = len(whole) if end < 0 else end + 4
+        if size > self._head_limit:
+            self._refuse_size(whole)
+        rest = b""
+        if size != len(whole):
+            data = whole[len(seen) : size]
+            rest = whole[size:]
+        parser = self._parser
+        if parser is None:
+            self._targets.clear()
+            self._fields.clear()
+            sink = _Sink(self._targets, self._fields, self._chunks, self._open)
+            parser = self._parser = httptools.HttpRequestParser(sink)
+        try:
+            parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            # Upgrades are dropped, and a CONNECT is refused later: the parser is of no more use after either.
+            self._parser = None
+        except httptools.HttpParserError as error:
+            raise _refusal(error, whole) from None
+        if end >= 0:
+            self._finish_head(whole, size)
+        elif len(self._fields) > self._fields_limit:
+            raise GatewayError(Kind.HEAD_TOO_LARGE, f"more than {self._fields_limit} header fields")
+        else:
+            self._seen = whole
+        return rest
+
+    def _refuse_size(self, whole: bytes) -> None:
+        if b"\r\n" not in whole[: self._head_limit]:
+            raise GatewayError(Kind.TARGET_TOO_LONG, f"the request line is longer than {self._head_limit} bytes")
+        raise GatewayError(Kind.HEAD_TOO_LARGE, f"the head is longer than {self._head_limit} bytes")
+
+    def _finish_head(self, whole: bytes, size: int) -> None:
+        targets = self._targets
+        fields = self._fields
+        if not targets:
+            raise GatewayError(Kind.BAD_REQUEST, "the head has no end")
+        target = targets[0] if len(targets) == 1 else b"".join(targets)
+        names = tuple(fields)
+        values = list(fields.values())
+        targets.clear()
+        fields.clear()
+        # Every field is a line, as folded lines are refused: where the lines are more, a name has come twice, and the
+        # dict has kept one of them only.
+        lines = whole.count(b"\r\n", 0, size - 2) - 1
+        if lines != len(names):
+            names, values = _all_fields(whole[:size])
+        if len(names) > self._fields_limit:
+            raise GatewayError(Kind.HEAD_TOO_LARGE, f"more than {self._fields_limit} header fields")
+        method = whole[: whole.find(b" ")]
+        line: bytes | None = whole[: whole.find(b"\r\n") + 2]
+        version = "1.1"
+        if line != b"%b %b HTTP/1.1\r\n" % (method, target):
+            method, version = _request_line(whole, target)
+            line = None
+        policy = self._policy
+        shape = policy.shapes.get(names) or policy.shape(names)
+        block = RequestBlock(shape, values, version)
+        if not shape.plain:
+            block = _examine(block, version, policy)
+        elif shape.length_at >= 0:
+            block.content_length = int(values[shape.length_at])
+        _check_host(block, version)
+        head = RequestHead(block, METHODS.get(method) or method.decode(), target.decode("ascii"), version, line)
+        if target[0] != 47 and target != b"*" and method != b"CONNECT":
+            _take_absolute(head)
+        if block.content_length is not None and block.content_length > self.body_limit:
+            raise GatewayError(Kind.BODY_TOO_LARGE, f"the body is limited to {self.body_limit} bytes")
+        if version == "1.1" and block.content_length is None and not block.chunked and block.keep_alive:
+            policy.remember(whole[whole.find(b"\r\n") + 2 : size], block)
+        self.head = head
+        if block.content_length:
+            # The length is counted here, so this httptools parser, which waits for the body, has done its work.
+            self._remaining = block.content_length
+            self._parser = None
+        elif block.chunked:
+            self._framing = 0
+            self._tail = b""
+            self._open.append(None)
+        else:
+            self.complete = True
+            if not block.keep_alive:
+                self._parser = None
+
+    # the body
+
+    def _count(self, data: bytes) -> None:
+        if len(data) > self._remaining:
+            self.rest += data[self._remaining :]
+            data = data[: self._remaining]
+        self._remaining -= len(data)
+        self.received += len(data)
+        self._chunks.append(data)
+        self.complete = self._remaining == 0
+
+    def _feed_chunked(self, data: bytes) -> None:
+        start = 0
+        # The end mark may straddle two reads: look at the seam first.
+        seam = (self._tail + data[:3]).find(END)
+        stop = seam + 4 - len(self._tail) if seam >= 0 else 0
+        while start < len(data) and not self.complete:
+            if stop <= start:
+                found = data.find(END, start)
+                stop = len(data) if found < 0 else found + 4
+            self._feed_chunks(data[start:stop] if start or stop < len(data) else data)
+            start = stop
+        self._tail = (self._tail + data[-3:])[-3:]
+        if self.complete:
+            self.rest += data[start:]
+
+    def _feed_chunks(self, piece: bytes) -> None:
+        chunks = self._chunks
+        before = len(chunks)
+        try:
+            assert self._parser is not None
+            self._parser.feed_data(piece)
+        except httptools.HttpParserUpgrade:
+            self._parser = None
+        except httptools.HttpParserError as error:
+            raise GatewayError(Kind.BAD_REQUEST, "the chunked body is malformed", cause=str(error)) from None
+        # Trailers are not passed on: nobody vouches for them.
+        self._fields.clear()
+        came = sum(map(len, chunks[before:]))
+        self.received += came
+        if self.received > self.body_limit:
+            raise GatewayError(Kind.BODY_TOO_LARGE, f"the body is limited to {self.body_limit} bytes")
+        self._framing = 0 if came else self._framing + len(piece)
+        if self._framing > self._head_limit:
+            raise GatewayError(Kind.BAD_REQUEST, "too many bytes of chunk framing")
+        if not self._open:
+            self.complete = True
+            head = self.head
+            if head is not None and not head.block.keep_alive:
+                self._parser = None
+
+
+class _FieldList:
+    """Collects every field, repeated names too."""
+
+    def __init__(self) -> None:
+        self.names: list[bytes] = []
+        self.values: list[bytes] = []
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.names.append(name)
+        self.values.append(value)
+
+
+def _all_fields(head: bytes) -> tuple[tuple[bytes, ...], list[bytes]]:
+    """Names and values of a head that httptools has accepted already."""
+    found = _FieldList()
+    with contextlib.suppress(httptools.HttpParserUpgrade):
+        httptools.HttpRequestParser(found).feed_data(head)
+    return tuple(found.names), found.values
+
+
+def _without_leading_crlfs(data: bytes) -> bytes:
+    """RFC 9112 §2.2: an empty line or two before the request line is forgiven."""
+    for _ in range(LEADING_CRLFS):
+        if not data.startswith(b"\r\n"):
+            return data
+        data = data[2:]
+    raise GatewayError(Kind.BAD_REQUEST, "empty lines in place of a request")
+
+
+def _refusal(error: httptools.HttpParserError, whole: bytes) -> GatewayError:
+    """What to tell a client whose head httptools refused."""
+    first = whole.lstrip(b"\r\n").partition(b" ")[0]
+    if isinstance(error, httptools.HttpParserInvalidMethodError) and TOKEN.fullmatch(first):
+        return GatewayError(Kind.UNKNOWN_METHOD, "this method is not known here")
+    if whole[:1] == b"\x16":
+        return GatewayError(Kind.BAD_REQUEST, "this port speaks plain HTTP, and TLS was tried")
+    if str(error) == "Invalid HTTP version":
+        return GatewayError(Kind.UNSUPPORTED_VERSION, "HTTP/1.0 and HTTP/1.1 are spoken here")
+    return GatewayError(Kind.BAD_REQUEST, str(error).rstrip(".").lower())
+
+
+def _request_line(whole: bytes, target: bytes) -> tuple[bytes, str]:
+    """Method and version of a request line that is not exactly `METHOD TARGET HTTP/1.1`."""
+    line = whole.lstrip(b"\r\n").partition(b"\r\n")[0]
+    method = line.partition(b" ")[0]
+    if line == b"%b %b HTTP/1.1" % (method, target):
+        return method, "1.1"
+    if line == b"%b %b HTTP/1.0" % (method, target):
+        return method, "1.0"
+    tail = line.removeprefix(b"%b %b" % (method, target))
+    if tail != line and (not tail or VERSION.fullmatch(tail)):
+        raise GatewayError(Kind.UNSUPPORTED_VERSION, "HTTP/1.0 and HTTP/1.1 are spoken here")
+    raise GatewayError(Kind.BAD_REQUEST, "the request line is malformed")
+
+
+def _examine(block: RequestBlock, version: str, policy: HeaderPolicy) -> RequestBlock:
+    """The fields that steer framing and the connection; what goes beyond the parser's own strictness."""
+    lengths = block.telling(b"content-length")
+    codings = block.telling(b"transfer-encoding")
+    if len(lengths) > 1 or (lengths and codings):
+        raise GatewayError(Kind.BAD_REQUEST, "more than one framing of the body")
+    if codings:
+        if version == "1.0":
+            raise GatewayError(Kind.BAD_REQUEST, "Transfer-Encoding in HTTP/1.0")
+        if len(codings) > 1:
+            raise GatewayError(Kind.BAD_REQUEST, "more than one Transfer-Encoding")
+        if codings[0].lower() != b"chunked":
+            raise GatewayError(Kind.UNKNOWN_CODING, "only the transfer coding `chunked` is known here")
+    nominated = tokens(block.telling(b"connection"))
+    # RFC 9110 §7.6.1, but what steers the message is not the client's to take away.
+    hidden = nominated - {b"close", b"keep-alive", b"host", b"content-length", b"expect"}
+    if not hidden.isdisjoint(block.shape.index):
+        block = RequestBlock(Shape(block.shape.names, policy.also_dropping(hidden)), block.values, version)
+    if nominated:
+        block.keep_alive = b"close" not in nominated and (version == "1.1" or b"keep-alive" in nominated)
+    block.chunked = bool(codings)
+    block.content_length = int(lengths[0]) if lengths else None
+    for expectation in block.telling(b"expect"):
+        if expectation.lower() != b"100-continue":
+            raise GatewayError(Kind.EXPECTATION_FAILED, "only `100-continue` can be expected")
+        block.expects_continue = version == "1.1" and (block.chunked or bool(block.content_length))
+    return block
+
+
+def _check_host(block: RequestBlock, version: str) -> None:
+    values = block.telling(b"host")
+    if not values:
+        if version == "1.1":
+            raise GatewayError(Kind.BAD_REQUEST, "the Host field is missing")
+        return
+    if len(values) > 1:
+        raise GatewayError(Kind.BAD_REQUEST, "more than one Host field")
+    host = values[0].decode("latin-1")
+    if not HOST.fullmatch(host):
+        raise GatewayError(Kind.BAD_REQUEST, "the Host field is malformed")
+    block.host_field = values[0]
+    block.host = host
+
+
+def _take_absolute(head: RequestHead) -> None:
+    """RFC 9112 §3.2.2: an absolute-form target. It must name the same host as the Host field."""
+    match = ABSOLUTE.fullmatch(head.target)
+    if match is None:
+        raise GatewayError(Kind.BAD_REQUEST, "the request target is malformed")
+    authority, rest = match.groups()
+    block = head.block
+    if block.host and authority.lower() != block.host.lower():
+        raise GatewayError(Kind.BAD_REQUEST, "the request target and the Host field disagree")
+    if not HOST.fullmatch(authority):
+        raise GatewayError(Kind.BAD_REQUEST, "the request target is malformed")
+    head.line = None
+    head.target = rest if rest.startswith("/") else f"/{rest}"

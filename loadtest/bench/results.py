@@ -1,0 +1,115 @@
+"""What was measured, and the bars it is held against."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from loadtest.bench.generator import Sample
+from loadtest.bench.stats import Spread, ratio
+
+MIB = 1024.0 * 1024.0
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A single number that is not CPU per request."""
+
+    scenario: str
+    value: float
+    unit: str
+    says: str
+
+
+@dataclass
+class Results:
+    """Samples by scenario and label, one a round; figures by name; who was absent; what went wrong."""
+
+    samples: dict[str, dict[str, list[Sample]]] = field(default_factory=dict)
+    figures: dict[str, Figure] = field(default_factory=dict)
+    absent: dict[str, str] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+
+    def cpu(self, scenario: str, label: str) -> list[float] | None:
+        """CPU microseconds per request of every round, or None when there are no valid ones."""
+        samples = self.samples.get(scenario, {}).get(label)
+        return [sample.cpu_us for sample in samples] if samples else None
+
+
+@dataclass(frozen=True)
+class Share:
+    """`over` may cost at most `limit` times what `under` costs."""
+
+    says: str
+    scenario: str
+    over: str
+    under: str
+    limit: float
+    unit: str = "x"
+
+    def value(self, results: Results) -> Spread | None:
+        over, under = results.cpu(self.scenario, self.over), results.cpu(self.scenario, self.under)
+        return ratio(over, under) if over and under else None
+
+
+@dataclass(frozen=True)
+class Most:
+    """A figure may be at most `limit`."""
+
+    says: str
+    scenario: str
+    figure: str
+    limit: float
+    unit: str
+
+    def value(self, results: Results) -> Spread | None:
+        figure = results.figures.get(self.figure)
+        return Spread.of([figure.value]) if figure else None
+
+
+BARS: tuple[Share | Most, ...] = (
+    Share("full chain / Envoy", "small", "gateway full", "envoy full", 0.65),
+    Share("full chain / HAProxy", "small", "gateway full", "haproxy full", 1.8),
+    Share("full chain / naive aiohttp proxy, bare", "small", "gateway full", "naive bare", 0.25),
+    Share("respond: / proxied request", "own", "respond", "proxied", 0.6),
+    Share("own 404 / proxied request", "own", "not found", "proxied", 0.6),
+    Share("64 KiB answers / nginx", "large", "64k gateway", "64k nginx", 1.3),
+    Share("1 MiB answers / nginx", "large", "1m gateway", "1m nginx", 1.5),
+    Share("10,000 routes / 10 routes", "routes", "10000 routes", "10 routes", 1.1),
+    Most("loading 10,000 routes", "routes", "routes.load", 2.0, "s"),
+    Most("memory per idle keep-alive connection", "idle", "idle.gateway", 5.0, "KB"),
+    Most("growth by a slow 1 GiB download", "slow", "slow.download", 16.0, "MiB"),
+    Most("growth by a slow 1 GiB upload", "slow", "slow.upload", 16.0, "MiB"),
+)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A bar with what was measured; `passed` is None when it could not be."""
+
+    says: str
+    limit: float
+    unit: str
+    value: Spread | None
+
+    @property
+    def passed(self) -> bool | None:
+        return None if self.value is None else self.value.median <= self.limit
+
+    @property
+    def word(self) -> str:
+        return {True: "pass", False: "MISS", None: "not measured"}[self.passed]
+
+
+def judge(results: Results, scenarios: Iterable[str]) -> list[Verdict]:
+    """Every bar of the scenarios that ran."""
+    ran = set(scenarios)
+    return [Verdict(bar.says, bar.limit, bar.unit, bar.value(results)) for bar in BARS if bar.scenario in ran]
+
+
+def exit_code(problems: list[str], verdicts: list[Verdict], strict: bool) -> int:
+    """2 when the harness failed, 1 under --strict when a bar was missed or could not be measured, else 0."""
+    if problems:
+        return 2
+    return int(strict and any(verdict.passed is not True for verdict in verdicts))

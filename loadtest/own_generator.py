@@ -1,0 +1,119 @@
+"""The generator for machines without wrk: keep-alive connections that ask as soon as they were answered, raw sockets.
+
+Speaks just enough HTTP for the bench: answers with Content-Length. Prints its totals in wrk's words.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import re
+import time
+from pathlib import Path
+from typing import cast
+from urllib.parse import urlsplit
+
+LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
+
+
+class Totals:
+    def __init__(self) -> None:
+        self.requests = self.unsuccessful = self.read_errors = self.connect_errors = 0
+        self.stopping = False
+
+
+class Asker(asyncio.Protocol):
+    """One connection, one request at a time."""
+
+    def __init__(self, requests: list[bytes], at: int, totals: Totals) -> None:
+        self.requests = requests
+        self.at = at
+        self.totals = totals
+        self.head = b""
+        self.remaining = 0
+        self.transport: asyncio.WriteTransport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.WriteTransport, transport)  # uvloop's transports only look like asyncio's
+        self.ask()
+
+    def ask(self) -> None:
+        if self.totals.stopping or self.transport is None:
+            return
+        self.at = (self.at + 1) % len(self.requests)
+        self.transport.write(self.requests[self.at])
+
+    def data_received(self, data: bytes) -> None:
+        if self.remaining:
+            self.remaining -= len(data)
+        else:
+            self.head += data
+            end = self.head.find(b"\r\n\r\n")
+            if end < 0:
+                return
+            length = LENGTH.search(self.head, 0, end)
+            if length is None:
+                self.totals.read_errors += 1
+                return
+            if self.head[9:10] not in b"23":
+                self.totals.unsuccessful += 1
+            self.remaining = int(length[1]) - (len(self.head) - end - 4)
+            self.head = b""
+        if self.remaining == 0:
+            self.totals.requests += 1
+            self.ask()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if not self.totals.stopping:
+            self.totals.read_errors += 1
+
+
+async def load(host: str, port: int, requests: list[bytes], connections: int, seconds: float) -> tuple[Totals, float]:
+    totals = Totals()
+    loop = asyncio.get_running_loop()
+    transports: list[asyncio.BaseTransport] = []
+    transport: asyncio.BaseTransport
+    started = time.monotonic()
+    for number in range(connections):
+        asker = Asker(requests, number, totals)
+        try:
+            transport, _ = await loop.create_connection(lambda asker=asker: asker, host, port)  # type: ignore[misc]
+            transports.append(transport)
+        except OSError:
+            totals.connect_errors += 1
+    await asyncio.sleep(seconds)
+    took = time.monotonic() - started
+    totals.stopping = True
+    for transport in transports:
+        transport.close()
+    return totals, took
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("-c", dest="connections", type=int, default=32)
+    parser.add_argument("-d", dest="seconds", type=float, default=3.0)
+    parser.add_argument("-H", dest="headers", action="append", default=[])
+    parser.add_argument("--paths", type=Path)
+    parser.add_argument("url")
+    options = parser.parse_args()
+    url = urlsplit(options.url)
+    paths = options.paths.read_text().split() if options.paths else [url.path]
+    headers = "\r\n".join([f"Host: {url.netloc}", *options.headers])
+    requests = [f"GET {path} HTTP/1.1\r\n{headers}\r\n\r\n".encode() for path in paths]
+    work = load(url.hostname or "127.0.0.1", url.port or 80, requests, options.connections, options.seconds)
+    try:
+        import uvloop
+
+        totals, took = uvloop.run(work)
+    except ImportError:
+        totals, took = asyncio.run(work)
+    print(f"  {totals.requests} requests in {took:.2f}s, 0MB read")
+    if totals.read_errors or totals.connect_errors:
+        print(f"  Socket errors: connect {totals.connect_errors}, read {totals.read_errors}, write 0, timeout 0")
+    if totals.unsuccessful:
+        print(f"  Non-2xx or 3xx responses: {totals.unsuccessful}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""`python -m loadtest.soak`: does anything stay behind after clients and upstreams that hang, reset and vanish?"""

@@ -1,0 +1,236 @@
+"""Whoever reads slowly slows the other side down, and what the gateway holds meanwhile stays small."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+from tests.support.gateways import Gateway, gateway, make_settings, request, timeouts
+from tests.support.polling import eventually, turns
+from tests.support.raw_client import RawClient
+from tests.support.raw_upstream import OK, Peer, answering, upstream
+
+HEAD = b"HTTP/1.1 200 OK\r\n"
+# The high-water mark of a transport, and one read on top of it.
+HELD = 128 * 1024 + 512 * 1024
+SMALL = 16 * 1024
+PIECE = b"x" * 65_536
+
+
+def held(running: Gateway) -> int:
+    """Bytes that wait in the gateway, in the most congested direction."""
+    transports = [connection.transport for connection in [*running.listener.connections, *running.pool.connections]]
+    return max((transport.get_write_buffer_size() for transport in transports if transport is not None), default=0)
+
+
+async def stands_still(progress: object) -> None:
+    """Wait until a number does not grow any more."""
+    assert callable(progress)
+    last, same = -1, 0
+    async with asyncio.timeout(5):
+        while same < 20:
+            await asyncio.sleep(0.005)
+            now = progress()
+            same = same + 1 if now == last else 0
+            last = now
+
+
+async def test_slow_client_slows_the_service_down() -> None:
+    sent = 0
+    total = 512 * len(PIECE)
+
+    async def script(peer: Peer) -> None:
+        nonlocal sent
+        await peer.request()
+        peer.writer.transport.set_write_buffer_limits(0)
+        peer.send(HEAD + b"Content-Length: %d\r\n\r\n" % total)
+        for _ in range(512):
+            peer.send(PIECE)
+            await peer.writer.drain()
+            sent += len(PIECE)
+        peer_done.set()
+        await peer.gone()
+
+    peer_done = asyncio.Event()
+    most = 0
+    async with upstream(script) as service, gateway(service.port) as running:
+        async with running.client(receive_buffer=SMALL) as client:
+            client.send(request())
+            head = await client.head()
+            assert head.get("content-length") == str(total)
+            await stands_still(lambda: sent)
+            assert sent < total
+            assert 0 < held(running) < HELD
+            got = 0
+            while got < total:
+                got += len(await client.reader.read(1 << 20))
+                most = max(most, held(running))
+            assert got == total
+        assert most < HELD
+        assert peer_done.is_set()
+        assert running.recorder.finished == [(200, "answered", "-")]
+
+
+async def test_slow_service_slows_the_client_down() -> None:
+    total = 9_000_000
+    go = asyncio.Event()
+
+    async def script(peer: Peer) -> None:
+        await peer.head()
+        await go.wait()
+        got = 0
+        while got < total:
+            got += len(await peer.reader.read(1 << 20))
+        peer.send(OK)
+        await peer.gone()
+
+    async with upstream(script, receive_buffer=SMALL) as service, gateway(service.port) as running:
+        async with running.client() as client:
+            client.writer.transport.set_write_buffer_limits(0)
+            client.send(request("/x", b"Content-Length: %d" % total, method="POST"))
+            client.send(b"x" * total)
+            waits = client.writer.transport.get_write_buffer_size
+            await stands_still(lambda: -waits())
+            assert waits() > 0, "all was taken in"
+            assert 0 < held(running) < HELD
+            go.set()
+            assert (await client.response()).body == b"ok"
+            assert (await client.ask(request("/ping"))).body == b"pong"
+
+
+async def test_body_waits_for_a_connection_without_piling_up() -> None:
+    total = 9_000_000
+    from tests.support.recording import Gate
+
+    gate = Gate()
+
+    async def script(peer: Peer) -> None:
+        message = await peer.request()
+        assert len(message.body) == total
+        peer.send(OK)
+        await peer.gone()
+
+    async with upstream(script) as service, gateway(service.port, plugins=[gate]) as running:
+        async with running.client() as client:
+            client.send(request("/x", b"Content-Length: %d" % total, method="POST") + b"x" * total)
+            waits = client.writer.transport.get_write_buffer_size
+            await eventually(lambda: gate.waiting)
+            await stands_still(lambda: -waits())
+            assert running.recorder.exchanges[0].bytes_in < HELD
+            gate.open.set()
+            assert (await client.response()).body == b"ok"
+
+
+async def _flood(client: RawClient, one: bytes) -> None:
+    with contextlib.suppress(ConnectionError, TimeoutError):
+        async with asyncio.timeout(2):
+            for _ in range(400):
+                client.send(one * 500)
+                await client.writer.drain()
+
+
+async def test_client_that_pipelines_and_never_reads_is_not_served_for_ever() -> None:
+    async with upstream(answering) as service, gateway(service.port) as running:
+        async with running.client(receive_buffer=SMALL) as client:
+            await _flood(client, request("/ping"))
+            assert held(running) < HELD, f"{held(running)} bytes of answers wait in the gateway"
+            client.reset()
+
+
+async def test_same_with_answers_of_a_service() -> None:
+    answer = HEAD + b"Content-Length: 20000\r\n\r\n" + b"x" * 20_000
+
+    async def script(peer: Peer) -> None:
+        while True:
+            await peer.request()
+            peer.send(answer)
+
+    async with upstream(script) as service, gateway(service.port) as running:
+        async with running.client(receive_buffer=SMALL) as client:
+            await _flood(client, request())
+            assert held(running) < HELD, f"{held(running)} bytes of answers wait in the gateway"
+            client.reset()
+
+
+async def test_pipelined_bytes_are_not_piled_up() -> None:
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        await peer.gone()
+
+    async with upstream(script) as service, gateway(service.port) as running:
+        async with running.client() as client:
+            client.send(request())
+            await eventually(lambda: service.requests)
+            await _flood(client, request("/ping"))
+            (connection,) = running.listener.connections
+            assert len(connection.parser.rest) < HELD
+            client.reset()
+            (peer,) = running.pool.connections
+            peer.close()
+
+
+async def test_client_that_never_reads_is_left_in_the_end() -> None:
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        peer.send(HEAD + b"Content-Length: 99999999\r\n\r\n")
+        with contextlib.suppress(ConnectionError):
+            while True:
+                peer.send(PIECE)
+                await peer.writer.drain()
+
+    settings = make_settings(idle_timeout=0.2)
+    async with upstream(script) as service, gateway(service.port, settings=settings) as running:
+        async with running.client(receive_buffer=SMALL) as client:
+            client.send(request())
+            await running_done(running)
+            await eventually(lambda: service.open == 0)
+            client.reset()
+        assert running.recorder.finished[0][1] == "client_gone"
+
+
+async def running_done(running: Gateway) -> None:
+    await eventually(lambda: running.recorder.total("on_finish") == 1)
+
+
+async def test_service_that_takes_no_body_times_out() -> None:
+    async def script(peer: Peer) -> None:
+        await peer.head()
+        await stop.wait()
+
+    stop = asyncio.Event()
+    async with upstream(script, receive_buffer=SMALL) as service:
+        async with gateway(service.port, timeouts=timeouts(body=0.2)) as running:
+            async with running.client() as client:
+                client.send(request("/x", b"Content-Length: 9000000", method="POST") + b"x" * 4_000_000)
+                answer = await client.response()
+                assert (answer.status, answer.get("connection")) == (504, "close")
+                client.reset()
+            stop.set()
+
+
+async def test_answer_before_the_service_has_read_the_body_leaves_the_client_readable() -> None:
+    """The body is all in the gateway, and the service answers without reading it: the next request must be heard."""
+
+    async def script(peer: Peer) -> None:
+        await peer.head()
+        await eventually(lambda: any(one.parser.complete for one in running.listener.connections))
+        await turns()
+        peer.send(OK)
+        await peer.gone()
+
+    body = b"x" * 6_000_000
+    async with upstream(script, receive_buffer=SMALL) as service, gateway(service.port) as running:
+        async with running.client() as client:
+            chunk = 100_000
+            client.send(request("/x", b"Content-Length: %d" % len(body), method="POST"))
+            for start in range(0, len(body), chunk):
+                client.send(body[start : start + chunk])
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(0.05):
+                        await client.writer.drain()
+                        continue
+                break
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(0.3):
+                    await client.response()
+            client.reset()

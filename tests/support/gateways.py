@@ -1,0 +1,163 @@
+"""A whole gateway on port 0, put together by hand, which is seen to leave nothing behind."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Iterable, Sequence
+from dataclasses import dataclass, replace
+from ipaddress import ip_network
+from typing import Any
+
+from gateway.chain import Chain
+from gateway.exchange import Reply
+from gateway.plugin import Plugin
+from gateway.proxy import Proxy
+from gateway.routing.actions import Action, Forward, Respond
+from gateway.routing.pattern import parse_pattern
+from gateway.routing.route import Route
+from gateway.routing.router import Router
+from gateway.table import RouteTable
+from gateway.telemetry.metrics import Metrics
+from gateway.telemetry.upstream_meters import UpstreamMeters
+from gateway.upstreams.upstream import Endpoint, Upstream, UpstreamTimeouts
+from gateway.wire.client_connection import ClientSettings
+from gateway.wire.deadlines import Deadlines
+from gateway.wire.head import request_policy
+from gateway.wire.listener import Listener
+from gateway.wire.pool import Pool, PoolLimits
+from tests.support.polling import eventually
+from tests.support.raw_client import RawClient, connected
+from tests.support.recording import Recorder
+
+TRUST_LOOPBACK = (ip_network("127.0.0.0/8"),)
+Path = tuple[str, Action]
+PING: Path = ("/ping", Respond(Reply.text(200, "pong")))
+
+
+@dataclass
+class Gateway:
+    """The parts, for a test to look at."""
+
+    proxy: Proxy
+    listener: Listener
+    deadlines: Deadlines
+    upstream: Upstream
+    endpoint: Endpoint
+    pool: Pool
+    recorder: Recorder
+
+    @property
+    def port(self) -> int:
+        return self.listener.port
+
+    def client(self, receive_buffer: int | None = None) -> contextlib.AbstractAsyncContextManager[RawClient]:
+        """A new connection."""
+        return connected(self.port, receive_buffer=receive_buffer)
+
+    @property
+    def watched(self) -> str:
+        return repr(self.deadlines)
+
+    async def idle(self) -> None:
+        """No exchange is under way."""
+        await eventually(lambda: self.proxy.active == 0, "an exchange is still active")
+        self.recorder.check()
+
+    async def settled(self) -> None:
+        """All clients are gone: nothing is left of any of them."""
+        await eventually(lambda: not self.listener.connections, f"left: {self.listener.connections}")
+        await eventually(lambda: self.proxy.active == 0, f"{self.proxy.active} exchanges left")
+        await eventually(lambda: not self.pool.connecting and not self.pool.queue, repr(self.pool))
+        assert self.endpoint.in_flight == 0
+        assert self.pool.active == 0, repr(self.pool)
+        assert self.watched == "<Deadlines 0 watched>", self.watched
+        self.recorder.check()
+
+
+def routes_of(paths: Sequence[Path], chain: Chain) -> list[Route]:
+    """One route for each pattern, named after its place."""
+    return [
+        Route(f"r{order}", parse_pattern(pattern), action, order=order, chain=chain)
+        for order, (pattern, action) in enumerate(paths)
+    ]
+
+
+def make_settings(trusted: bool = False, identity_headers: Iterable[str] = (), **options: Any) -> ClientSettings:
+    """Settings with the defaults of the contract."""
+    identities = tuple(identity_headers)
+    return ClientSettings(
+        request_policy(True, identities),
+        request_policy(False, identities),
+        TRUST_LOOPBACK if trusted else (),
+        **options,
+    )
+
+
+@contextlib.asynccontextmanager
+async def gateway(
+    port: int = 9,
+    *,
+    paths: Sequence[Path] = (PING, ("/**", Forward((("up", 1),)))),
+    plugins: Sequence[Plugin] = (),
+    settings: ClientSettings | None = None,
+    limits: PoolLimits | None = None,
+    timeouts: UpstreamTimeouts | None = None,
+    host: str | None = None,
+    forwarded: bool = False,
+    upstream_host: str = "127.0.0.1",
+    bind: str = "127.0.0.1",
+) -> AsyncIterator[Gateway]:
+    """A gateway in front of the service at `port`; at the end it must have given everything back."""
+    recorder = Recorder()
+    chain = Chain((recorder, *plugins))
+    pool = Pool(upstream_host, port, limits or PoolLimits())
+    endpoint = Endpoint(pool)
+    service = Upstream(
+        "up",
+        [endpoint],
+        timeouts or UpstreamTimeouts(),
+        host=host,
+        forwarded=forwarded,
+        meters=UpstreamMeters(Metrics(), "up"),
+    )
+    proxy = Proxy(RouteTable(Router(routes_of(paths, chain)), {"up": service}, Chain((recorder,))))
+    deadlines = Deadlines()
+    deadlines.start()
+    listener = Listener(bind, 0, settings or make_settings(), proxy, deadlines)
+    await listener.start()
+    running = Gateway(proxy, listener, deadlines, service, endpoint, pool, recorder)
+    try:
+        yield running
+        await running.settled()
+    finally:
+        listener.stop_accepting()
+        listener.abort()
+        pool.close()
+        for connection in list(pool.connections):
+            connection.close()
+        await eventually(lambda: not pool.connecting)
+        deadlines.stop()
+
+
+def limits(**options: Any) -> PoolLimits:
+    """Pool limits with some changed."""
+    return replace(PoolLimits(), **options)
+
+
+def timeouts(**options: Any) -> UpstreamTimeouts:
+    """Timeouts with some changed."""
+    return replace(UpstreamTimeouts(), **options)
+
+
+def request(
+    target: str = "/x", *fields: bytes, method: str = "GET", body: bytes = b"", host: bytes | None = b"a", version: str = "1.1"
+) -> bytes:
+    """A request's bytes. Nothing is added but the Host, and a length when there is a body and no framing is named."""
+    lines = [f"{method} {target} HTTP/{version}".encode("latin-1")]
+    if host is not None:
+        lines.append(b"Host: " + host)
+    lines.extend(fields)
+    framed = any(line.lower().startswith((b"content-length:", b"transfer-encoding:")) for line in fields)
+    if body and not framed:
+        lines.append(b"Content-Length: %d" % len(body))
+    return b"\r\n".join(lines) + b"\r\n\r\n" + body
