@@ -6,7 +6,7 @@ import logging
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from gateway.errors import GatewayError, Kind
+from gateway.errors import ANSWERS, GatewayError, Kind
 from gateway.exchange import Attempt, Reply
 from gateway.live import LiveExchange
 from gateway.upstreams.upstream import Endpoint, Upstream
@@ -96,7 +96,7 @@ class LiveAttempt(Attempt):
             self.error = kind.value
         if kind is not Kind.CLIENT_GONE:
             self.upstream.meters.attempted(status, seconds)
-            if status >= 500 or (kind is not None and kind is not Kind.BODY_TOO_LARGE):
+            if status >= 500 or (kind is not None and ANSWERS[kind].side == "upstream"):
                 target.errors += 1
         for index, call, _ in exchange.chain.attempt_ends:
             if index < self.ran:
@@ -157,9 +157,14 @@ class LiveAttempt(Attempt):
         exchange.client.send_interim(head.status, head.text())
 
     def response(self, head: ResponseHead, body: bytes, ended: bool) -> None:
+        if ended:
+            # It is back in the pool, and perhaps in use again.
+            self.connection = None
         self._proxy.response(self.exchange, self, head, body, ended)
 
     def response_body(self, body: bytes, ended: bool) -> None:
+        if ended:
+            self.connection = None
         self._proxy.response_body(self.exchange, self, body, ended)
 
     def failed(self, error: GatewayError, stale: bool) -> None:

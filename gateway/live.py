@@ -58,8 +58,9 @@ class LiveExchange(Exchange):
     attempt: LiveAttempt | None  # type: ignore[assignment]
 
     def __init__(
-        self, client: ClientConnection, head: RequestHead, path: str, query: str, table: RouteTable, started: float
+        self, client: ClientConnection, head: RequestHead, path: str, query: str, table: RouteTable, ended: bool
     ) -> None:
+        """`ended`: the whole request is here."""
         # Written out, and not by Exchange.__init__: this runs for every request, and half of it would be set twice.
         self.client = client
         self.table = table
@@ -69,18 +70,21 @@ class LiveExchange(Exchange):
         self.raw_path = path
         self.query = query
         self.client_ip = client.peer
-        self.started = started
+        self.started = monotonic()
         self.route = "-"
         self.matched: Route | None = None
         self.upstream = self.target = self.trace_id = self.span_id = self.outcome = ""
         self.flag = "-"
         self.principal = self.claims = self.body = self.attempt = self._path = self._request_id = None
         self._state = self._captures = self.replay = self.held = self.task = self.waiting = None
-        self.status = self.bytes_in = self.bytes_out = self.attempts = self.ran = 0
+        self.status = self.bytes_in = self.bytes_out = self.attempts = 0
+        # Until the route's plugins have their turn, the top-level ones, which come first in every chain, see the end.
+        self.ran = len(table.chain.plugins)
         self.upstream_seconds = 0.0
         self.total_at = NEVER
         self.collecting = self.continued = self.crashed = self.responding = self.over = False
-        self.request_ended = self.upstream_congested = False
+        self.upstream_congested = False
+        self.request_ended = ended
 
     if TYPE_CHECKING:
         added: bytes

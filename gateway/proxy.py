@@ -23,6 +23,7 @@ from gateway.routing.route import Route
 from gateway.table import RouteTable
 from gateway.upstreams.upstream import Upstream
 from gateway.wire.client_connection import ClientConnection
+from gateway.wire.deadlines import NEVER
 from gateway.wire.head import RequestBlock, RequestHead, ResponseHead, response_head
 from gateway.wire.headers import resolve_client
 from gateway.wire.request_text import forwarded_lines
@@ -32,6 +33,7 @@ log = logging.getLogger("gateway.proxy")
 IDEMPOTENT = frozenset(["GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"])
 # While no upstream connection is there yet, so much of a body is read ahead.
 READ_AHEAD = 64 * 1024
+REFUSED_METHODS = frozenset(["CONNECT", "TRACE"])
 ALL_METHODS = frozenset(["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"])
 
 
@@ -51,13 +53,21 @@ class Proxy:
     def begin(self, client: ClientConnection, head: RequestHead, body: bytes, ended: bool) -> None:
         """A request has come, with as much of the body as came with it."""
         path, _, query = head.target.partition("?")
-        exchange = self._open(client, head, path, query)
-        exchange.request_ended = ended
+        table = self.table
+        exchange = client.exchange = LiveExchange(client, head, path, query, table, ended)
+        self.active += 1
         if body or not ended:
             exchange.pending = [body] if body else []
             exchange.bytes_in = len(body)
         try:
-            self._route(exchange, head, path)
+            if client.trusted:
+                exchange.client_ip = _resolved(client, head)
+            if head.method in REFUSED_METHODS or path == "*":
+                self._refuse_method(exchange, ALL_METHODS)
+                return
+            route = table.router.find(head.block.host, path, exchange) or self._missed(exchange)
+            if route is not None:
+                self._enter(exchange, route)
         except GatewayError as error:
             self._fail(exchange, error)
         except Exception as error:
@@ -69,27 +79,12 @@ class Proxy:
         if head is None:
             block = RequestBlock(client.settings.untrusted_policy.shape(()), [], "1.1")
             head = RequestHead(block, "-", "-", "1.1")
-        self._fail(self._open(client, head, head.target.partition("?")[0], ""), error)
-
-    def _open(self, client: ClientConnection, head: RequestHead, path: str, query: str) -> LiveExchange:
-        exchange = client.exchange = LiveExchange(client, head, path, query, self.table, monotonic())
+        exchange = client.exchange = LiveExchange(client, head, head.target.partition("?")[0], "", self.table, True)
         self.active += 1
-        if client.trusted:
-            exchange.client_ip = resolve_client(
-                client.peer, head.get_all("x-forwarded-for"), client.settings.trusted_proxies
-            )
-        return exchange
+        self._fail(exchange, error)
 
-    def _route(self, exchange: LiveExchange, head: RequestHead, path: str) -> None:
-        table = exchange.table
-        if head.method in ("CONNECT", "TRACE") or path == "*":
-            self._refuse_method(exchange, ALL_METHODS)
-            return
-        route = table.router.find(head.block.host, path, exchange)
-        if route is None:
-            route = self._missed(exchange)
-            if route is None:
-                return
+    def _enter(self, exchange: LiveExchange, route: Route) -> None:
+        """The route is found: its plugins first."""
         exchange.route = route.name
         exchange.matched = route
         exchange.chain = chain = route.chain
@@ -98,11 +93,8 @@ class Proxy:
             exchange.upstream = action.upstream or action.pick()
         if chain.request_body:
             self._collect(exchange)
-        elif chain.requests:
-            self._admit(exchange, 0)
         else:
-            exchange.ran = len(chain.plugins)
-            self._act(exchange)
+            self._admit(exchange, 0)
 
     def _missed(self, exchange: LiveExchange) -> Route | None:
         """404 or 405, unless it is a preflight that a route's plugin answers: then that route."""
@@ -148,23 +140,23 @@ class Proxy:
         chain = exchange.chain
         steps = chain.requests
         position = first
-        for index, call, waits in steps[first:] if first else steps:
-            position += 1
-            exchange.ran = index + 1
-            try:
+        try:
+            for index, call, waits in steps[first:] if first else steps:
+                position += 1
+                exchange.ran = index + 1
                 if waits:
-                    exchange.wait(None, float("inf"))
+                    exchange.wait(None, NEVER)
                     task = run_eagerly(call(exchange), partial(self._admitted, exchange, position))
-                    if not exchange.over and task is not None:
+                    if task is not None:
                         exchange.task = task
                     return
                 reply = call(exchange)
-            except Exception as error:
-                self._crash(exchange, _plugin(call), error)
-                return
-            if reply is not None:
-                self._answer(exchange, reply)
-                return
+                if reply is not None:
+                    self._answer(exchange, reply)
+                    return
+        except Exception as error:
+            self._crash(exchange, _plugin(steps[position - 1].call), error)
+            return
         exchange.ran = len(chain.plugins)
         self._act(exchange)
 
@@ -213,8 +205,8 @@ class Proxy:
         if exchange.body is not None:
             exchange.pending = [exchange.body]
             head.chunked = False
-            head.set("Content-Length", str(len(exchange.body)))
-            head.remove("expect")
+            head.set_length(len(exchange.body))
+            head.drop(b"expect")
         timeouts = upstream.timeouts
         if timeouts.total is not None:
             exchange.total_at = exchange.started + timeouts.total
@@ -360,7 +352,7 @@ class Proxy:
         """The deadline that the exchange waited with is over."""
         kind = exchange.overdue(now)
         if kind is None or kind is Kind.CONNECT_TIMEOUT:
-            exchange.wait(kind, float("inf"))
+            exchange.wait(kind, NEVER)
         elif kind is Kind.EXPECTATION_FAILED:
             # The upstream says nothing about `Expect`: the client need not wait for ever (RFC 9110 §10.1.1).
             exchange.continued = True
@@ -409,7 +401,7 @@ class Proxy:
 
     def _run_responses(self, exchange: LiveExchange, head: ResponseHead) -> bool:
         """`on_response` of the plugins that ran, backwards. False when one failed, and the request with it."""
-        ran = exchange.ran if exchange.matched is not None else len(exchange.chain.plugins)
+        ran = exchange.ran
         for index, call, _ in exchange.chain.responses:
             if index < ran:
                 try:
@@ -427,7 +419,7 @@ class Proxy:
         body = head.body or b""
         bodyless = exchange.method == "HEAD" or head.status in (204, 304)
         if not bodyless and (body is not original or head.length is None):
-            head.set("Content-Length", str(len(body)))
+            head.set_length(len(body))
             head.length = len(body)
         exchange.status = head.status
         exchange.responding = True
@@ -454,7 +446,7 @@ class Proxy:
         exchange.flag = flag
         exchange.ended = now
         chain = exchange.chain
-        ran = exchange.ran if exchange.matched is not None else len(chain.plugins)
+        ran = exchange.ran
         for index, call, _ in chain.finishes:
             if index < ran:
                 try:
@@ -472,6 +464,11 @@ class Proxy:
         if not exchange.status:
             exchange.status = 499
         self._finish(exchange, Kind.CLIENT_GONE.value, "DC", monotonic())
+
+
+def _resolved(client: ClientConnection, head: RequestHead) -> str:
+    """The client's address behind trusted proxies."""
+    return resolve_client(client.peer, head.get_all("x-forwarded-for"), client.settings.trusted_proxies)
 
 
 def _plugin(call: Any) -> str:

@@ -59,7 +59,8 @@ class AccessLog(Plugin):
 
     async def start(self) -> None:
         """Open the places. OSError for a file that cannot be opened."""
-        self._sinks = [self.env.open_sink(place) for place in dict.fromkeys(_places(self.options.to))]
+        for place in dict.fromkeys(_places(self.options.to)):
+            self._sinks.append(self.env.open_sink(place))
         encode = access_format(self.options.format, self.env.name, self.options.redact)
         later = asyncio.get_running_loop().call_later
         self._buffer = LogBuffer(encode, self._sinks, self.env.clock, self.env.metrics, later)

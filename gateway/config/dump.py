@@ -28,7 +28,7 @@ def dump(
     data["plugins"] = [_entry(use, classes) for use in spec.plugins]
     for route, shown in zip(spec.routes, data["routes"], strict=True):
         shown["plugins"] = [_entry(use, classes) for use in route.plugins]
-    masked: dict[str, Any] = _masked(data, secrets)
+    masked: dict[str, Any] = mask_data(data, secrets)
     return masked
 
 
@@ -43,11 +43,12 @@ def _entry(use: PluginUse, classes: Mapping[str, type | None]) -> Any:
     return {use.name: holder.model_construct(options=options).model_dump(mode="json", fallback=str)["options"]}
 
 
-def _masked(data: Any, secrets: AbstractSet[str]) -> Any:
+def mask_data(data: Any, secrets: AbstractSet[str]) -> Any:
+    """Plain data with `***` for every text that holds one of `secrets`."""
     if isinstance(data, dict):
-        return {key: _masked(value, secrets) for key, value in data.items()}
+        return {key: mask_data(value, secrets) for key, value in data.items()}
     if isinstance(data, list):
-        return [_masked(value, secrets) for value in data]
+        return [mask_data(value, secrets) for value in data]
     if isinstance(data, str) and any(secret in data for secret in secrets if secret):
         return MASK
     return data

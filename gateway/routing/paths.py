@@ -13,6 +13,7 @@ from gateway.errors import GatewayError, Kind
 
 BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 CONTROL_ESCAPE = re.compile(r"%(?:[01][0-9A-Fa-f]|7[Ff])")
+CONTROL = re.compile(rb"[\x00-\x1f\x7f]|%(?:[01][0-9A-Fa-f]|7[Ff])")
 # Each round of decoding shortens the path; nobody honest needs more of them.
 DECODING_ROUNDS = 8
 
@@ -53,18 +54,17 @@ def other_reading(raw: str) -> str:
     (RFC 3986 §5.2.4). The result is decoded text, for comparing only. GatewayError when it does not settle, or an
     escape or control character comes to light on the way.
     """
-    path = raw
+    read = raw.encode("utf-8", "surrogateescape")
     for _ in range(DECODING_ROUNDS):
-        if "%" not in path:
+        decoded_once = unquote_to_bytes(read)
+        if decoded_once == read:
             break
-        decoded_once = decoded(path)
-        if decoded_once == path:
-            break
-        if CONTROL_ESCAPE.search(decoded_once) or any(ord(letter) < 32 or ord(letter) == 127 for letter in decoded_once):
+        if CONTROL.search(decoded_once):
             raise GatewayError(Kind.BAD_REQUEST, "the path holds an encoded control character")
-        path = decoded_once
+        read = decoded_once
     else:
         raise GatewayError(Kind.AMBIGUOUS_PATH, "the path is percent-encoded too many times")
+    path = read.decode("utf-8", "surrogateescape")
     path = path.replace("\\", "/")
     trailing = False
     resolved: list[str] = []

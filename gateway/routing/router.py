@@ -19,9 +19,9 @@ HOSTS_KEPT = 1024
 
 class Node:
     """One place in the trie. Children by how specific they are; `ends` and `rests` are sorted by rank, and `forks`
-    tells of anything but literals below."""
+    tells of anything but literals below; `lone` is the `{name}` child where that is all there is besides them."""
 
-    __slots__ = ("any", "ends", "forks", "literals", "name", "regexes", "rests")
+    __slots__ = ("any", "ends", "forks", "literals", "lone", "name", "regexes", "rests")
 
     def __init__(self) -> None:
         self.literals: dict[str, Node] = {}
@@ -29,6 +29,7 @@ class Node:
         self.name: Node | None = None
         self.any: Node | None = None
         self.forks = False
+        self.lone: Node | None = None
         self.ends: list[Route] = []
         self.rests: list[Route] = []
 
@@ -54,6 +55,14 @@ class Node:
         node.ends.append(route)
         node.ends.sort(key=_rank)
 
+    def settle(self) -> None:
+        """Work out what speeds `find` up, when all routes are in."""
+        alone = not (self.regexes or self.any or self.rests)
+        self.lone = self.name if alone else None
+        children = [*self.literals.values(), *(child for _, child in self.regexes.values())]
+        for child in [*children, *(below for below in (self.name, self.any) if below is not None)]:
+            child.settle()
+
     def find(self, segments: list[str], at: int, request: Request) -> Route | None:
         """The most specific route below that accepts the request."""
         node = self
@@ -62,13 +71,17 @@ class Node:
             segment = segments[at]
             child = node.literals.get(segment)
             if node.forks:
-                return node._find_among(child, segments, at, request)
-            if child is None:
+                if child is not None or node.lone is None or not segment:
+                    return node._find_among(child, segments, at, request)
+                node = node.lone
+            elif child is None:
                 return None
-            node = child
+            else:
+                node = child
             at += 1
+        method = request.method
         for route in node.ends:
-            if route.accepts(request):
+            if (route.methods is None or method in route.methods) and (not route.predicates or route.accepts(request)):
                 return route
         for route in node.rests:
             if route.accepts(request):
@@ -130,6 +143,7 @@ class HostTable:
                 self.exact.setdefault(route.pattern.text, []).append(route)
         for found in self.exact.values():
             found.sort(key=_rank)
+        self.root.settle()
 
 
 def _rank(route: Route) -> tuple[int, int, int]:
@@ -195,7 +209,7 @@ class Router:
 
     def _tables_of(self, host: str) -> tuple[HostTable, ...]:
         """The tables to ask, the most specific first: exact, wildcards by length, routes without a host."""
-        name = _host_name(host)
+        name = host_name(host)
         keys: list[str | None] = [name]
         if self._wildcards:
             labels = name.split(".")
@@ -211,7 +225,7 @@ class Router:
         return f"<Router {len(self.routes)} routes on {len(self._tables)} hosts>"
 
 
-def _host_name(host: str) -> str:
+def host_name(host: str) -> str:
     """Lower case, without port and without the root's dot."""
     name = host.lower()
     if name.startswith("["):
@@ -235,11 +249,11 @@ def _check_other_reading(router: Router, route: Route | None, host: str, raw_pat
     if template is None:
         return
     kept = other_reading(template.expand(route.pattern.capture(raw_path)).partition("?")[0])
-    meant = other_reading(template.expand(route.pattern.capture(_escaped(read))).partition("?")[0])
+    meant = other_reading(template.expand(route.pattern.capture(escaped(read))).partition("?")[0])
     if kept != meant:
         raise GatewayError(Kind.AMBIGUOUS_PATH, "another reading of the path leaves the part that is kept")
 
 
-def _escaped(path: str) -> str:
+def escaped(path: str) -> str:
     """Decoded text as a raw path again, so that reading it once more changes nothing."""
     return path.replace("%", "%25").replace("?", "%3F")

@@ -28,6 +28,7 @@ WRITE_BYTES = 1 << 20
 # How long a stop waits for a place that takes nothing.
 STOP_SECONDS = 2.0
 STDOUT = "stdout"
+STDOUT_FD = 1
 FILE = "file://"
 MODE = 0o640
 # What a sink's queue holds beside lines and their number of records.
@@ -100,10 +101,15 @@ class WriterSink:
         self._thread = threading.Thread(target=self._writer.run, name=f"log {place}", daemon=True)
         self._thread.start()
 
+    @property
+    def waiting(self) -> int:
+        """How many bytes are not yet written."""
+        return self._came[0] - self._writer.bytes_done
+
     def write(self, data: bytes, records: int) -> None:
         """Take whole lines that hold so many records. Never waits: what cannot be taken is dropped and counted."""
         came = self._came
-        if came[0] - self._writer.bytes_done + len(data) > self._backlog or self._shut:
+        if self.waiting + len(data) > self._backlog or self._shut:
             self._refused.inc(records)
             return
         came[0] += len(data)
@@ -133,7 +139,7 @@ class WriterSink:
             log.error("%s took no more: %d log records are lost", self.place, lost)
 
     def __repr__(self) -> str:
-        return f"<WriterSink {self.place} {self._came[0] - self._writer.bytes_done} bytes wait>"
+        return f"<WriterSink {self.place} {self.waiting} bytes wait>"
 
 
 class _Writer:
@@ -147,7 +153,7 @@ class _Writer:
         self._failed = failed
         self._healthy = True
         self._torn = False
-        self._fd = 1 if place == STDOUT else _open(place)
+        self._fd = STDOUT_FD if place == STDOUT else _open(place)
         self._lock = _pipe_lock(self._fd)
 
     def run(self) -> None:

@@ -26,6 +26,10 @@ WRITE_LOW = 32 * 1024
 # at once would answer its bytes with a reset, which takes the refusal out of its hands (RFC 9112 §9.6).
 LINGER_SECONDS = 2.0
 LINGER_BYTES = 1 << 20
+# RFC 9110 §6.4.1
+BODYLESS = frozenset([204, 304])
+# Pipelined bytes that are read ahead of their turn.
+PIPELINE_HELD = 64 * 1024
 RESET = struct.pack("ii", 1, 0)
 
 
@@ -85,11 +89,13 @@ class ClientConnection(asyncio.Protocol):
     """
 
     __slots__ = (
+        "_bodyless",
         "_chunked",
         "_closing",
         "_connections",
         "_deadlines",
         "_eof",
+        "_head_begun",
         "_keep",
         "_lingered",
         "_lingers",
@@ -120,10 +126,12 @@ class ClientConnection(asyncio.Protocol):
         self.deadline = NEVER
         self.check_at = NEVER
         self.responded = False
+        self._bodyless = False
         self._chunked = False
         self._keep = True
         self._closing = False
         self._eof = False
+        self._head_begun = False
         self._lingered = 0
         self._lingers = False
         self._pauses = 0
@@ -159,41 +167,53 @@ class ClientConnection(asyncio.Protocol):
         if transport is None:
             return
         self.responded = True
-        request = self.parser.head
-        status = head.status
-        if status == 204 and head.length is not None:
-            head.remove("content-length")
+        parser = self.parser
+        request = parser.head
         text = head.encoded()
         if not head.block.dated:
             text += date_line()
-        keep = request is not None and request.block.keep_alive and self.parser.complete and not self.handler.stopping
-        self._chunked = False
-        if (request is not None and request.method == "HEAD") or status == 204 or status == 304:
-            body = b""
-        elif head.length is None:
-            if request is not None and request.version == "1.1":
-                self._chunked = True
-                text += b"Transfer-Encoding: chunked\r\n"
-                if body:
-                    body = chunk(body)
-                if ended:
-                    body += LAST_CHUNK
-            else:
-                keep = False
-        self._keep = keep
+        keep = request is not None and request.block.keep_alive and parser.complete and not self.handler.stopping
+        if head.length is None or head.status in BODYLESS or request is None or request.method == "HEAD":
+            text, body, keep = self._unusual(head, request, text, body, ended, keep)
+        else:
+            self._chunked = self._bodyless = False
         if not keep:
             text += b"Connection: close\r\n"
         elif request is not None and request.version == "1.0":
             text += b"Connection: keep-alive\r\n"
+        self._keep = keep
         if len(body) <= 65536:
-            transport.write(b"%b\r\n%b" % (text, body))
+            transport.write(b"".join((text, b"\r\n", body)))
         else:
             transport.writelines((text + b"\r\n", body))
+
+    def _unusual(
+        self, head: ResponseHead, request: RequestHead | None, text: bytes, body: bytes, ended: bool, keep: bool
+    ) -> tuple[bytes, bytes, bool]:
+        """Head text, first body bytes and keep-alive of an answer that has no body, or none of a known length."""
+        self._chunked = self._bodyless = False
+        if head.status == 204 and head.length is not None:
+            head.drop(b"content-length")
+            text = head.encoded() if head.block.dated else head.encoded() + date_line()
+        if head.status in BODYLESS or (request is not None and request.method == "HEAD"):
+            self._bodyless = True
+            return text, b"", keep
+        if head.length is not None:
+            return text, body, keep
+        if request is None or request.version != "1.1":
+            # HTTP/1.0 knows no chunks: the body ends with the connection.
+            return text, body, False
+        self._chunked = True
+        if body:
+            body = chunk(body)
+        if ended:
+            body += LAST_CHUNK
+        return text + b"Transfer-Encoding: chunked\r\n", body, keep
 
     def send_body(self, body: bytes, ended: bool) -> None:
         """Send more of the body."""
         transport = self.transport
-        if transport is None:
+        if transport is None or self._bodyless:
             return
         if self._chunked:
             write_chunk(transport, body, ended)
@@ -203,20 +223,18 @@ class ClientConnection(asyncio.Protocol):
     def finished(self, now: float) -> None:
         """The response is sent and the exchange over: on to the next request, or to the end."""
         self.exchange = None
-        self.responded = False
-        if self._closing:
-            return
-        if not self._keep or self._eof:
+        self.responded = self._head_begun = False
+        parser = self.parser
+        if not self._keep or self._closing or (self._eof and not parser.rest):
             self._end()
             return
-        parser = self.parser
         parser.next()
-        if self._pauses & _PIPELINE:
-            self._resume(_PIPELINE)
         self.deadline = deadline = now + self.settings.idle_timeout
         if deadline < self.check_at:
             self._deadlines.watch(self, deadline)
-        if parser.rest and not self._reading:
+        if self._pauses:
+            self._resume(_BODY if self._pauses & _WRITE else _BODY | _PIPELINE)
+        if (parser.rest or self._eof) and not self._reading:
             self._guarded_advance()
 
     def abort(self) -> None:
@@ -284,38 +302,46 @@ class ClientConnection(asyncio.Protocol):
             self._refused(GatewayError(Kind.TOO_MANY_CONNECTIONS))
 
     def data_received(self, data: bytes) -> None:
-        if self._closing:
-            self._discard(data)
-            return
         self._reading = True
-        parser = self.parser
         try:
-            exchange = self.exchange
-            if exchange is None:
-                begun = parser.begun
-                parser.feed(data)
-                head = parser.head
-                if head is None:
-                    if not begun:
-                        self.watch(time.monotonic() + self.settings.head_timeout)
-                    return
-                self._keep = True
-                self.handler.begin(self, head, parser.take_body(), parser.complete)
-                if parser.rest:
-                    self._advance()
-            elif parser.complete:
-                # Pipelined: its turn comes, and no more than one read of it is held.
-                parser.rest += data
+            if self.exchange is not None:
+                self._receive_more(data)
+            elif self._closing:
+                self._discard(data)
+            elif self._pauses:
+                # The client does not read its answers: it gets no new ones.
+                self.parser.rest += data
                 self._pause(_PIPELINE)
             else:
+                parser = self.parser
                 parser.feed(data)
-                self.handler.request_body(exchange, parser.take_body(), parser.complete)
+                head = parser.head
+                if head is not None:
+                    self._keep = True
+                    self.handler.begin(self, head, parser.take_body(), parser.complete)
+                    if parser.rest:
+                        self._advance()
+                elif not self._head_begun:
+                    self._head_begun = True
+                    self.watch(time.monotonic() + self.settings.head_timeout)
         except GatewayError as error:
             self._refused(error)
         except Exception as error:
             self._crashed(error)
         finally:
             self._reading = False
+
+    def _receive_more(self, data: bytes) -> None:
+        """Bytes while a request is served: more of its body, or what is pipelined behind it."""
+        parser = self.parser
+        if parser.complete:
+            # Its turn comes. Reading goes on for a while, so that a client that leaves is noticed.
+            parser.rest += data
+            if len(parser.rest) > PIPELINE_HELD:
+                self._pause(_PIPELINE)
+        else:
+            parser.feed(data)
+            self.handler.request_body(self.exchange, parser.take_body(), parser.complete)
 
     def eof_received(self) -> bool:
         """FIN. While an answer is owed the client counts as gone, unless the listener allows half-closed clients."""
@@ -339,6 +365,10 @@ class ClientConnection(asyncio.Protocol):
         self._pauses &= ~_WRITE
         if self.exchange is not None:
             self.handler.resume_response(self.exchange)
+        elif not self._closing:
+            self._resume(_PIPELINE)
+            if not self._reading:
+                self._guarded_advance()
 
     def expired(self, now: float) -> None:
         """The deadline is over."""
@@ -359,14 +389,18 @@ class ClientConnection(asyncio.Protocol):
     def _advance(self) -> None:
         """Serve what is parsed, and parse what is stashed, until something is missing."""
         parser = self.parser
-        while self.exchange is None and self.transport is not None and not self._closing:
+        while self.exchange is None and not self._closing and not self._pauses & _WRITE:
             if parser.head is None:
-                if not parser.rest:
-                    return
-                data = parser.rest
-                parser.rest = b""
-                parser.feed(data)
+                if parser.rest:
+                    data = parser.rest
+                    parser.rest = b""
+                    parser.feed(data)
+                    self._head_begun = parser.head is None
                 if parser.head is None:
+                    if self._eof:
+                        self._end()
+                    elif self._head_begun:
+                        self.watch(time.monotonic() + self.settings.head_timeout)
                     return
             self._keep = True
             self.handler.begin(self, parser.head, parser.take_body(), parser.complete)

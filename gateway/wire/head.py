@@ -20,6 +20,8 @@ FIELD_VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
 SHAPES_KEPT = 1024
 FIELDS_KEPT = 48
 BLOCK_KEPT = 4096
+LINE_KEPT = 512
+LINES_KEPT = 4096
 
 Pick = Callable[[list[bytes]], tuple[bytes, ...]]
 
@@ -79,11 +81,12 @@ def _nothing(values: list[bytes]) -> tuple[bytes, ...]:
 class HeaderPolicy:
     """Which names pass, and what was seen under that rule.
 
-    Owns two bounded memories, cleared when full: `shapes` by names, and `blocks`, whole header blocks of requests
-    without a body, by their bytes. A client on a kept connection mostly repeats itself, so the second is often hit.
+    Owns three bounded memories, cleared when full: `shapes` by names; `blocks`, whole header blocks of requests
+    without a body, by their bytes; `targets`, method and target by request line. A client on a kept connection mostly
+    repeats itself, so the last two are often hit.
     """
 
-    __slots__ = ("_drop", "_drop_spelling", "_prefix", "blocks", "shapes")
+    __slots__ = ("_drop", "_drop_spelling", "_prefix", "blocks", "shapes", "targets")
 
     def __init__(
         self, drop: Iterable[bytes], drop_spelling: Iterable[bytes] = (), prefix: bytes | None = None
@@ -95,6 +98,7 @@ class HeaderPolicy:
         self._prefix = prefix
         self.shapes: dict[tuple[bytes, ...], Shape] = {}
         self.blocks: dict[bytes, RequestBlock] = {}
+        self.targets: dict[bytes, tuple[str, str]] = {}
 
     def drops(self, name: bytes) -> bool:
         """Is a field of this name left out?"""
@@ -125,6 +129,13 @@ class HeaderPolicy:
             if len(self.blocks) >= SHAPES_KEPT:
                 self.blocks.clear()
             self.blocks[text] = block
+
+    def remember_target(self, line: bytes, target: tuple[str, str]) -> None:
+        """Keep a good request line for the next request that repeats it."""
+        if len(line) <= LINE_KEPT:
+            if len(self.targets) >= LINES_KEPT:
+                self.targets.clear()
+            self.targets[line] = target
 
 
 def tokens(values: list[bytes]) -> set[bytes]:
@@ -166,7 +177,7 @@ class Head:
 
     def __init__(self, block: Block) -> None:
         self.block = block
-        self._added: list[tuple[bytes, bytes]] | None = None
+        self._added: list[bytes] | None = None
         self._removed: set[int] | None = None
 
     def raw(self, name: bytes) -> bytes | None:
@@ -179,10 +190,10 @@ class Head:
             for position in block.shape.repeats.get(name, ()):
                 if position not in self._removed:
                     return block.values[position].strip()
-        if self._added is not None:
-            for added, value in self._added:
-                if added.lower() == name:
-                    return value
+        for line in self._added or ():
+            added, _, value = line.partition(b": ")
+            if added.lower() == name:
+                return value[:-2]
         return None
 
     def get(self, name: str, default: str | None = None) -> str | None:
@@ -196,27 +207,37 @@ class Head:
         return [value for found, value in self.items() if found.lower() == wanted]
 
     def add(self, name: str, value: str) -> None:
-        """Append a field. ValueError for a name or value that HTTP does not allow."""
-        field = checked_field(name, value)
+        """Append a field. ValueError for what HTTP does not allow, and for fields that frame the message."""
+        line = field_line(name, value)
         if self._added is None:
-            self._added = [field]
+            self._added = [line]
         else:
-            self._added.append(field)
+            self._added.append(line)
 
     def set(self, name: str, value: str) -> None:
-        """Put one field in place of all of that name."""
-        field = checked_field(name, value)
-        key = field[0].lower()
-        if key in self.block.shape.index or self._added is not None:
-            self._discard(key)
-        if self._added is None:
-            self._added = [field]
-        else:
-            self._added.append(field)
+        """Put one field in place of all of that name. ValueError as with `add`."""
+        self._replace(name, field_line(name, value))
 
     def remove(self, name: str) -> None:
-        """Take away all fields of that name."""
-        self._discard(name.lower().encode("latin-1"))
+        """Take away all fields of that name. ValueError for fields that frame the message, and for Host."""
+        key = name.lower().encode("latin-1")
+        if key in FRAMING or key == b"host":
+            raise ValueError(f"{name} cannot be taken away: a message needs it")
+        self._discard(key)
+
+    def set_length(self, length: int) -> None:
+        """The body is whole and has this length. For the gateway itself, which frames what it sends."""
+        self._replace("Content-Length", b"Content-Length: %d\r\n" % length)
+
+    def drop(self, name: bytes) -> None:
+        """Take away all fields of that name (lower case). For the gateway itself."""
+        self._discard(name)
+
+    def _replace(self, name: str, line: bytes) -> None:
+        key = name.lower().encode("latin-1")
+        if key in self.block.shape.index or self._added is not None:
+            self._discard(key)
+        self._added = [*(self._added or ()), line]
 
     def items(self) -> Iterator[tuple[str, str]]:
         """Name and value of each field, as received, in order."""
@@ -234,7 +255,9 @@ class Head:
         )
         for position in visible:
             yield shape.names[position], self.block.values[position].strip()
-        yield from self._added or ()
+        for line in self._added or ():
+            name, _, value = line.partition(b": ")
+            yield name, value[:-2]
 
     def _discard(self, key: bytes) -> None:
         shape = self.block.shape
@@ -244,45 +267,54 @@ class Head:
                 self._removed = set()
             self._removed.update(shape.repeats.get(key, (first,)))
         if self._added is not None:
-            self._added = [field for field in self._added if field[0].lower() != key] or None
+            self._added = [line for line in self._added if line.partition(b":")[0].lower() != key] or None
 
     def text(self) -> bytes:
         """All fields that pass, written out; each line ends in CRLF."""
         if self._removed:
             return b"".join([b"%b: %b\r\n" % field for field in self.raw_items()])
-        text = self.block.text
-        if self._added is not None:
-            for field in self._added:
-                text += b"%b: %b\r\n" % field
-        return text
+        if self._added is None:
+            return self.block.text
+        return b"".join((self.block.text, *self._added))
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {[name for name, _ in self.items()]}>"
 
 
-_FIELD_NAMES: dict[str, bytes] = {}
+# Header names that were found well formed and free to use; bounded.
+FIELD_NAMES: set[str] = set()
+# What the gateway alone says, since it frames every message anew.
+FRAMING = HOP_BY_HOP | {b"content-length"}
+
+
+def field_line(name: str, value: str) -> bytes:
+    """`name: value` with its CRLF. ValueError for what HTTP does not allow, response splitting included, and for
+    the fields that frame a message."""
+    if name in FIELD_NAMES and value.isascii() and value.isprintable():
+        return f"{name}: {value}\r\n".encode()
+    raw, encoded = checked_field(name, value)
+    if raw.lower() in FRAMING:
+        raise ValueError(f"{name} is the gateway's own, which frames every message anew")
+    if len(FIELD_NAMES) < SHAPES_KEPT:
+        FIELD_NAMES.add(name)
+    return b"%b: %b\r\n" % (raw, encoded)
 
 
 def checked_field(name: str, value: str) -> tuple[bytes, bytes]:
-    """A field as bytes. ValueError for a name or a value that HTTP does not allow, response splitting included."""
-    raw = _FIELD_NAMES.get(name)
-    if raw is None:
-        raw = name.encode("latin-1", "replace")
-        if not TOKEN.fullmatch(raw):
-            raise ValueError(f"{name!r} is not a header name")
-        if len(_FIELD_NAMES) < SHAPES_KEPT:
-            _FIELD_NAMES[name] = raw
-    encoded = value.encode("ascii", "replace") if value.isascii() else _encode_value(name, value)
-    if not (value.isprintable() or FIELD_VALUE.fullmatch(encoded)):
-        raise ValueError(f"the value of {name} holds a control character")
-    return raw, encoded
+    """A field as bytes. ValueError for a name or a value that HTTP does not allow.
 
-
-def _encode_value(name: str, value: str) -> bytes:
-    encoded = value.encode("utf-8") if any(ord(letter) > 255 for letter in value) else value.encode("latin-1")
+    Text that latin-1 cannot hold is sent as UTF-8, which is what services make of it.
+    """
+    raw = name.encode("latin-1", "replace")
+    if not TOKEN.fullmatch(raw):
+        raise ValueError(f"{name!r} is not a header name")
+    try:
+        encoded = value.encode("latin-1")
+    except UnicodeEncodeError:
+        encoded = value.encode("utf-8")
     if not FIELD_VALUE.fullmatch(encoded):
         raise ValueError(f"the value of {name} holds a control character")
-    return encoded
+    return raw, encoded
 
 
 class RequestBlock(Block):
@@ -365,11 +397,9 @@ class ResponseHead(Head):
         """Status line and fields, written out."""
         block = self.block
         if self._removed is None and self.status == block.status:
-            text = block.whole
-            if self._added is not None:
-                for field in self._added:
-                    text += b"%b: %b\r\n" % field
-            return text
+            if self._added is None:
+                return block.whole
+            return b"".join((block.whole, *self._added))
         line = block.line if self.status == block.status else status_line(self.status, b"")
         return line + self.text()
 

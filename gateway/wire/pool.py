@@ -146,6 +146,9 @@ class Pool:
             error = GatewayError(Kind.CONNECT_TIMEOUT, cause=f"no connection to {self.address}")
         except socket.gaierror as reason:
             error = GatewayError(Kind.DNS_ERROR, cause=f"{self.host}: {reason.strerror}")
+        except ValueError:
+            # A name that IDNA does not allow never reaches the resolver.
+            error = GatewayError(Kind.DNS_ERROR, cause=f"{self.host} is not a host name")
         except OSError as reason:
             error = GatewayError(Kind.CONNECT_FAILED, cause=f"{self.address}: {reason.strerror or reason}")
         else:

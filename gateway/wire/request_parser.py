@@ -124,31 +124,38 @@ class RequestParser:
         Only the request line is new then. Anything that is not plainly `METHOD /path HTTP/1.1` is left to the parser.
         """
         eol = data.find(b"\r\n") + 2
-        block = self._policy.blocks.get(data[eol:])
+        policy = self._policy
+        block = policy.blocks.get(data[eol:])
         if block is None:
             return False
         line = data[:eol]
-        words = line.split(b" ")
-        if len(words) != 3 or words[2] != b"HTTP/1.1\r\n":
-            return False
-        method = METHODS.get(words[0])
-        target = words[1]
-        if method is None or not target.isascii() or len(data) > self._head_limit:
-            return False
-        path = target.decode("ascii")
-        if path[:1] != "/" or not path.isprintable() or "#" in path:
-            return False
-        self.head = RequestHead(block, method, path, "1.1", line)
+        target = policy.targets.get(line)
+        if target is None:
+            target = _plain_target(line)
+            if target is None or len(data) > self._head_limit:
+                return False
+            policy.remember_target(line, target)
+        self.head = RequestHead(block, target[0], target[1], "1.1", line)
         self.complete = True
         return True
 
     def _feed_head(self, data: bytes) -> bytes:
         """Feed up to the end of the head; returns what follows it."""
         seen = self._seen
+        if seen == b"\r":
+            # Half of an empty line: the parser has not seen it.
+            data = seen + data
+            seen = self._seen = b""
         if seen:
             whole = seen + data
         else:
-            whole = data = _without_leading_crlfs(data) if data[0] == 13 else data
+            if data[0] in b"\r\n":
+                data = _without_leading_crlfs(data)
+                if data == b"\r":
+                    self._seen = data
+                if data in (b"", b"\r"):
+                    return b""
+            whole = data
         end = whole.find(END, len(seen) - 3 if len(seen) > 3 else 0)
         size = len(whole) if end < 0 else end + 4
         if size > self._head_limit:
@@ -189,6 +196,8 @@ class RequestParser:
         if not targets:
             raise GatewayError(Kind.BAD_REQUEST, "the head has no end")
         target = targets[0] if len(targets) == 1 else b"".join(targets)
+        if b"#" in target:
+            raise GatewayError(Kind.BAD_REQUEST, "the request target holds a fragment")
         names = tuple(fields)
         values = list(fields.values())
         targets.clear()
@@ -307,13 +316,27 @@ def _all_fields(head: bytes) -> tuple[tuple[bytes, ...], list[bytes]]:
     return tuple(found.names), found.values
 
 
+def _plain_target(line: bytes) -> tuple[str, str] | None:
+    """Method and target of a request line that is plainly `METHOD /path HTTP/1.1`, else None."""
+    words = line.split(b" ")
+    if len(words) != 3 or words[2] != b"HTTP/1.1\r\n":
+        return None
+    method = METHODS.get(words[0])
+    target = words[1].decode("latin-1")
+    if method is None or target[:1] != "/" or not target.isascii() or not target.isprintable() or "#" in target:
+        return None
+    return method, target
+
+
 def _without_leading_crlfs(data: bytes) -> bytes:
     """RFC 9112 §2.2: an empty line or two before the request line is forgiven."""
     for _ in range(LEADING_CRLFS):
         if not data.startswith(b"\r\n"):
-            return data
+            break
         data = data[2:]
-    raise GatewayError(Kind.BAD_REQUEST, "empty lines in place of a request")
+    if data[:1] in (b"\r", b"\n") and data != b"\r":
+        raise GatewayError(Kind.BAD_REQUEST, "empty or broken lines in place of a request")
+    return data
 
 
 def _refusal(error: httptools.HttpParserError, whole: bytes) -> GatewayError:

@@ -7,9 +7,6 @@ from gateway.wire.framing import LAST_CHUNK, chunk
 from gateway.wire.head import RequestHead
 from gateway.wire.headers import REPLACED, forwarded_element
 
-_REPLACED = tuple(name.decode() for name in REPLACED)
-
-
 def forwarded_lines(client: ClientConnection, head: RequestHead, rfc7239: bool) -> bytes:
     """Our `X-Forwarded-*`, or `Forwarded`. A trusted peer's own are taken out of the head and gone on from."""
     if client.trusted:
@@ -25,8 +22,8 @@ def _continued_lines(client: ClientConnection, head: RequestHead, rfc7239: bool)
     proto = head.get("x-forwarded-proto", client.settings.scheme)
     host = head.get("x-forwarded-host", head.block.host)
     elements = head.get_all("forwarded")
-    for name in _REPLACED:
-        head.remove(name)
+    for name in REPLACED:
+        head.drop(name)
     if rfc7239:
         elements.append(forwarded_element(client.peer, head.block.host, client.settings.scheme))
         return b"Forwarded: %b\r\n" % ", ".join(elements).encode("latin-1")
@@ -47,7 +44,7 @@ def request_text(
     else:
         line = f"{head.method} {target} HTTP/1.1\r\n".encode("latin-1")
     if host is not None:
-        head.remove("host")
+        head.drop(b"host")
         line += b"Host: %b\r\n" % host
     if not chunked:
         return b"".join((line, head.text(), added, b"\r\n", body))

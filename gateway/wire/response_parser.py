@@ -47,6 +47,7 @@ class ResponseParser:
         "_chunks",
         "_framing",
         "_head_limit",
+        "_interim_size",
         "_open",
         "_parser",
         "_remaining",
@@ -75,6 +76,7 @@ class ResponseParser:
         self.complete = False
         self._bodyless = bodyless
         self._seen = b""
+        self._interim_size = 0
 
     @property
     def begun(self) -> bool:
@@ -148,6 +150,9 @@ class ResponseParser:
             data = whole[size:]
             block = self._finish_head(whole[:size])
             if self.head is None:
+                self._interim_size += size
+                if self._interim_size > self._head_limit:
+                    raise GatewayError(Kind.UPSTREAM_HEAD_TOO_LARGE, cause="too many interim heads")
                 if data:
                     continue
                 return

@@ -48,10 +48,12 @@ class Receiver(Protocol):
 class UpstreamConnection(asyncio.Protocol):
     """HTTP/1.1 client side. Owned by its pool while idle, by its receiver while in use.
 
-    Mutable state: the parser, the receiver, whether the request has been sent whole, reasons to pause reading.
+    Mutable state: the parser, the receiver, whether the request has been sent whole, whether the other side takes it
+    too slowly, and whether we do.
     """
 
     __slots__ = (
+        "_congested",
         "_paused",
         "_request_ended",
         "born",
@@ -75,6 +77,7 @@ class UpstreamConnection(asyncio.Protocol):
         self.chunked = False
         self._request_ended = True
         self._paused = False
+        self._congested = False
 
     # the receiver calls these
 
@@ -188,10 +191,12 @@ class UpstreamConnection(asyncio.Protocol):
             log.exception("the end of an upstream connection was not handled")
 
     def pause_writing(self) -> None:
+        self._congested = True
         if self.receiver is not None:
             self.receiver.pause_sending()
 
     def resume_writing(self) -> None:
+        self._congested = False
         if self.receiver is not None:
             self.receiver.resume_sending()
 
@@ -200,7 +205,7 @@ class UpstreamConnection(asyncio.Protocol):
         self.receiver = None
         if self.transport is None:
             return
-        if head.block.keep_alive and self._request_ended and not self.parser.surplus:
+        if head.block.keep_alive and self._request_ended and not self.parser.surplus and not self._congested:
             self.resume_reading()
             self.pool.release(self)
         else:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 
+from gateway.exchange import Reply
+from gateway.routing.actions import Respond
 from tests.support.gateways import Gateway, gateway, make_settings, request, timeouts
-from tests.support.polling import eventually, turns
+from tests.support.polling import eventually
 from tests.support.raw_client import RawClient
-from tests.support.raw_upstream import OK, Peer, answering, upstream
+from tests.support.raw_upstream import OK, Peer, upstream
+from tests.support.recording import Gate
 
 HEAD = b"HTTP/1.1 200 OK\r\n"
 # The high-water mark of a transport, and one read on top of it.
@@ -23,10 +27,10 @@ def held(running: Gateway) -> int:
     return max((transport.get_write_buffer_size() for transport in transports if transport is not None), default=0)
 
 
-async def stands_still(progress: object) -> None:
+async def stands_still(progress: Callable[[], object]) -> None:
     """Wait until a number does not grow any more."""
-    assert callable(progress)
-    last, same = -1, 0
+    last: object = None
+    same = 0
     async with asyncio.timeout(5):
         while same < 20:
             await asyncio.sleep(0.005)
@@ -100,8 +104,6 @@ async def test_slow_service_slows_the_client_down() -> None:
 
 async def test_body_waits_for_a_connection_without_piling_up() -> None:
     total = 9_000_000
-    from tests.support.recording import Gate
-
     gate = Gate()
 
     async def script(peer: Peer) -> None:
@@ -121,18 +123,22 @@ async def test_body_waits_for_a_connection_without_piling_up() -> None:
             assert (await client.response()).body == b"ok"
 
 
-async def _flood(client: RawClient, one: bytes) -> None:
+async def _flood(client: RawClient, one: bytes, answers: Callable[[], object]) -> None:
+    """Send and send, until nothing is taken any more or nothing is answered any more."""
+    client.writer.transport.set_write_buffer_limits(0)
     with contextlib.suppress(ConnectionError, TimeoutError):
-        async with asyncio.timeout(2):
-            for _ in range(400):
-                client.send(one * 500)
+        for _ in range(40):
+            client.send(one * 50)
+            async with asyncio.timeout(0.2):
                 await client.writer.drain()
+    await stands_still(answers)
 
 
 async def test_client_that_pipelines_and_never_reads_is_not_served_for_ever() -> None:
-    async with upstream(answering) as service, gateway(service.port) as running:
+    paths = [("/big", Respond(Reply.text(200, "x" * 20_000)))]
+    async with gateway(paths=paths) as running:
         async with running.client(receive_buffer=SMALL) as client:
-            await _flood(client, request("/ping"))
+            await _flood(client, request("/big"), lambda: running.recorder.total("on_finish"))
             assert held(running) < HELD, f"{held(running)} bytes of answers wait in the gateway"
             client.reset()
 
@@ -147,7 +153,7 @@ async def test_same_with_answers_of_a_service() -> None:
 
     async with upstream(script) as service, gateway(service.port) as running:
         async with running.client(receive_buffer=SMALL) as client:
-            await _flood(client, request())
+            await _flood(client, request(), lambda: running.recorder.total("on_finish"))
             assert held(running) < HELD, f"{held(running)} bytes of answers wait in the gateway"
             client.reset()
 
@@ -161,7 +167,7 @@ async def test_pipelined_bytes_are_not_piled_up() -> None:
         async with running.client() as client:
             client.send(request())
             await eventually(lambda: service.requests)
-            await _flood(client, request("/ping"))
+            await _flood(client, b"x" * 20_000, lambda: None)
             (connection,) = running.listener.connections
             assert len(connection.parser.rest) < HELD
             client.reset()
@@ -213,24 +219,30 @@ async def test_answer_before_the_service_has_read_the_body_leaves_the_client_rea
 
     async def script(peer: Peer) -> None:
         await peer.head()
-        await eventually(lambda: any(one.parser.complete for one in running.listener.connections))
-        await turns()
+        await whole.wait()
         peer.send(OK)
         await peer.gone()
 
-    body = b"x" * 6_000_000
+    whole = asyncio.Event()
     async with upstream(script, receive_buffer=SMALL) as service, gateway(service.port) as running:
         async with running.client() as client:
-            chunk = 100_000
-            client.send(request("/x", b"Content-Length: %d" % len(body), method="POST"))
-            for start in range(0, len(body), chunk):
-                client.send(body[start : start + chunk])
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(0.05):
-                        await client.writer.drain()
-                        continue
-                break
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(0.3):
-                    await client.response()
-            client.reset()
+            client.send(request("/x", b"Transfer-Encoding: chunked", method="POST"))
+            await eventually(lambda: service.requests)
+            (connection,) = running.pool.connections
+            sent = 0
+            while connection.transport.get_write_buffer_size() < 100_000:
+                client.send(b"8000\r\n" + b"x" * 0x8000 + b"\r\n")
+                sent += 0x8000
+                before = running.recorder.exchanges[0].bytes_in
+                await eventually(lambda expected=sent: running.recorder.exchanges[0].bytes_in == expected, f"{before}")
+            client.send(b"8000\r\n" + b"x" * 0x8000 + b"\r\n0\r\n\r\n")
+            (stream,) = running.listener.connections
+            await eventually(lambda: stream.parser.complete)
+            assert connection.transport.get_write_buffer_size() > 128 * 1024, "the service reads after all"
+            whole.set()
+
+            answer = await client.response()
+
+            assert answer.body == b"ok"
+            if answer.get("connection") != "close":
+                assert (await client.ask(request("/ping"))).body == b"pong", "the client is heard no more"

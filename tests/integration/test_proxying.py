@@ -318,7 +318,7 @@ async def test_expect_answered_by_a_refusal() -> None:
 @pytest.mark.parametrize("says_continue", [True, False])
 async def test_expect_is_answered_once(says_continue: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """By the gateway when the service keeps silent; and never twice, however slowly the client goes on."""
-    monkeypatch.setattr(proxy_module, "CONTINUE_AFTER", 0.1)
+    monkeypatch.setattr("gateway.attempt.CONTINUE_AFTER", 0.1)
 
     async def script(peer: Peer) -> None:
         await peer.head()

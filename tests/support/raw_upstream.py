@@ -81,14 +81,14 @@ class RawUpstream:
         self._tasks.add(task)
         try:
             await self.script(Peer(self, reader, writer))
+            writer.close()
+            await writer.wait_closed()
         except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
             pass
         except Exception as error:
             self.failures.append(error)
         finally:
-            writer.close()
-            with contextlib.suppress(ConnectionError):
-                await writer.wait_closed()
+            writer.transport.abort()
             self.open -= 1
             self._tasks.discard(task)
 

@@ -1,0 +1,47 @@
+"""The figures of `/api/routes`, for one worker and for many."""
+
+from __future__ import annotations
+
+from gateway.telemetry.traffic import FAILURES, Traffic, merged
+
+
+def test_figures_are_what_was_added() -> None:
+    traffic = Traffic()
+
+    traffic.add(100.0, 0.010, False)
+    traffic.add(100.0, 0.030, True)
+
+    assert traffic.figures(100.0) == {
+        "calls": 2,
+        "errors": 1,
+        "error_rate": 0.5,
+        "latency_avg_ms": 20.0,
+        "latency_max_ms": 30.0,
+        "rate_1m": 2 / 60,
+        "rate_5m": 2 / 300,
+    }
+
+
+def test_nothing_yet_is_zeros() -> None:
+    assert set(Traffic().figures(100.0).values()) == {0}
+
+
+def test_workers_are_merged_by_their_calls() -> None:
+    one, two = Traffic(), Traffic()
+    one.add(100.0, 0.010, False)
+    for _ in range(3):
+        two.add(100.0, 0.050, True)
+
+    both = merged([one.figures(100.0), two.figures(100.0)])
+
+    assert (both["calls"], both["errors"], both["error_rate"]) == (4, 3, 0.75)
+    assert (round(both["latency_avg_ms"]), both["latency_max_ms"], both["rate_1m"]) == (40, 50.0, 4 / 60)
+
+
+def test_merging_nothing_is_zeros() -> None:
+    assert set(merged([]).values()) == {0}
+
+
+def test_a_clients_mistake_is_no_failure() -> None:
+    assert FAILURES.isdisjoint({"answered", "local", "client_gone", "no_route", "body_too_large"})
+    assert {"upstream_reset", "body_timeout", "plugin_crashed", "queue_full"} <= FAILURES

@@ -1,0 +1,84 @@
+"""The table of failures is whole, and says what the RFCs know."""
+
+from __future__ import annotations
+
+import pytest
+
+from gateway.errors import ANSWERS, GatewayError, Kind
+
+# RFC 9209 §2.3, the registered proxy error types.
+REGISTERED = {
+    "dns_timeout",
+    "dns_error",
+    "destination_not_found",
+    "destination_unavailable",
+    "destination_ip_prohibited",
+    "destination_ip_unroutable",
+    "connection_refused",
+    "connection_terminated",
+    "connection_timeout",
+    "connection_read_timeout",
+    "connection_write_timeout",
+    "connection_limit_reached",
+    "tls_protocol_error",
+    "tls_certificate_error",
+    "tls_alert_received",
+    "http_request_error",
+    "http_request_denied",
+    "http_response_incomplete",
+    "http_response_header_section_size",
+    "http_response_header_size",
+    "http_response_body_size",
+    "http_response_trailer_section_size",
+    "http_response_trailer_size",
+    "http_response_transfer_coding",
+    "http_response_content_coding",
+    "http_response_timeout",
+    "http_upgrade_failed",
+    "http_protocol_error",
+    "proxy_internal_response",
+    "proxy_internal_error",
+    "proxy_configuration_error",
+    "proxy_loop_detected",
+}
+
+
+def test_every_kind_has_its_answer() -> None:
+    assert set(ANSWERS) == set(Kind)
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_error_types_are_registered(kind: Kind) -> None:
+    assert ANSWERS[kind].error_type in REGISTERED
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_the_status_fits_the_side(kind: Kind) -> None:
+    answer = ANSWERS[kind]
+
+    if answer.side == "upstream":
+        # An upstream's fault is never 500, and always one of these.
+        assert answer.status in (502, 503, 504)
+    elif answer.side == "gateway":
+        assert answer.status in (500, 503)
+    else:
+        assert 400 <= answer.status < 500 or answer.status in (501, 505)
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_only_an_upstreams_fault_is_tried_again(kind: Kind) -> None:
+    answer = ANSWERS[kind]
+
+    assert answer.retry == "never" or answer.side == "upstream"
+
+
+def test_flags_and_words_are_short_and_plain() -> None:
+    assert all(answer.flag.isupper() and 2 <= len(answer.flag) <= 3 for answer in ANSWERS.values())
+    assert all(kind.value == kind.name.lower() for kind in Kind)
+
+
+def test_an_error_knows_its_answer_and_keeps_its_cause_apart() -> None:
+    error = GatewayError(Kind.CONNECT_FAILED, "try later", "10.0.0.1:80 refused")
+
+    assert error.answer.status == 502
+    assert (error.detail, error.cause) == ("try later", "10.0.0.1:80 refused")

@@ -1,0 +1,173 @@
+"""The Head seam: read by name, edited, and written out again."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.wire.head import RESPONSES, HeaderPolicy, RequestHead, ResponseHead, checked_field, request_policy, response_head
+
+KEEP_ALL = HeaderPolicy(())
+
+
+def make(*fields: tuple[bytes, bytes], policy: HeaderPolicy = KEEP_ALL) -> ResponseHead:
+    names = tuple(name for name, _ in fields)
+    return ResponseHead(policy.shape(names), [value for _, value in fields], 200)
+
+
+THREE = ((b"X-A", b"1"), (b"x-b", b"2"), (b"x-a", b"3"))
+
+
+def test_reads_by_name_in_any_case() -> None:
+    head = make(*THREE)
+    assert (head.get("X-a"), head.get("X-B"), head.get("none"), head.get("none", "d")) == ("1", "2", None, "d")
+    assert head.get_all("x-A") == ["1", "3"]
+    assert list(head.items()) == [("X-A", "1"), ("x-b", "2"), ("x-a", "3")]
+    assert head.block() == b"X-A: 1\r\nx-b: 2\r\nx-a: 3\r\n"
+
+
+def test_edits() -> None:
+    head = make(*THREE)
+    head.set("x-a", "9")
+    head.add("X-A", "10")
+    assert head.get("x-a") == "9"
+    assert head.get_all("x-a") == ["9", "10"]
+    assert head.block() == b"x-b: 2\r\nx-a: 9\r\nX-A: 10\r\n"
+    head.remove("X-a")
+    assert head.get("x-a") is None
+    assert head.block() == b"x-b: 2\r\n"
+    head.remove("x-a")
+    head.remove("x-b")
+    assert head.block() == b""
+
+
+def test_heads_of_one_shape_do_not_share_edits() -> None:
+    first, second = make(*THREE), make(*THREE)
+    first.remove("x-a")
+    first.set("x-b", "9")
+    assert second.block() == b"X-A: 1\r\nx-b: 2\r\nx-a: 3\r\n"
+
+
+def test_percent_in_a_name_is_no_template() -> None:
+    assert make((b"x%s", b"%d"), (b"%", b"%%")).block() == b"x%s: %d\r\n%: %%\r\n"
+
+
+def test_dropped_fields_cannot_be_seen() -> None:
+    head = make((b"Connection", b"x"), (b"X-A", b"1"), policy=RESPONSES)
+    assert head.get("connection") is None
+    assert list(head.items()) == [("X-A", "1")]
+    assert head.telling(b"connection") == [b"x"]
+
+
+NAMES = st.sampled_from(["X-A", "x-a", "X-B", "x-b", "X-C", "Host"])
+EDITS = st.lists(st.tuples(st.sampled_from(["add", "set", "remove"]), NAMES, st.text("abc ", max_size=3)), max_size=8)
+
+
+@given(st.lists(st.tuples(NAMES, st.text("abc", max_size=3)), max_size=6), EDITS)
+def test_agrees_with_a_plain_list(fields: list[tuple[str, str]], edits: list[tuple[str, str, str]]) -> None:
+    head = make(*[(name.encode(), value.encode()) for name, value in fields])
+    model = list(fields)
+    for what, name, value in edits:
+        if what == "add":
+            head.add(name, value)
+            model.append((name, value))
+        else:
+            model = [field for field in model if field[0].lower() != name.lower()]
+            if what == "set":
+                head.set(name, value)
+                model.append((name, value))
+            else:
+                head.remove(name)
+    assert list(head.items()) == model
+    assert head.block() == b"".join(f"{name}: {value}\r\n".encode() for name, value in model)
+    for name, _ in model:
+        values = [value for found, value in model if found.lower() == name.lower()]
+        assert head.get_all(name) == values
+        assert head.get(name) == values[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("X", "a\r\nb"),
+        ("X", "a\nb"),
+        ("X", "a\rb"),
+        ("X", "a\0b"),
+        ("X", "\x7f"),
+        ("X", "é\r\n"),
+        ("X", "✓\n"),
+        ("X", "\x85\x1f"),
+        ("", "a"),
+        ("X Y", "a"),
+        ("X:", "a"),
+        ("X\r\n", "a"),
+        ("é", "a"),
+        ("✓", "a"),
+    ],
+)
+def test_field_that_http_does_not_allow(name: str, value: str) -> None:
+    with pytest.raises(ValueError, match="header name|control character"):
+        checked_field(name, value)
+
+
+@pytest.mark.parametrize(
+    ("value", "encoded"), [("a\tb", b"a\tb"), ("", b""), ("é", b"\xe9"), ("✓", "✓".encode()), ("a b", b"a b")]
+)
+def test_field_that_passes(value: str, encoded: bytes) -> None:
+    assert checked_field("X", value) == (b"X", encoded)
+
+
+@pytest.mark.parametrize(
+    ("trusted", "name", "drops"),
+    [
+        (False, b"X-Forwarded-For", True),
+        (False, b"x_forwarded_port", True),
+        (False, b"X-FORWARDED_HOST", True),
+        (False, b"Forwarded", True),
+        (False, b"TraceParent", True),
+        (False, b"X-Real-Ip", True),
+        (False, b"Cookie", False),
+        (False, b"X-Forwarded", False),
+        (True, b"X-Forwarded-For", False),
+        (True, b"traceparent", False),
+        (True, b"Proxy", True),
+        (False, b"PROXY", True),
+        (True, b"X-User", True),
+        (False, b"x_user", True),
+        (True, b"Transfer-Encoding", True),
+        (True, b"TE", True),
+        (True, b"Upgrade", True),
+        (True, b"Host", False),
+        (True, b"Content-Length", False),
+        (True, b"Expect", False),
+    ],
+)
+def test_what_of_a_request_passes(trusted: bool, name: bytes, drops: bool) -> None:
+    assert request_policy(trusted, ["X-User"]).drops(name) is drops
+
+
+def test_request_head_knows_its_host_though_it_is_removed() -> None:
+    shape = request_policy(False).shape((b"Host",))
+    head = RequestHead(shape, [b"a.example"], "GET", "/", "1.1")
+    assert head.telling(b"host") == [b"a.example"]
+    head.remove("host")
+    assert head.block() == b""
+    assert head.keep_alive
+
+
+def test_shapes_are_bounded() -> None:
+    policy = HeaderPolicy(())
+    for number in range(3000):
+        policy.shape((b"X-%d" % number,))
+    assert len(policy.shapes) <= 1024
+    policy.shape(tuple(b"X-%d" % number for number in range(100)))
+
+
+def test_own_reply() -> None:
+    head = response_head(200, {"Content-Type": "a/b", "Content-Length": "99", "transfer-encoding": "chunked"}, b"abc")
+    assert head.block() == b"Content-Type: a/b\r\nContent-Length: 3\r\n"
+    assert (head.status, head.length, head.body, head.dated) == (200, 3, b"abc", False)
+    assert response_head(204, {}, b"").block() == b""
+    with pytest.raises(ValueError, match="control"):
+        response_head(200, {"X": "a\r\nb"}, b"")
