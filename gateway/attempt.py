@@ -154,6 +154,7 @@ class LiveAttempt(Attempt):
             if not exchange.headers.block.expects_continue or exchange.continued:
                 return
             exchange.continued = True
+            exchange.wait(Kind.REQUEST_TIMEOUT, exchange.client.settings.body_timeout)
         exchange.client.send_interim(head.status, head.text())
 
     def response(self, head: ResponseHead, body: bytes, ended: bool) -> None:

@@ -51,9 +51,7 @@ class Chain:
 
     def _steps(self, phase: str) -> tuple[Step, ...]:
         return tuple(
-            Step(index, getattr(plugin, phase))
-            for index, plugin in enumerate(self.plugins)
-            if plugin.overrides(phase)
+            Step(index, getattr(plugin, phase)) for index, plugin in enumerate(self.plugins) if plugin.overrides(phase)
         )
 
     def _needed(self, what: str) -> int:

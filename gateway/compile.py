@@ -7,21 +7,22 @@ touch is taken over from the generation before: endpoints with their pools, plug
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from gateway.chain import Chain
 from gateway.config.load import Loaded
+from gateway.config.masking import masked
 from gateway.config.options import build_options
 from gateway.config.plugin_use import PluginUse
-from gateway.config.problems import Position, Problem
+from gateway.config.problems import Position, Problem, closest
 from gateway.config.specs import ConfigSpec, HeaderEditSpec, RewriteSpec, RouteSpec, UpstreamSpec
 from gateway.errors import ConfigError
 from gateway.exchange import Reply
 from gateway.library import Library
-from gateway.plugin import Env, Plugin
+from gateway.plugin import Env, Plugin, UpstreamClient
 from gateway.routing.actions import Action, Forward, HeaderEdit, QueryEdit, Redirect, Respond, Rewrite
 from gateway.routing.pattern import Pattern, Template, parse_pattern, parse_template
 from gateway.routing.predicates import HeaderPredicate, Predicate, QueryPredicate, with_head
@@ -64,6 +65,13 @@ class Generation:
         """Every instance of the plugin of that name."""
         return [plugin for (_, found, _), plugin in self.plugins.items() if found == name]
 
+    def use_of(self, plugin: Plugin) -> PluginUse:
+        """The entry of the configuration that an instance serves. LookupError for one of another generation."""
+        for (route, name, number), found in self.plugins.items():
+            if found is plugin:
+                return [use for use in self.uses[route] if use.name == name][number - 1]
+        raise LookupError(f"{plugin!r} is not of this configuration")
+
 
 def compile_table(
     loaded: Loaded, env: Env, metrics: Metrics, library: Library, before: Generation | None = None
@@ -73,7 +81,9 @@ def compile_table(
         return None, loaded.problems
     compiler = _Compiler(loaded, loaded.spec, env, metrics, library, before)
     generation = compiler.compile()
-    problems = (*loaded.problems, *compiler.problems)
+    order = {str(file): number for number, file in enumerate(loaded.files)}
+    found = [*loaded.problems, *compiler.problems]
+    problems = tuple(sorted(found, key=lambda one: (order.get(one.position.file, len(order)), one.position)))
     if any(problem.severity == "error" for problem in problems):
         return None, problems
     generation.warnings = problems
@@ -94,7 +104,7 @@ class _Compiler:
     ) -> None:
         self.loaded = loaded
         self.spec = spec
-        self.env = replace(env, name=spec.name)
+        self.env = replace(env, name=spec.name, upstream_client=self._upstream_client(env.upstream_client))
         self.metrics = metrics
         self.library = library
         self.before = before
@@ -111,13 +121,10 @@ class _Compiler:
         routes = [self._route(number, route, top, chain) for number, route in enumerate(spec.routes)]
         alive = [route for route in routes if route is not None]
         for hidden, by in shadowed(alive):
-            self.problems.append(
-                Problem(
-                    self.loaded.position(("routes", hidden.order)),
-                    f"the route {hidden.name!r} can never be chosen: {by.name!r} takes all its requests",
-                    severity="warning",
-                )
-            )
+            message = f"the route {hidden.name!r} can never be chosen: {by.name!r} takes all its requests"
+            self._warn(self.loaded.position(("routes", hidden.order)), message)
+        self._find_unused()
+        self._find_clashes()
         identities = frozenset(header for plugin in self.plugins.values() for header in plugin.identity_headers())
         table = RouteTable(
             Router(alive),
@@ -130,9 +137,47 @@ class _Compiler:
         uses = {"": spec.plugins} | {route.name: route.plugins for route in spec.routes}
         return Generation(spec, table, self.plugins, self.endpoints, uses, self.settings)
 
+    # what nobody uses
+
+    def _find_unused(self) -> None:
+        """Upstreams that no route goes to. One that a plugin's options name is in use too."""
+        used = {target.upstream for route in self.spec.routes for target in route.to or ()}
+        for use in self._uses():
+            used.update(_texts(use.options))
+        for name in self.spec.upstreams:
+            if name not in used:
+                self._warn(self.loaded.key_position(("upstreams", name)), f"no route goes to the upstream {name!r}")
+
+    def _find_clashes(self) -> None:
+        """Local plugins whose name is taken; those in use have been told where they are used."""
+        used = {use.name for use in self._uses()}
+        for name, text in self.library.clashes().items():
+            if name not in used:
+                self.problems.append(Problem(self.loaded.position(("plugins",)), text))
+
+    def _uses(self) -> Iterator[PluginUse]:
+        yield from self.spec.plugins
+        for route in self.spec.routes:
+            yield from route.plugins
+
     # upstreams
 
+    def _upstream_client(self, make: Callable[[str], UpstreamClient]) -> Callable[[str], UpstreamClient]:
+        """`env.upstream` that knows the names of this configuration."""
+        names = frozenset(self.spec.upstreams)
+
+        def client(name: str) -> UpstreamClient:
+            if name not in names:
+                raise LookupError(f"unknown upstream {name!r}; {closest(name, names) or 'see `upstreams`'}")
+            return make(name)
+
+        return client
+
     def _upstream(self, name: str, spec: UpstreamSpec) -> Upstream:
+        for number, one in enumerate(spec.endpoints):
+            if one.address in [other.address for other in spec.endpoints[:number]]:
+                position = self.loaded.position(("upstreams", name, "endpoints", number))
+                self.problems.append(Problem(position, f"{one.address} stands here twice", "give it a weight"))
         endpoints = [self._endpoint(name, spec, one.host, one.port, one.weight) for one in spec.endpoints]
         timeouts = UpstreamTimeouts(
             spec.timeouts.connect, spec.timeouts.response, spec.timeouts.body, spec.timeouts.total
@@ -188,7 +233,9 @@ class _Compiler:
             env = replace(self.env, log=logging.getLogger(f"gateway.plugins.{use.name}"))
             plugin = found(options, env)
         except Exception as error:
-            self.problems.append(Problem(use.position, f"the plugin {use.name!r} refuses its options: {error}"))
+            said = str(error) if isinstance(error, ValueError | LookupError) else f"{type(error).__name__}: {error}"
+            problem = Problem(use.position, f"the plugin {use.name!r} refuses its options: {said}")
+            self.problems.append(masked(problem, self.loaded.secrets))
             return None
         plugin.name = use.name
         self.plugins[key] = plugin
@@ -245,6 +292,9 @@ class _Compiler:
 
     # problems
 
+    def _warn(self, position: Position, message: str) -> None:
+        self.problems.append(Problem(position, message, severity="warning"))
+
     def _checked_at(self, path: Path_, make: Callable[[], Made]) -> Made | None:
         return self._checked(self.loaded.position(path), make)
 
@@ -254,6 +304,15 @@ class _Compiler:
         except ConfigError as error:
             self.problems.append(Problem(position, str(error)))
             return None
+
+
+def _texts(data: Any) -> Iterator[str]:
+    """Every text in plain data."""
+    if isinstance(data, str):
+        yield data
+    elif isinstance(data, dict | list):
+        for item in data.values() if isinstance(data, dict) else data:
+            yield from _texts(item)
 
 
 def _rewrite(spec: RewriteSpec, path: Template | None) -> Rewrite:

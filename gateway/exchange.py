@@ -12,6 +12,7 @@ import orjson
 
 _ORIGIN_FORM = re.compile(r"/[!-\"$-~]*")
 
+
 class Headers(Protocol):
     """Header fields as a plugin sees them: text, names in any case, order and duplicates kept."""
 

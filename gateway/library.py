@@ -36,12 +36,12 @@ class Found:
 class Library:
     """All plugins that a configuration in `folder` can name.
 
-    Mutable state: the classes loaded so far.
+    Mutable state: the classes loaded so far. Modules stay loaded for the whole process, also those of local files.
     """
 
     def __init__(self, folder: Path | None = None) -> None:
         self._classes: dict[str, type[Plugin]] = {}
-        self._packages: dict[str, EntryPoint] = {entry.name: entry for entry in entry_points(group=GROUP)}
+        self._packages: tuple[EntryPoint, ...] = tuple(entry_points(group=GROUP))
         self._files: dict[str, Path] = {}
         if folder is not None:
             self._files = _local_files(folder / "plugins")
@@ -49,9 +49,16 @@ class Library:
     def list(self) -> list[Found]:
         """Every plugin by name."""
         found = [Found(name, "built-in", f"gateway.plugins.{name}") for name in BUILT_IN]
-        found += [Found(name, "package", entry.value) for name, entry in self._packages.items()]
+        found += [Found(entry.name, "package", entry.value) for entry in self._packages]
         found += [Found(name, "local", str(path)) for name, path in self._files.items()]
         return sorted(found, key=lambda one: one.name)
+
+    def clashes(self) -> dict[str, str]:
+        """The names of local files that something else has too, and what to do about each."""
+        places: dict[str, list[Found]] = {}
+        for one in self.list():
+            places.setdefault(one.name, []).append(one)
+        return {name: _clash(name, places[name]) for name in self._files if len(places[name]) > 1}
 
     def find(self, name: str) -> type[Plugin]:
         """The class of a plugin. ConfigError for a name that is nowhere or twice, and for code that does not load."""
@@ -64,8 +71,7 @@ class Library:
     def _check_once(self, name: str) -> None:
         places = [one for one in self.list() if one.name == name]
         if len(places) > 1:
-            listed = " and ".join(f"{one.place} ({one.source})" for one in places)
-            raise ConfigError(f"the plugin name {name!r} is taken twice, by {listed}: rename yours")
+            raise ConfigError(_clash(name, places))
         if not places:
             close = difflib.get_close_matches(name, [one.name for one in self.list()], n=1)
             hint = f"did you mean {close[0]!r}?" if close else f"put {name}.py into plugins/ beside the configuration"
@@ -77,7 +83,7 @@ class Library:
                 return _only_plugin(importlib.import_module(f"gateway.plugins.{name}"), name)
             if name in self._files:
                 return _only_plugin(_load_file(self._files[name]), name)
-            loaded = self._packages[name].load()
+            loaded = next(entry for entry in self._packages if entry.name == name).load()
         except ConfigError:
             raise
         except Exception as error:
@@ -89,19 +95,31 @@ class Library:
         return loaded
 
 
-def _local_files(folder: Path) -> dict[str, Path]:
+def holds_built_ins(folder: Path) -> bool:
+    """Is it the folder of the built-ins themselves? So it is beside the configuration of a checkout."""
     built_in = importlib.util.find_spec("gateway.plugins")
-    if built_in is not None and folder.is_dir():
-        for place in built_in.submodule_search_locations or ():
-            if Path(place).resolve() == folder.resolve():
-                return {}
+    places = built_in.submodule_search_locations if built_in is not None else None
+    return any(Path(place).resolve() == folder.resolve() for place in places or ())
+
+
+def _local_files(folder: Path) -> dict[str, Path]:
+    if holds_built_ins(folder):
+        return {}
     return {path.stem: path for path in sorted(folder.glob("*.py")) if not path.stem.startswith(("_", "test_"))}
 
 
+def _clash(name: str, places: list[Found]) -> str:
+    listed = " and ".join(f"{one.place} ({one.source})" for one in places)
+    return f"the plugin name {name!r} is taken twice, by {listed}: rename yours"
+
+
 def _load_file(path: Path) -> ModuleType:
-    """Load under a private name, so that a local `json.py` hides nobody's `json`."""
+    """Load under a private name, so that a local `json.py` hides nobody's `json`. Once: a class that is made anew would
+    cost the instances of the old one their state at every reload."""
     digest = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]
     name = f"_gateway_plugin_{path.stem}_{digest}"
+    if name in sys.modules:
+        return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise ConfigError(f"{path} is not a Python file")

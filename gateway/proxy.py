@@ -198,9 +198,7 @@ class Proxy:
             rewrite.headers.apply(head)
         if not exchange.target:
             exchange.target = (
-                head.target
-                if rewrite is None
-                else rewrite.target(exchange.raw_path, exchange.query, exchange.captures)
+                head.target if rewrite is None else rewrite.target(exchange.raw_path, exchange.query, exchange.captures)
             )
         if exchange.body is not None:
             exchange.pending = [exchange.body]
@@ -412,9 +410,7 @@ class Proxy:
                     return False
         return True
 
-    def _send_whole(
-        self, exchange: LiveExchange, head: ResponseHead, original: bytes, outcome: str, flag: str
-    ) -> None:
+    def _send_whole(self, exchange: LiveExchange, head: ResponseHead, original: bytes, outcome: str, flag: str) -> None:
         """Send an answer whose body is all here, and which a plugin may have replaced."""
         body = head.body or b""
         bodyless = exchange.method == "HEAD" or head.status in (204, 304)

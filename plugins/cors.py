@@ -84,8 +84,9 @@ class Cors(Plugin):
             _vary_by_origin(headers)
             origin = exchange.headers.get("origin")
             if origin is None or not self._allows(origin):
-                headers.remove("Access-Control-Allow-Origin")
-                headers.remove("Access-Control-Allow-Credentials")
+                if headers.get("access-control-allow-origin") is not None:
+                    headers.remove("Access-Control-Allow-Origin")
+                    headers.remove("Access-Control-Allow-Credentials")
                 return
             headers.set("Access-Control-Allow-Origin", origin)
         if self.options.credentials:

@@ -10,6 +10,8 @@ from __future__ import annotations
 from gateway.plugin import Counter, Env, Exchange, Histogram, Plugin
 from gateway.telemetry.traffic import FAILURES, Figures, Traffic
 
+# The counter of a route, method and status; the route's figures and histograms; is that status an error?
+Meter = tuple[Counter, Traffic, Histogram, Histogram, bool]
 METHODS = frozenset(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE"])
 
 
@@ -31,27 +33,25 @@ class RateMetrics(Plugin):
         self._overheads = metrics.histogram(
             "gateway_overhead_seconds", "The part of the duration that was not spent at an upstream.", ("route",)
         )
-        self._counters: dict[tuple[str, str, int], Counter] = {}
+        self._meters: dict[tuple[str, str, int], Meter] = {}
         self._routes: dict[str, tuple[Traffic, Histogram, Histogram]] = {}
         self._upstreams: dict[str, Traffic] = {}
 
     def on_finish(self, exchange: Exchange) -> None:
         now = exchange.ended
         seconds = now - exchange.started
-        status = exchange.status
-        name = exchange.route
-        method = exchange.method if exchange.method in METHODS else "other"
-        failed = status >= 500 or exchange.outcome in FAILURES
-        (self._counters.get((name, method, status)) or self._new_counter(name, method, status)).inc()
-        traffic, durations, overheads = self._routes.get(name) or self._new_route(name)
-        traffic.add(now, seconds, failed)
+        key = (exchange.route, exchange.method, exchange.status)
+        counter, traffic, durations, overheads, bad = self._meters.get(key) or self._new_meter(*key)
+        counter.inc()
+        traffic.add(now, seconds, bad or exchange.outcome in FAILURES)
         durations.observe(seconds)
         waited = exchange.upstream_seconds
         overheads.observe(seconds - waited if seconds > waited else 0.0)
         attempt = exchange.attempt
         if attempt is not None:
             upstream = self._upstreams.get(exchange.upstream) or self._new_upstream(exchange.upstream)
-            upstream.add(now, waited, attempt.error in FAILURES or (attempt.status or 0) >= 500)
+            status = attempt.status
+            upstream.add(now, waited, status >= 500 if status is not None else attempt.error in FAILURES)
 
     def snapshot(self, now: float) -> dict[str, dict[str, Figures]]:
         """The figures of all routes and upstreams as of `now`, in monotonic seconds."""
@@ -60,13 +60,16 @@ class RateMetrics(Plugin):
             "upstreams": {name: traffic.figures(now) for name, traffic in self._upstreams.items()},
         }
 
-    def _new_counter(self, route: str, method: str, status: int) -> Counter:
-        counter = self._counters[route, method, status] = self._requests.labels(route, method, str(status))
-        return counter
-
-    def _new_route(self, name: str) -> tuple[Traffic, Histogram, Histogram]:
-        route = self._routes[name] = (Traffic(), self._durations.labels(name), self._overheads.labels(name))
-        return route
+    def _new_meter(self, route: str, method: str, status: int) -> Meter:
+        """What one more combination counts on. Unknown methods share one, so that clients cannot make more."""
+        known = method if method in METHODS else "other"
+        counter = self._requests.labels(route, known, str(status))
+        if route not in self._routes:
+            self._routes[route] = (Traffic(), self._durations.labels(route), self._overheads.labels(route))
+        meter = (counter, *self._routes[route], status >= 500)
+        if known == method:
+            self._meters[route, method, status] = meter
+        return meter
 
     def _new_upstream(self, name: str) -> Traffic:
         traffic = self._upstreams[name] = Traffic()

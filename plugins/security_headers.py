@@ -59,5 +59,7 @@ class SecurityHeaders(Plugin):
     def on_response(self, exchange: Exchange, head: ResponseHead) -> None:
         headers = head.headers
         for name, value in self._secure if exchange.scheme == "https" else self._plain:
-            if self._override or headers.get(name) is None:
+            if self._override:
                 headers.set(name, value)
+            elif headers.get(name) is None:
+                headers.add(name, value)

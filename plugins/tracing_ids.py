@@ -67,8 +67,7 @@ class TracingIds(Plugin):
             return
         # One call and one format give all the ids there are.
         digits = f"{random.getrandbits(320):080x}"
-        trace, span, request_id = digits[:32], digits[32:48], digits[48:]
-        headers = exchange.headers
+        trace, span, request_id, headers = digits[:32], digits[32:48], digits[48:], exchange.headers
         if exchange.peer_trusted:
             theirs = headers.get("x-request-id") or ""
             request_id = theirs if REQUEST_ID.fullmatch(theirs) else request_id
@@ -80,9 +79,7 @@ class TracingIds(Plugin):
         else:
             self._write(headers, Context(trace, "", self._sampled), span)
         headers.add("X-Request-Id", request_id)
-        exchange.trace_id = trace
-        exchange.span_id = span
-        exchange.request_id = request_id
+        exchange.trace_id, exchange.span_id, exchange.request_id = trace, span, request_id
 
     def on_response(self, exchange: Exchange, head: ResponseHead) -> None:
         if self.options.echo:
@@ -92,7 +89,8 @@ class TracingIds(Plugin):
         """What a trusted peer's trace goes on with, or `trace`, which begins here. Takes the peer's headers away."""
         found = next(filter(None, (read(headers) for read in self._readers)), None)
         for name in self._replaced:
-            headers.remove(name)
+            if headers.get(name) is not None:
+                headers.remove(name)
         if found is None:
             return Context(trace, "", self._sampled)
         return found if found.trace else found._replace(trace=trace)
@@ -117,12 +115,14 @@ class TracingIds(Plugin):
 
 
 def _read_w3c(headers: Headers) -> Context | None:
-    values = headers.get_all("traceparent")
-    match = TRACEPARENT.fullmatch(values[0]) if len(values) == 1 else None
-    if match is None or match[1] == "ff" or (match[1] == "00" and match[5]) or not _some(match[2], match[3]):
+    match = TRACEPARENT.fullmatch(headers.get("traceparent") or "")
+    if match is None or len(headers.get_all("traceparent")) != 1:
+        return None
+    if match[1] == "ff" or (match[1] == "00" and match[5]) or not _some(match[2], match[3]):
         return None
     flags = int(match[4], 16)
-    return Context(match[2], match[3], str(flags & 1), bool(flags & 2), _state(headers.get_all("tracestate")))
+    state = _state(headers.get_all("tracestate")) if headers.get("tracestate") is not None else ""
+    return Context(match[2], match[3], str(flags & 1), bool(flags & 2), state)
 
 
 def _state(values: list[str]) -> str:

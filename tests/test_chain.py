@@ -29,7 +29,7 @@ class Nothing(Plugin):
 
 
 def named(cls: type[Plugin], name: str, **members: Any) -> Plugin:
-    plugin = type(cls.__name__, (cls,), members)(None, make_env())
+    plugin: Plugin = type(cls.__name__, (cls,), members)(None, make_env())
     plugin.name = name
     return plugin
 

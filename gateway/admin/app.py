@@ -1,4 +1,4 @@
-"""The admin application."""
+"""The admin application: its handlers behind the guard, and what every answer carries."""
 
 from __future__ import annotations
 
@@ -6,20 +6,24 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
+from gateway.admin.bodies import MAX_BODY
+from gateway.admin.guard import make_guard
+from gateway.admin.handlers import Handlers
+from gateway.admin.problems import problems
+
 if TYPE_CHECKING:
     from gateway.process.runtime import Runtime
 
 
 def make_app(runtime: Runtime) -> web.Application:
     """The application of one runtime."""
-    app = web.Application()
-
-    async def healthz(request: web.Request) -> web.Response:
-        return web.Response(text="ok\n")
-
-    async def readyz(request: web.Request) -> web.Response:
-        return web.Response(text="ready\n") if runtime.ready else web.Response(status=503, text="not ready\n")
-
-    app.router.add_get("/healthz", healthz)
-    app.router.add_get("/readyz", readyz)
+    app = web.Application(middlewares=[problems, make_guard(runtime)], client_max_size=MAX_BODY)
+    app.add_routes(Handlers(runtime).routes())
+    app.on_response_prepare.append(_finish_head)
     return app
+
+
+async def _finish_head(request: web.Request, response: web.StreamResponse) -> None:
+    response.headers["Server"] = "gateway"
+    response.headers["Cache-Control"] = "no-store"
+    response.headers["X-Content-Type-Options"] = "nosniff"

@@ -9,7 +9,12 @@ import click
 
 
 @click.command()
-@click.option("-c", "--config", type=click.Path(path_type=Path), help="A configuration; else ./routes.yaml, else the sample's own.")
+@click.option(
+    "-c",
+    "--config",
+    type=click.Path(path_type=Path),
+    help="A configuration; else ./routes.yaml, else the sample's own.",
+)
 def command(config: Path | None) -> None:
     """Start three sample services and the gateway, and print what to try. Ctrl-C stops all."""
     from gateway.demo.runner import run_demo

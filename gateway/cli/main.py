@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 
 import click
 
@@ -42,5 +43,9 @@ class Commands(click.Group):
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="gateway", message="%(prog)s %(version)s")
-def main() -> None:
+@click.pass_context
+def main(context: click.Context) -> None:
     """An API gateway and reverse proxy: routes.yaml in, live traffic out."""
+    # https://no-color.org: present and not empty, whatever its value; else click colours terminals only.
+    if os.environ.get("NO_COLOR"):
+        context.color = False

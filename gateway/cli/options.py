@@ -23,6 +23,11 @@ def config_option(command: Command) -> Command:
     )(command)
 
 
+def is_named(context: click.Context, option: str) -> bool:
+    """Did the user give the option, rather than leave its default?"""
+    return context.get_parameter_source(option) is not click.core.ParameterSource.DEFAULT
+
+
 def admin_option(command: Command) -> Command:
     """`--admin HOST:PORT` of a running gateway."""
     return click.option(

@@ -17,7 +17,8 @@ from gateway.cli.options import config_option
 def command(config: Path, bind: str | None, admin: str | None, workers: int) -> None:
     """Start the gateway on a configuration.
 
-    SIGHUP reads it again, SIGTERM and Ctrl-C stop after what is under way. Exits with 2 when the configuration is wrong.
+    SIGHUP reads it again and opens log files anew; SIGTERM and Ctrl-C stop after what is under way. Exits with 2 when
+    the configuration is wrong.
     """
     from gateway.process.server import run
 

@@ -22,7 +22,9 @@ def watch_runtime(runtime: Runtime) -> None:
     version = metrics.gauge("gateway_config_version", "The configuration in service, counted from 1.").labels()
     blocks = metrics.gauge("gateway_allocated_blocks", "Memory blocks that the interpreter has handed out.").labels()
     children = {
-        (side, state): connections.labels(side, state) for side in ("client", "upstream") for state in ("active", "idle")
+        (side, state): connections.labels(side, state)
+        for side in ("client", "upstream")
+        for state in ("active", "idle")
     }
 
     def scrape() -> None:

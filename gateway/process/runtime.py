@@ -7,25 +7,27 @@ import gc
 import hashlib
 import logging
 import time
-import weakref
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Container, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import aiohttp
 
 from gateway.compile import Generation, compile_table, config_folder
+from gateway.config.fields import Bind
 from gateway.config.load import Loaded, load
+from gateway.config.masking import masked
 from gateway.config.problems import Position, Problem
-from gateway.config.specs import ConfigSpec, ListenerSpec
+from gateway.config.specs import AdminSpec, ConfigSpec, ListenerSpec
 from gateway.control import UpstreamCaller
 from gateway.errors import ConfigError
 from gateway.library import Library
-from gateway.plugin import Env, Plugin
+from gateway.plugin import Env
+from gateway.process.gauges import watch_runtime
+from gateway.process.plugin_life import NotStarted, start_plugins, stop_plugins, stop_when_unused, when_gone
 from gateway.proxy import Proxy
 from gateway.state.memory import MemoryShared
 from gateway.table import RouteTable
-from gateway.process.gauges import watch_runtime
 from gateway.telemetry.log_sink import LogSinks
 from gateway.telemetry.metrics import Metrics
 from gateway.wire.client_connection import ClientSettings
@@ -49,24 +51,51 @@ class SystemClock:
         return time.time()
 
 
+class VersionChanged(Exception):
+    """A reload was asked for on condition of a version that is not in service any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadResult:
+    """What came of reading the configuration once. `at` is in seconds since 1970; `texts` are the problems with their
+    lines of the file."""
+
+    at: float
+    accepted: bool
+    problems: tuple[Problem, ...]
+    texts: tuple[str, ...]
+
+
 class Runtime:
     """Owns what lives as long as the worker: proxy, metrics, deadlines, listeners, and the generation in service.
 
     `problems` are those of the last load, whether it went into service or not; `version` counts those that did.
+    `last` is what came of the last load, `loaded_at` when the one in service was put there, `ready` whether requests
+    are served and new ones are welcome.
     """
 
-    def __init__(self, path: Path, environ: dict[str, str], binds: Sequence[ListenerSpec] | None = None) -> None:
-        """`binds` are listened on in place of the configuration's."""
+    def __init__(
+        self,
+        path: Path,
+        environ: dict[str, str],
+        binds: Sequence[ListenerSpec] | None = None,
+        admin_bind: Bind | None = None,
+    ) -> None:
+        """`binds` and `admin_bind` are listened on in place of the configuration's."""
         self.path = path
         self._binds = binds
+        self._admin_bind = admin_bind
         self.metrics = Metrics()
         self.deadlines = Deadlines()
         self.listeners: list[Listener] = []
         self.generation: Generation | None = None
         self.loaded: Loaded | None = None
         self.problems: tuple[Problem, ...] = ()
+        self.last = LoadResult(0.0, False, (), ())
+        self.library = Library()
         self.version = 0
         self.started = time.time()
+        self.loaded_at = 0.0
         self.ready = False
         self.proxy = Proxy(RouteTable.empty())
         self._environ = environ
@@ -79,6 +108,9 @@ class Runtime:
         self._reloads = self.metrics.counter(
             "gateway_config_reloads_total", "Reloads of the configuration by result.", ("result",)
         )
+        for result in ("success", "failure"):
+            self._reloads.labels(result)
+        self._prepared: tuple[Generation, Loaded] | None = None
         self._sinks = LogSinks(self.metrics)
         self.env = Env(
             clock,
@@ -97,22 +129,41 @@ class Runtime:
         assert self.generation is not None
         return self.generation.spec
 
+    @property
+    def admin(self) -> AdminSpec:
+        """The admin listener's settings, also before the start has ended."""
+        if self.generation is None:
+            assert self._prepared is not None
+            return self._prepared[0].spec.admin
+        return self.generation.spec.admin
+
+    @property
+    def admin_bind(self) -> Bind:
+        """Where the admin listener listens."""
+        return self._admin_bind or self.admin.bind
+
     # the generation
 
-    def compile(self) -> tuple[Generation | None, Loaded]:
-        """Read and compile the configuration; `problems` says what is wrong with it."""
-        loaded = load(self.path, self._environ)
+    def compile(self, loaded: Loaded) -> Generation | None:
+        """Compile what was read; `problems` says what is wrong with it."""
         library = Library(config_folder(self.path))
         generation, self.problems = compile_table(loaded, self.env, self.metrics, library, self.generation)
-        return generation, loaded
+        if generation is not None:
+            self.library = library
+            more = self._address_problems(generation, loaded)
+            self.problems = (*self.problems, *more)
+            generation = None if more else generation
+        return generation
 
     async def put_into_service(self, generation: Generation, loaded: Loaded) -> None:
-        """Start what is new, swap the table, stop what is old once nobody uses it."""
+        """Start what is new, swap the table, stop what is old once nobody uses it. ConfigError when a plugin does not
+        start; then nothing has changed."""
         before = self.generation
         known = set(map(id, before.plugins.values())) if before is not None else set()
         fresh = [plugin for plugin in generation.plugins.values() if id(plugin) not in known]
-        await _start_all(fresh)
+        await start_plugins(fresh, generation)
         self.version += 1
+        self.loaded_at = time.time()
         digest = hashlib.sha256(repr(loaded.sources).encode()).hexdigest()[:16]
         generation.table = replace(generation.table, version=self.version, digest=digest)
         generation.take_over()
@@ -125,35 +176,65 @@ class Runtime:
         if before is not None:
             self._retire(before, generation)
 
-    async def reload(self) -> bool:
-        """Read the configuration again. The one in service stays when the new one is wrong."""
+    async def reload(self, expected: Container[int] | None = None) -> bool:
+        """Read the configuration again. The one in service stays when the new one is wrong.
+
+        With `expected` only if the version in service is one of these: else VersionChanged.
+        """
         async with self._reloading:
+            if expected is not None and self.version not in expected:
+                raise VersionChanged
+            # A large file takes a while to read: requests go on meanwhile.
+            loaded = await asyncio.to_thread(load, self.path, self._environ)
+            generation: Generation | None = None
             try:
-                generation, loaded = self.compile()
+                generation = self.compile(loaded)
                 if generation is not None:
-                    self._check_binds(generation)
                     await self.put_into_service(generation, loaded)
+            except NotStarted as error:
+                generation = None
+                self.problems = (*self.problems, masked(error.problem, loaded.secrets))
             except Exception as error:
                 log.exception("the reload failed; the configuration in service stays")
-                self.problems = (*self.problems, Problem(Position(str(self.path), 1, 1), str(error)))
                 generation = None
+                self.problems = (
+                    *self.problems,
+                    Problem(Position(str(self.path), 1, 1), f"{type(error).__name__}: {error}"),
+                )
+            self._note(loaded, generation is not None)
             self._reloads.labels("success" if generation is not None else "failure").inc()
             if generation is None:
-                log.error("the new configuration is refused, the one in service stays:\n%s", self.explain_problems())
+                log.error("the new configuration is refused, the one in service stays:\n%s", "\n".join(self.last.texts))
                 return False
+            self._warn()
             log.info("configuration %s is in service", self.version)
             gc.collect()
             gc.freeze()
             return True
 
-    def explain_problems(self) -> str:
-        """The problems of the last load as text."""
-        return "\n".join(str(problem) for problem in self.problems)
+    def _note(self, loaded: Loaded, accepted: bool) -> None:
+        self.last = LoadResult(time.time(), accepted, self.problems, tuple(map(loaded.render, self.problems)))
 
-    def _check_binds(self, generation: Generation) -> None:
-        """Listeners are opened at the start: a reload cannot move them."""
-        if self._binds is None and self.generation is not None and _binds(generation.spec) != _binds(self.generation.spec):
-            raise ConfigError("a reload cannot change where the gateway listens: restart it for that")
+    def _warn(self) -> None:
+        for problem in self.problems:
+            log.warning("%s", problem)
+
+    def _address_problems(self, generation: Generation, loaded: Loaded) -> list[Problem]:
+        """Sockets are opened at the start: a reload cannot move them, nor open the admin listener to everybody."""
+        spec, problems = generation.spec, []
+        hint = "restart the gateway for that"
+        current = self.generation.spec if self.generation is not None else None
+        if self._admin_bind is not None:
+            if spec.admin.token is None and not self._admin_bind.is_loopback:
+                message = f"admin: {self._admin_bind} is an address that others can reach and needs a token"
+                problems.append(Problem(loaded.position(("admin",)), message, "add token: ${ADMIN_TOKEN}"))
+        elif current is not None and spec.admin.bind != current.admin.bind:
+            message = f"a reload cannot move the admin listener from {current.admin.bind}"
+            problems.append(Problem(loaded.position(("admin", "bind")), message, hint))
+        if self._binds is None and current is not None and _binds(spec) != _binds(current):
+            message = f"a reload cannot change where the gateway listens, {', '.join(_binds(current))}"
+            problems.append(Problem(loaded.position(("listeners",)), message, hint))
+        return problems
 
     def _retire(self, old: Generation, new: Generation) -> None:
         kept = set(map(id, new.plugins.values()))
@@ -162,34 +243,50 @@ class Runtime:
             if key not in new.endpoints:
                 endpoint.pool.close()
         if plugins:
-            table = weakref.ref(old.table)
-            task = asyncio.get_running_loop().create_task(_stop_when_unused(plugins, table, old.spec.timeouts.drain))
+            waiting = stop_when_unused(plugins, when_gone(old.table), old.spec.timeouts.drain)
+            task = asyncio.get_running_loop().create_task(waiting)
             self._retiring.add(task)
             task.add_done_callback(self._retiring.discard)
 
     # the worker's life
 
-    async def start(self) -> None:
-        """Compile, start plugins, listen. ConfigError with all problems; OSError for an address that cannot be had."""
-        generation, loaded = self.compile()
+    def prepare(self) -> None:
+        """Read and compile the configuration. ConfigError with all problems."""
+        loaded = load(self.path, self._environ)
+        generation = self.compile(loaded)
+        self._note(loaded, generation is not None)
         if generation is None:
-            raise ConfigError("\n".join(loaded.render(problem) for problem in self.problems))
-        for problem in self.problems:
-            log.warning("%s", problem)
-        self.deadlines.start()
-        await self.put_into_service(generation, loaded)
-        settings = client_settings(generation)
-        for spec in self._binds or generation.spec.listeners:
-            mine = replace(settings, half_close=spec.half_close == "allow")
-            listener = Listener(spec.bind.host, spec.bind.port, mine, self.proxy, self.deadlines)
-            await listener.start()
-            self.listeners.append(listener)
-        self._sweep_pools()
-        # What is alive now stays: the collector need not look at it again, and seldom at the rest.
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(50_000, 20, 100)
-        self.ready = True
+            raise ConfigError("\n".join(self.last.texts))
+        self._warn()
+        self._prepared = generation, loaded
+
+    async def start(self) -> None:
+        """Prepare unless that is done, start plugins, listen. ConfigError with all problems; OSError for an address
+        that cannot be had."""
+        async with self._reloading:
+            if self._prepared is None:
+                self.prepare()
+            assert self._prepared is not None
+            generation, loaded = self._prepared
+            self.deadlines.start()
+            try:
+                await self.put_into_service(generation, loaded)
+            except NotStarted as error:
+                raise ConfigError(loaded.render(masked(error.problem, loaded.secrets))) from error
+            # A reference from here would keep the first table, and so its plugins, from ever retiring.
+            self._prepared = None
+            settings = client_settings(generation)
+            for spec in self._binds or generation.spec.listeners:
+                mine = replace(settings, half_close=spec.half_close == "allow")
+                listener = Listener(spec.bind.host, spec.bind.port, mine, self.proxy, self.deadlines)
+                await listener.start()
+                self.listeners.append(listener)
+            self._sweep_pools()
+            # What is alive now stays: the collector need not look at it again, and seldom at the rest.
+            gc.collect()
+            gc.freeze()
+            gc.set_threshold(50_000, 20, 100)
+            self.ready = True
 
     async def drain(self) -> None:
         """Stop: no new connections, what is under way may finish within `timeouts.drain`."""
@@ -198,7 +295,7 @@ class Runtime:
         for listener in self.listeners:
             listener.stop_accepting()
         deadline = time.monotonic() + (self.spec.timeouts.drain if self.generation is not None else 0)
-        while any(listener.connections for listener in self.listeners) and time.monotonic() < deadline:
+        while any(listener.connections for listener in self.listeners) and time.monotonic() < deadline:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
         for listener in self.listeners:
             listener.abort()
@@ -208,10 +305,12 @@ class Runtime:
         if self._sweep is not None:
             self._sweep.cancel()
         self.deadlines.stop()
-        for task in list(self._retiring):
+        retiring = list(self._retiring)
+        for task in retiring:
             task.cancel()
+        await asyncio.gather(*retiring, return_exceptions=True)
         if self.generation is not None:
-            await _stop_all(list(self.generation.plugins.values()))
+            await stop_plugins(list(self.generation.plugins.values()))
             for endpoint in self.generation.endpoints.values():
                 endpoint.pool.close()
         await self._sinks.close()
@@ -257,33 +356,5 @@ def client_settings(generation: Generation) -> ClientSettings:
     )
 
 
-def _binds(spec: ConfigSpec) -> list[tuple[str, int]]:
-    return [(listener.bind.host, listener.bind.port) for listener in spec.listeners]
-
-
-async def _start_all(plugins: list[Plugin]) -> None:
-    """Start all or none. The first error, after those that had started are stopped again."""
-    started: list[Plugin] = []
-    try:
-        for plugin in plugins:
-            await plugin.start()
-            started.append(plugin)
-    except Exception as error:
-        await _stop_all(started)
-        raise ConfigError(f"the plugin {plugin.name!r} did not start: {error}") from error
-
-
-async def _stop_all(plugins: list[Plugin]) -> None:
-    for plugin in plugins:
-        try:
-            await plugin.stop()
-        except Exception:
-            log.exception("the plugin %r did not stop cleanly", plugin.name)
-
-
-async def _stop_when_unused(plugins: list[Plugin], table: weakref.ref[RouteTable], patience: float) -> None:
-    """Requests that began under the old table still meet these plugins: wait for the last of them."""
-    deadline = time.monotonic() + patience
-    while table() is not None and time.monotonic() < deadline:
-        await asyncio.sleep(0.1)
-    await _stop_all(plugins)
+def _binds(spec: ConfigSpec) -> list[str]:
+    return [str(listener.bind) for listener in spec.listeners]

@@ -25,57 +25,66 @@ EXIT_BAD_CONFIG = 2
 
 def run(config: Path, bind: str | None = None, admin: str | None = None) -> int:
     """Serve until SIGTERM or SIGINT. The exit code: 0 after a drained stop, 2 for what cannot start."""
-    logging.basicConfig(
-        level=os.environ.get("GATEWAY_LOG", "INFO").upper(),
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-        stream=sys.stderr,
-    )
     try:
+        logging.basicConfig(
+            level=os.environ.get("GATEWAY_LOG", "INFO").upper(),
+            format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+            stream=sys.stderr,
+        )
         binds = [ListenerSpec(bind=Bind.parse(bind))] if bind else None
         admin_bind = Bind.parse(admin) if admin else None
     except ValueError as error:
         sys.stderr.write(f"{error}\n")
         return EXIT_BAD_CONFIG
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_serve(config, binds, admin_bind))
+        return runner.run(_serve(Runtime(config, dict(os.environ), binds, admin_bind)))
 
 
-async def _serve(config: Path, binds: list[ListenerSpec] | None, admin_bind: Bind | None) -> int:
-    runtime = Runtime(config, dict(os.environ), binds)
+async def _serve(runtime: Runtime) -> int:
     admin = AdminServer(runtime)
+    reloads: set[asyncio.Task[None]] = set()
+
+    def hang_up() -> None:
+        task = asyncio.get_running_loop().create_task(_hang_up(runtime))
+        reloads.add(task)
+        task.add_done_callback(reloads.discard)
+
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hang_up)
     try:
+        runtime.prepare()
+        # From here on it can be asked whether it is ready.
+        await admin.start(runtime.admin_bind)
         await runtime.start()
-        await admin.start(admin_bind or runtime.spec.admin.bind)
     except (ConfigError, OSError) as error:
         sys.stderr.write(f"{error}\n")
+        await admin.stop()
         await runtime.stop()
         return EXIT_BAD_CONFIG
     for listener in runtime.listeners:
         log.info("listening on %s", listener.address)
     log.info("admin on %s", admin.address)
     try:
-        await _until_told(runtime)
+        await _until_told()
         log.info("stopping: what is under way may finish")
         await runtime.drain()
     finally:
+        await asyncio.gather(*reloads)
         await admin.stop()
         await runtime.stop()
     log.info("stopped")
     return EXIT_OK
 
 
-async def _until_told(runtime: Runtime) -> None:
+async def _hang_up(runtime: Runtime) -> None:
+    """SIGHUP: log files that were moved away are opened anew, and the configuration is read again."""
+    runtime.reopen_logs()
+    if not runtime.proxy.stopping:
+        await runtime.reload()
+
+
+async def _until_told() -> None:
     loop = asyncio.get_running_loop()
     told = asyncio.Event()
-    reloads: set[asyncio.Task[bool]] = set()
-
-    def hang_up() -> None:
-        runtime.reopen_logs()
-        task = loop.create_task(runtime.reload())
-        reloads.add(task)
-        task.add_done_callback(reloads.discard)
-
-    loop.add_signal_handler(signal.SIGHUP, hang_up)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, told.set)
     await told.wait()

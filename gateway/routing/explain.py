@@ -36,7 +36,8 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A route whose host and path fit. `verdict` is chosen, refused, or later: it accepts too, but another is first."""
+    """A route whose host and path fit. `verdict` is chosen; refused; later, where it accepts but another is before it;
+    or fits, where the answer is 400 all the same."""
 
     route: Route
     checks: tuple[Check, ...]
@@ -112,7 +113,7 @@ def precedence(first: Route, second: Route) -> str:
             return f"{_shown(mine)} comes before {_shown(other)} in the file"
     asks, others = (len(route.predicates) + (route.methods is not None) for route in (first, second))
     if asks != others:
-        return f"it asks for more ({asks} conditions besides host and path, not {others})"
+        return f"it asks for more besides host and path ({asks} to {others})"
     return "it stands first in the file"
 
 
@@ -130,9 +131,10 @@ def _judged(
             verdict, why = "chosen", ""
         elif refusals:
             verdict, why = "refused", "; ".join(f"{check.wanted}, and it is {check.found}" for check in refusals)
+        elif winner is not None:
+            verdict, why = "later", f"{winner.name} is before it: {precedence(winner, route)}"
         else:
-            verdict = "later"
-            why = f"{winner.name} is before it: {precedence(winner, route)}" if winner is not None else ""
+            verdict, why = "fits", ""
         judged.append(Candidate(route, checks, verdict, why))
     return tuple(judged)
 

@@ -69,7 +69,7 @@ def _takes_all(one: Route, other: Route) -> bool:
 def _host_covers(one: str | None, other: str | None) -> bool:
     if one is None or one == other:
         return True
-    return other is not None and one.startswith("*.") and other.removeprefix("*").endswith(one[1:]) and other != one[2:]
+    return other is not None and one.startswith("*.") and other.removeprefix("*").endswith(one[1:])
 
 
 def _path_covers(one: tuple[Segment, ...], other: tuple[Segment, ...]) -> bool:

@@ -53,8 +53,7 @@ class EcsFormat:
             route, upstream, endpoint, attempts, outcome, flag, waited, request_id, trace_id, span_id, principal,
             headers,
         ) = record  # fmt: skip
-        wall = started + offset
-        second = int(wall)
+        second, millisecond = divmod(int((started + offset) * 1000 + 0.5), 1000)
         taken = int((ended - started) * 1e6)
         away = int(waited * 1e6)
         own = taken - away if taken > away else 0
@@ -68,14 +67,16 @@ class EcsFormat:
         referer = headers.get("referer")
         referrer = "" if referer is None else f',"referrer":{quoted(self._redactor.url(referer))}'
         user = "" if principal is None else f',"user":{{"name":{quoted(principal)}}}'
-        message, event, response, request, labels = _kind(
-            self._service, method, version, status, route, upstream, endpoint, attempts, outcome, flag
+        if not request_id.isalnum():
+            request_id = quoted(request_id)[1:-1]
+        message, event, response, request, end, labels = _kind(
+            self._service, method, version, status, scheme, host, route, upstream, endpoint, attempts, outcome, flag
         )
         return (
-            f'{{"@timestamp":"{_utc(second)}.{MILLISECONDS[int((wall - second) * 1000)]}Z",{message}{url_path[1:-1]}'
-            f"{event}{taken}000}},{trace}{response}{bytes_out}{request}{bytes_in}}},"
-            f'"id":{quoted(request_id)}{referrer}}}}},'
-            f'"url":{{"original":{original},"path":{url_path}{shown_query}{_domain(host)},"scheme":"{scheme}"}},'
+            f'{{"@timestamp":"{_utc(second)}.{MILLISECONDS[millisecond]}Z",{message}{url_path[1:-1]}'
+            f"{event}{taken * 1000}}},{trace}{response}{bytes_out}{request}{bytes_in}}},"
+            f'"id":"{request_id}"{referrer}}}}},'
+            f'"url":{{"original":{original},"path":{url_path}{shown_query}{end}'
             f'"client":{{"ip":"{client}"}}{_agent(headers.get("user-agent"))}{user},'
             f"{labels}{away // 1000}.{MILLISECONDS[away % 1000]},"
             f'"overhead_ms":{own // 1000}.{MILLISECONDS[own % 1000]}}}}}\n'
@@ -84,10 +85,10 @@ class EcsFormat:
 
 @lru_cache(REMEMBERED)
 def _kind(
-    service: str, method: str, version: str, status: int,
+    service: str, method: str, version: str, status: int, scheme: str, host: str,
     route: str, upstream: str, endpoint: str, attempts: int, outcome: str, flag: str,
-) -> tuple[str, str, str, str, str]:  # fmt: skip
-    """What repeats: up to the path in the message, the duration, the two sizes, and the time upstream."""
+) -> tuple[str, str, str, str, str, str]:  # fmt: skip
+    """What repeats: up to the path in the message, the duration, the two sizes, behind the URL, and up to the time upstream."""
     names = (("route", route), ("upstream", upstream), ("endpoint", endpoint), ("outcome", outcome), ("flag", flag))
     labels = ",".join(f'"{name}":{quoted(value)}' for name, value in names if value)
     level = "error" if status >= 500 else "info"
@@ -98,6 +99,7 @@ def _kind(
         f'"category":["web"],"type":["access"],"dataset":"gateway.access","outcome":"{success}","duration":',
         f'"http":{{"version":"{version}","response":{{"status_code":{status},"body":{{"bytes":',
         f'}}}},"request":{{"method":{quoted(method)},"body":{{"bytes":',
+        f'{_domain(host)},"scheme":{quoted(scheme)}}},',
         f'"labels":{{{labels},"attempts":{attempts},"upstream_ms":',
     )
 
@@ -112,7 +114,6 @@ def _agent(text: str | None) -> str:
     return f',"user_agent":{{"original":{quoted(text)}}}' if text else ""
 
 
-@lru_cache(REMEMBERED)
 def _domain(host: str) -> str:
     domain, _, port = host.rpartition(":")
     if domain and port.isascii() and port.isdigit():
@@ -191,8 +192,8 @@ def _target(record: AccessRecord, offset: float, redactor: Redactor) -> str:
 
 
 def _time(record: AccessRecord, offset: float, redactor: Redactor) -> str:
-    wall = record[0] + offset
-    return f"{_utc(int(wall))}.{MILLISECONDS[int(wall % 1 * 1000)]}Z"
+    second, millisecond = divmod(int((record[0] + offset) * 1000 + 0.5), 1000)
+    return f"{_utc(second)}.{MILLISECONDS[millisecond]}Z"
 
 
 FIELDS: dict[str, Field] = {

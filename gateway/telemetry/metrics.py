@@ -123,7 +123,7 @@ class Metrics:
             if not METRIC_NAME.fullmatch(name):
                 raise ValueError(f"{name!r} is not a metric name: lower case letters, digits and '_'")
             family = Family(kind, name, text, labels, make)
-            self._families[name] = family  # type: ignore[assignment]
+            self._families[name] = family
             return family
         if known.kind != kind or known.label_names != labels:
             raise ValueError(f"the metric {name!r} exists with another type or other labels")

@@ -44,7 +44,10 @@ class Traffic:
             self.longest = seconds
         if failed:
             self.errors += 1
-        self.window.add(now)
+        window = self.window
+        if now >= window.until:
+            window.advance(now)
+        window.counts[window.place] += 1
 
     def figures(self, now: float) -> Figures:
         """All figures as of `now`."""

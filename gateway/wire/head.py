@@ -208,7 +208,12 @@ class Head:
 
     def add(self, name: str, value: str) -> None:
         """Append a field. ValueError for what HTTP does not allow, and for fields that frame the message."""
-        line = field_line(name, value)
+        if name in ONLY_ONE:
+            raise ValueError(f"there is one {name} in a message: use set")
+        if name in FIELD_KEYS and value.isascii() and value.isprintable():
+            line = f"{name}: {value}\r\n".encode()
+        else:
+            line = field_line(name, value)
         if self._added is None:
             self._added = [line]
         else:
@@ -216,7 +221,12 @@ class Head:
 
     def set(self, name: str, value: str) -> None:
         """Put one field in place of all of that name. ValueError as with `add`."""
-        self._replace(name, field_line(name, value))
+        line = field_line(name, value)
+        key = FIELD_KEYS.get(name) or name.lower().encode("latin-1")
+        if self._added is None and key not in self.block.shape.index:
+            self._added = [line]
+        else:
+            self._replace(key, line)
 
     def remove(self, name: str) -> None:
         """Take away all fields of that name. ValueError for fields that frame the message, and for Host."""
@@ -227,16 +237,14 @@ class Head:
 
     def set_length(self, length: int) -> None:
         """The body is whole and has this length. For the gateway itself, which frames what it sends."""
-        self._replace("Content-Length", b"Content-Length: %d\r\n" % length)
+        self._replace(b"content-length", b"Content-Length: %d\r\n" % length)
 
     def drop(self, name: bytes) -> None:
         """Take away all fields of that name (lower case). For the gateway itself."""
         self._discard(name)
 
-    def _replace(self, name: str, line: bytes) -> None:
-        key = name.lower().encode("latin-1")
-        if key in self.block.shape.index or self._added is not None:
-            self._discard(key)
+    def _replace(self, key: bytes, line: bytes) -> None:
+        self._discard(key)
         self._added = [*(self._added or ()), line]
 
     def items(self) -> Iterator[tuple[str, str]]:
@@ -281,8 +289,9 @@ class Head:
         return f"<{type(self).__name__} {[name for name, _ in self.items()]}>"
 
 
-# Header names that were found well formed and free to use; bounded.
-FIELD_NAMES: set[str] = set()
+# Header names that were found well formed and free to use, with their lower-case bytes; bounded.
+FIELD_KEYS: dict[str, bytes] = {}
+ONLY_ONE = frozenset(["Host", "host", "HOST"])
 # What the gateway alone says, since it frames every message anew.
 FRAMING = HOP_BY_HOP | {b"content-length"}
 
@@ -290,13 +299,13 @@ FRAMING = HOP_BY_HOP | {b"content-length"}
 def field_line(name: str, value: str) -> bytes:
     """`name: value` with its CRLF. ValueError for what HTTP does not allow, response splitting included, and for
     the fields that frame a message."""
-    if name in FIELD_NAMES and value.isascii() and value.isprintable():
+    if name in FIELD_KEYS and value.isascii() and value.isprintable():
         return f"{name}: {value}\r\n".encode()
     raw, encoded = checked_field(name, value)
     if raw.lower() in FRAMING:
         raise ValueError(f"{name} is the gateway's own, which frames every message anew")
-    if len(FIELD_NAMES) < SHAPES_KEPT:
-        FIELD_NAMES.add(name)
+    if len(FIELD_KEYS) < SHAPES_KEPT:
+        FIELD_KEYS[name] = raw.lower()
     return b"%b: %b\r\n" % (raw, encoded)
 
 
@@ -320,14 +329,15 @@ def checked_field(name: str, value: str) -> tuple[bytes, bytes]:
 class RequestBlock(Block):
     """A client's header fields and what they say of framing and connection.
 
-    `content_length` is None without one; `chunked` and it exclude each other. `host_field` is the Host as sent, empty
+    `count` is of all fields. `content_length` is None without one; `chunked` and it exclude each other. `host_field` is the Host as sent, empty
     without one.
     """
 
-    __slots__ = ("chunked", "content_length", "expects_continue", "host", "host_field", "keep_alive")
+    __slots__ = ("chunked", "content_length", "count", "expects_continue", "host", "host_field", "keep_alive")
 
     def __init__(self, shape: Shape, values: list[bytes], version: str) -> None:
         Block.__init__(self, shape, values)
+        self.count = len(values)
         self.content_length: int | None = None
         self.chunked = False
         self.expects_continue = False

@@ -87,10 +87,12 @@ class Pool:
     def release(self, connection: UpstreamConnection) -> None:
         """A connection is free again: to the next in the queue, or to the idle stack."""
         now = time.monotonic()
-        if self.closed or now - connection.born >= self.limits.max_age:
+        if now - connection.born >= self.limits.max_age:
             connection.close()
         elif self.queue:
             self._hand(connection, self.queue.popleft())
+        elif self.closed:
+            connection.close()
         else:
             connection.idle_since = now
             self.idle.append(connection)
@@ -100,7 +102,7 @@ class Pool:
         self.connections.discard(connection)
         if connection in self.idle:
             self.idle.remove(connection)
-        if self.queue and not self.closed:
+        if self.queue:
             self._connect(self.queue.popleft())
 
     def sweep(self, now: float) -> None:
@@ -152,17 +154,19 @@ class Pool:
         except OSError as reason:
             error = GatewayError(Kind.CONNECT_FAILED, cause=f"{self.address}: {reason.strerror or reason}")
         else:
-            receiver = self.connecting.pop(task)
-            self.connections.add(connection)
-            if receiver is not None:
-                self._hand(connection, receiver)
-            else:
-                self.release(connection)
-            return
+            if connection.transport is not None:
+                receiver = self.connecting.pop(task)
+                self.connections.add(connection)
+                if receiver is not None:
+                    self._hand(connection, receiver)
+                else:
+                    self.release(connection)
+                return
+            error = GatewayError(Kind.UPSTREAM_RESET, cause=f"{self.address} hung up at once")
         waiting = self.connecting.pop(task)
         if waiting is not None:
             waiting.failed(error, False)
-        if self.queue and not self.closed:
+        if self.queue:
             self._connect(self.queue.popleft())
 
     def _connect_done(self, task: asyncio.Task[None]) -> None:

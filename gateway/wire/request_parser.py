@@ -20,7 +20,7 @@ HOST = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,;=%-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]
 ABSOLUTE = re.compile(r"https?://([^/?#]*)(.*)", re.IGNORECASE)
 VERSION = re.compile(rb" HTTP/\d\.\d")
 METHODS = {name.encode(): name for name in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")}
-LEADING_CRLFS = 4
+EMPTY_LINES = 4
 
 
 class _Sink:
@@ -84,6 +84,7 @@ class RequestParser:
         self.head: RequestHead | None = None
         self.complete = False
         self.received = 0
+        self._framing = 0
         self._seen = b""
 
     @property
@@ -126,13 +127,13 @@ class RequestParser:
         eol = data.find(b"\r\n") + 2
         policy = self._policy
         block = policy.blocks.get(data[eol:])
-        if block is None:
+        if block is None or len(data) > self._head_limit or block.count > self._fields_limit:
             return False
         line = data[:eol]
         target = policy.targets.get(line)
         if target is None:
             target = _plain_target(line)
-            if target is None or len(data) > self._head_limit:
+            if target is None:
                 return False
             policy.remember_target(line, target)
         self.head = RequestHead(block, target[0], target[1], "1.1", line)
@@ -150,7 +151,7 @@ class RequestParser:
             whole = seen + data
         else:
             if data[0] in b"\r\n":
-                data = _without_leading_crlfs(data)
+                data = self._without_empty_lines(data)
                 if data == b"\r":
                     self._seen = data
                 if data in (b"", b"\r"):
@@ -184,6 +185,15 @@ class RequestParser:
         else:
             self._seen = whole
         return rest
+
+    def _without_empty_lines(self, data: bytes) -> bytes:
+        """RFC 9112 §2.2: an empty line or two before the request line is forgiven."""
+        while data.startswith(b"\r\n") and self._framing < EMPTY_LINES:
+            self._framing += 1
+            data = data[2:]
+        if data[:1] in (b"\r", b"\n") and data != b"\r":
+            raise GatewayError(Kind.BAD_REQUEST, "empty or broken lines in place of a request")
+        return data
 
     def _refuse_size(self, whole: bytes) -> None:
         if b"\r\n" not in whole[: self._head_limit]:
@@ -238,11 +248,19 @@ class RequestParser:
         elif block.chunked:
             self._framing = 0
             self._tail = b""
+            if self._parser is None:
+                self._parser = self._chunk_parser()
             self._open.append(None)
         else:
             self.complete = True
             if not block.keep_alive:
                 self._parser = None
+
+    def _chunk_parser(self) -> httptools.HttpRequestParser:
+        """httptools takes an upgrade for the end of the message: it is told of the chunks alone."""
+        parser = httptools.HttpRequestParser(_Sink([], {}, self._chunks, self._open))
+        parser.feed_data(b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n")
+        return parser
 
     # the body
 
@@ -328,17 +346,6 @@ def _plain_target(line: bytes) -> tuple[str, str] | None:
     return method, target
 
 
-def _without_leading_crlfs(data: bytes) -> bytes:
-    """RFC 9112 §2.2: an empty line or two before the request line is forgiven."""
-    for _ in range(LEADING_CRLFS):
-        if not data.startswith(b"\r\n"):
-            break
-        data = data[2:]
-    if data[:1] in (b"\r", b"\n") and data != b"\r":
-        raise GatewayError(Kind.BAD_REQUEST, "empty or broken lines in place of a request")
-    return data
-
-
 def _refusal(error: httptools.HttpParserError, whole: bytes) -> GatewayError:
     """What to tell a client whose head httptools refused."""
     first = whole.lstrip(b"\r\n").partition(b" ")[0]
@@ -420,5 +427,7 @@ def _take_absolute(head: RequestHead) -> None:
         raise GatewayError(Kind.BAD_REQUEST, "the request target and the Host field disagree")
     if not HOST.fullmatch(authority):
         raise GatewayError(Kind.BAD_REQUEST, "the request target is malformed")
+    block.host = authority
+    block.host_field = authority.encode("latin-1")
     head.line = None
     head.target = rest if rest.startswith("/") else f"/{rest}"

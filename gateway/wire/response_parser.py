@@ -81,7 +81,7 @@ class ResponseParser:
     @property
     def begun(self) -> bool:
         """Has any byte of a response come?"""
-        return bool(self._seen) or self.head is not None or bool(self.interim)
+        return bool(self._seen) or self.head is not None or self._interim_size > 0
 
     def take_body(self) -> bytes:
         """The body bytes since the last call."""
@@ -99,7 +99,7 @@ class ResponseParser:
             if not self._seen:
                 end = data.find(END) + 4
                 block = KNOWN_HEADS.get(data[:end])
-                if block is not None:
+                if block is not None and end <= self._head_limit:
                     self._take_known(block, data, end)
                     return
             self._feed_head(data)

@@ -162,10 +162,10 @@ class UpstreamConnection(asyncio.Protocol):
             elif body or ended:
                 receiver.response_body(body, ended)
         except GatewayError as error:
-            self._fail(error)
+            self._fail(receiver, error)
         except Exception as error:
             log.exception("an upstream's bytes were not handled")
-            self._fail(GatewayError(Kind.INTERNAL, cause=repr(error)))
+            self._fail(receiver, GatewayError(Kind.INTERNAL, cause=repr(error)))
 
     def eof_received(self) -> bool:
         return False
@@ -211,11 +211,14 @@ class UpstreamConnection(asyncio.Protocol):
         else:
             self.close()
 
-    def _fail(self, error: GatewayError) -> None:
-        receiver = self.receiver
-        self.abort()
-        if receiver is not None:
+    def _fail(self, receiver: Receiver, error: GatewayError) -> None:
+        """Give up what `receiver` waits for. The connection itself may be somebody else's already."""
+        if self.receiver is receiver or self.receiver is None:
+            self.abort()
+        try:
             receiver.failed(error, False)
+        except Exception:
+            log.exception("a failure was not handled")
 
     def __repr__(self) -> str:
         state = "closed" if self.transport is None else "active" if self.receiver else "idle"

@@ -131,11 +131,15 @@ def test_ecs_takes_a_host_apart_only_where_it_has_a_port(host: str) -> None:
     principal=st.text(),
     request_id=st.text(),
     route=st.text(min_size=1),
+    seconds=st.floats(0, 100_000),
+    upstream=st.floats(0, 100_000),
 )
 def test_ecs_is_one_line_of_json_whatever_comes(
-    path: str, agent: str, host: str, principal: str, request_id: str, route: str
+    path: str, agent: str, host: str, principal: str, request_id: str, route: str, seconds: float, upstream: float
 ) -> None:
-    text = line("ecs", path, {"User-Agent": agent}, host=host, principal=principal, request_id=request_id, route=route)
+    facts = {"host": host, "principal": principal, "request_id": request_id, "route": route}
+    times = {"started": 0.0, "ended": seconds, "upstream_seconds": upstream}
+    text = line("ecs", path, {"User-Agent": agent}, **facts, **times)
 
     record = json.loads(text)
     assert text.count("\n") == 1
@@ -143,6 +147,9 @@ def test_ecs_is_one_line_of_json_whatever_comes(
     assert record["user"]["name"] == principal
     assert record["http"]["request"]["id"] == request_id
     assert record["labels"]["route"] == route
+    assert record["event"]["duration"] == pytest.approx(seconds * 1e9, abs=1000)
+    assert record["labels"]["upstream_ms"] == pytest.approx(upstream * 1000, abs=0.001)
+    assert record["labels"]["overhead_ms"] == pytest.approx(max(seconds - upstream, 0) * 1000, abs=0.002)
 
 
 def test_combined() -> None:

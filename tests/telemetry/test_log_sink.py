@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import threading
 import time
@@ -27,10 +28,8 @@ def pipe(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[int, int]]:
     monkeypatch.setattr(log_sink, "STDOUT_FD", writer)
     yield reader, writer
     for fd in (reader, writer):
-        try:
+        with contextlib.suppress(OSError):
             os.close(fd)
-        except OSError:
-            pass
 
 
 @pytest.mark.parametrize("place", ("stdout", "file:///var/log/gateway.log", "file:///a%20b"))
@@ -195,7 +194,7 @@ async def test_a_line_that_was_cut_does_not_spoil_the_next(tmp_path: Path, monke
         return real(fd, data)
 
     sink = LogSinks(Metrics()).open(f"file://{tmp_path}/log")
-    monkeypatch.setattr(log_sink.os, "write", write)
+    monkeypatch.setattr(os, "write", write)
     sink.write(b"one\n", 1)
     await wait_until(lambda: sink.waiting == 0)
     sink.write(b"two\n", 1)

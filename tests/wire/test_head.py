@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.wire.head import RESPONSES, HeaderPolicy, RequestHead, ResponseHead, checked_field, request_policy, response_head
+from gateway.wire.head import (
+    RESPONSES,
+    HeaderPolicy,
+    RequestBlock,
+    RequestHead,
+    ResponseBlock,
+    ResponseHead,
+    checked_field,
+    field_line,
+    request_policy,
+    response_head,
+    status_line,
+)
 
 KEEP_ALL = HeaderPolicy(())
 
 
 def make(*fields: tuple[bytes, bytes], policy: HeaderPolicy = KEEP_ALL) -> ResponseHead:
     names = tuple(name for name, _ in fields)
-    return ResponseHead(policy.shape(names), [value for _, value in fields], 200)
+    return ResponseHead(ResponseBlock(policy.shape(names), [value for _, value in fields], 200))
 
 
 THREE = ((b"X-A", b"1"), (b"x-b", b"2"), (b"x-a", b"3"))
@@ -24,7 +38,7 @@ def test_reads_by_name_in_any_case() -> None:
     assert (head.get("X-a"), head.get("X-B"), head.get("none"), head.get("none", "d")) == ("1", "2", None, "d")
     assert head.get_all("x-A") == ["1", "3"]
     assert list(head.items()) == [("X-A", "1"), ("x-b", "2"), ("x-a", "3")]
-    assert head.block() == b"X-A: 1\r\nx-b: 2\r\nx-a: 3\r\n"
+    assert head.text() == b"X-A: 1\r\nx-b: 2\r\nx-a: 3\r\n"
 
 
 def test_edits() -> None:
@@ -33,34 +47,34 @@ def test_edits() -> None:
     head.add("X-A", "10")
     assert head.get("x-a") == "9"
     assert head.get_all("x-a") == ["9", "10"]
-    assert head.block() == b"x-b: 2\r\nx-a: 9\r\nX-A: 10\r\n"
+    assert head.text() == b"x-b: 2\r\nx-a: 9\r\nX-A: 10\r\n"
     head.remove("X-a")
     assert head.get("x-a") is None
-    assert head.block() == b"x-b: 2\r\n"
+    assert head.text() == b"x-b: 2\r\n"
     head.remove("x-a")
     head.remove("x-b")
-    assert head.block() == b""
+    assert head.text() == b""
 
 
 def test_heads_of_one_shape_do_not_share_edits() -> None:
     first, second = make(*THREE), make(*THREE)
     first.remove("x-a")
     first.set("x-b", "9")
-    assert second.block() == b"X-A: 1\r\nx-b: 2\r\nx-a: 3\r\n"
+    assert second.text() == b"X-A: 1\r\nx-b: 2\r\nx-a: 3\r\n"
 
 
 def test_percent_in_a_name_is_no_template() -> None:
-    assert make((b"x%s", b"%d"), (b"%", b"%%")).block() == b"x%s: %d\r\n%: %%\r\n"
+    assert make((b"x%s", b"%d"), (b"%", b"%%")).text() == b"x%s: %d\r\n%: %%\r\n"
 
 
 def test_dropped_fields_cannot_be_seen() -> None:
     head = make((b"Connection", b"x"), (b"X-A", b"1"), policy=RESPONSES)
     assert head.get("connection") is None
     assert list(head.items()) == [("X-A", "1")]
-    assert head.telling(b"connection") == [b"x"]
+    assert head.block.telling(b"connection") == [b"x"]
 
 
-NAMES = st.sampled_from(["X-A", "x-a", "X-B", "x-b", "X-C", "Host"])
+NAMES = st.sampled_from(["X-A", "x-a", "X-B", "x-b", "X-C", "Date"])
 EDITS = st.lists(st.tuples(st.sampled_from(["add", "set", "remove"]), NAMES, st.text("abc ", max_size=3)), max_size=8)
 
 
@@ -80,7 +94,7 @@ def test_agrees_with_a_plain_list(fields: list[tuple[str, str]], edits: list[tup
             else:
                 head.remove(name)
     assert list(head.items()) == model
-    assert head.block() == b"".join(f"{name}: {value}\r\n".encode() for name, value in model)
+    assert head.text() == b"".join(f"{name}: {value}\r\n".encode() for name, value in model)
     for name, _ in model:
         values = [value for found, value in model if found.lower() == name.lower()]
         assert head.get_all(name) == values
@@ -107,8 +121,13 @@ def test_agrees_with_a_plain_list(fields: list[tuple[str, str]], edits: list[tup
     ],
 )
 def test_field_that_http_does_not_allow(name: str, value: str) -> None:
-    with pytest.raises(ValueError, match="header name|control character"):
-        checked_field(name, value)
+    for known in (False, True):
+        with pytest.raises(ValueError, match="header name|control character"):
+            checked_field(name, value)
+        with pytest.raises(ValueError, match="header name|control character"):
+            field_line(name, value)
+        if not known:
+            field_line("X", "a")
 
 
 @pytest.mark.parametrize(
@@ -116,6 +135,8 @@ def test_field_that_http_does_not_allow(name: str, value: str) -> None:
 )
 def test_field_that_passes(value: str, encoded: bytes) -> None:
     assert checked_field("X", value) == (b"X", encoded)
+    assert field_line("X", value) == b"X: " + encoded + b"\r\n"
+    assert field_line("X", value) == b"X: " + encoded + b"\r\n", "the second time too"
 
 
 @pytest.mark.parametrize(
@@ -147,13 +168,19 @@ def test_what_of_a_request_passes(trusted: bool, name: bytes, drops: bool) -> No
     assert request_policy(trusted, ["X-User"]).drops(name) is drops
 
 
-def test_request_head_knows_its_host_though_it_is_removed() -> None:
-    shape = request_policy(False).shape((b"Host",))
-    head = RequestHead(shape, [b"a.example"], "GET", "/", "1.1")
-    assert head.telling(b"host") == [b"a.example"]
-    head.remove("host")
-    assert head.block() == b""
-    assert head.keep_alive
+@pytest.mark.parametrize("name", ["Host", "host", "Content-Length", "Transfer-Encoding", "connection"])
+def test_plugin_cannot_take_away_or_forge_what_frames_a_message(name: str) -> None:
+    """Refused, or without effect on what is written: both are fine."""
+    shape = request_policy(False).shape((b"Host", b"Content-Length"))
+    head = RequestHead(RequestBlock(shape, [b"a.example", b"3"], "1.1"), "POST", "/", "1.1")
+    with contextlib.suppress(ValueError):
+        head.remove(name)
+    with contextlib.suppress(ValueError):
+        head.add(name, "1")
+    written = head.text().lower()
+    assert written.count(b"host: ") == written.count(b"content-length: ") == 1
+    assert b"transfer-encoding" not in written
+    assert b"connection" not in written
 
 
 def test_shapes_are_bounded() -> None:
@@ -166,8 +193,32 @@ def test_shapes_are_bounded() -> None:
 
 def test_own_reply() -> None:
     head = response_head(200, {"Content-Type": "a/b", "Content-Length": "99", "transfer-encoding": "chunked"}, b"abc")
-    assert head.block() == b"Content-Type: a/b\r\nContent-Length: 3\r\n"
-    assert (head.status, head.length, head.body, head.dated) == (200, 3, b"abc", False)
-    assert response_head(204, {}, b"").block() == b""
+    assert head.text() == b"Content-Type: a/b\r\nContent-Length: 3\r\n"
+    assert (head.status, head.length, head.body, head.block.dated) == (200, 3, b"abc", False)
+    assert response_head(204, {}, b"").text() == b""
     with pytest.raises(ValueError, match="control"):
         response_head(200, {"X": "a\r\nb"}, b"")
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "line"),
+    [
+        (200, b"Fine", b"HTTP/1.1 200 Fine\r\n"),
+        (200, b"", b"HTTP/1.1 200 OK\r\n"),
+        (200, b"a\x01b", b"HTTP/1.1 200 OK\r\n"),
+        (404, b"\xe9", b"HTTP/1.1 404 Not Found\r\n"),
+        (299, b"", b"HTTP/1.1 299 \r\n"),
+    ],
+)
+def test_status_line(status: int, reason: bytes, line: bytes) -> None:
+    assert status_line(status, reason) == line
+
+
+def test_response_is_written_out() -> None:
+    head = make((b"X", b"1"))
+    assert head.encoded() == b"HTTP/1.1 200 OK\r\nX: 1\r\n"
+    head.add("Y", "2")
+    assert head.encoded() == b"HTTP/1.1 200 OK\r\nX: 1\r\nY: 2\r\n"
+    head.status = 404
+    head.remove("x")
+    assert head.encoded() == b"HTTP/1.1 404 Not Found\r\nY: 2\r\n"

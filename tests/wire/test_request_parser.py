@@ -14,8 +14,11 @@ from tests.support.gateways import request
 Parsed = tuple[str, str, str, list[tuple[str, str]], bytes]
 
 
+POLICY = request_policy(False)
+
+
 def make_parser(head: int = 32 * 1024, fields: int = 128, body: int = 1 << 20) -> RequestParser:
-    return RequestParser(request_policy(False), head, fields, body)
+    return RequestParser(POLICY, head, fields, body)
 
 
 def read_all(parser: RequestParser, pieces: list[bytes]) -> tuple[list[Parsed], Kind | None, bytes]:
@@ -185,7 +188,7 @@ def test_keep_alive(fields: tuple[bytes, ...], version: str, keep_alive: bool) -
     parser = make_parser()
     parser.feed(request("/", *fields, version=version))
     assert parser.head is not None
-    assert parser.head.keep_alive is keep_alive
+    assert parser.head.block.keep_alive is keep_alive
 
 
 @pytest.mark.parametrize(
@@ -202,7 +205,7 @@ def test_expectation(fields: tuple[bytes, ...], version: str, expects: bool) -> 
     parser = make_parser()
     parser.feed(request("/", *fields, version=version, method="POST"))
     assert parser.head is not None
-    assert parser.head.expects_continue is expects
+    assert parser.head.block.expects_continue is expects
 
 
 @pytest.mark.parametrize(
@@ -212,7 +215,7 @@ def test_good_host(host: str) -> None:
     parser = make_parser()
     parser.feed(request(host=host.encode()))
     assert parser.head is not None
-    assert parser.head.host == host
+    assert parser.head.block.host == host
 
 
 @pytest.mark.parametrize("known_before", [False, True])
@@ -276,4 +279,34 @@ def test_absolute_target_in_http_1_0_names_the_host() -> None:
     parser = make_parser()
     parser.feed(request("http://b.example/x", host=None, version="1.0"))
     assert parser.head is not None
-    assert (parser.head.target, parser.head.host) == ("/x", "b.example")
+    assert (parser.head.target, parser.head.block.host) == ("/x", "b.example")
+
+
+@pytest.mark.parametrize("line", [b"GET /x#y", b"GET /\x01", b"GET //\xff", b"get /x", b"GET  /x", b"GET x", b"BREW /x", b"GET /\x7f"])
+def test_fields_seen_before_do_not_vouch_for_the_request_line(line: bytes) -> None:
+    good = request(host=b"seen.example")
+    fields = good.partition(b"\r\n")[2]
+    make_parser().feed(good)
+    for version in (b" HTTP/1.1", b" HTTP/1.1 ", b" HTTP/1.2", b"\tHTTP/1.1", b""):
+        with pytest.raises(GatewayError):
+            make_parser().feed(line + version + b"\r\n" + fields)
+
+
+def test_head_seen_before_is_held_against_this_listeners_limits() -> None:
+    wire = request("/x", *[b"X: 1"] * 20)
+    make_parser().feed(wire)
+    for parser, kind in ((make_parser(head=len(wire) - 1), "head_too_large"), (make_parser(fields=20), "head_too_large")):
+        with pytest.raises(GatewayError, match=kind):
+            parser.feed(wire)
+
+
+def test_edits_do_not_reach_the_next_request_with_the_same_fields() -> None:
+    wire = request("/x", b"X: 1")
+    for _ in range(3):
+        parser = make_parser()
+        parser.feed(wire)
+        assert parser.head is not None
+        assert list(parser.head.items()) == [("Host", "a"), ("X", "1")]
+        parser.head.set("X", "2")
+        parser.head.remove("X")
+        parser.head.add("Y", "3")

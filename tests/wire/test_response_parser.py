@@ -150,7 +150,7 @@ def test_keep_alive(head: bytes, keep_alive: bool) -> None:
         for piece in pieces:
             parser.feed(piece)
         assert parser.head is not None
-        assert parser.head.keep_alive is keep_alive
+        assert parser.head.block.keep_alive is keep_alive
 
 
 @pytest.mark.parametrize("field", [b"Content-Length: 5\r\n", b"Transfer-Encoding: chunked\r\n", b""])
@@ -183,3 +183,33 @@ def test_connection_may_not_take_away_what_frames() -> None:
     assert parser.head is not None
     assert list(parser.head.items()) == [("Content-Length", "2")]
     assert parser.complete
+
+
+@pytest.mark.parametrize("status", [200, 204, 304])
+@pytest.mark.parametrize("bodyless", [[True, False], [False, True], [False, False]])
+def test_head_that_comes_again_is_read_the_same(status: int, bodyless: list[bool]) -> None:
+    head = b"HTTP/1.1 %d X\r\nContent-Length: 2\r\n\r\n" % status
+    parser = ResponseParser(4096)
+    for without in bodyless * 2:
+        parser.next(without)
+        body = b"" if without or status != 200 else b"ok"
+        assert read(parser, [head + body])[3:] == (body, True, False)  # type: ignore[index]
+
+
+def test_edits_do_not_reach_the_next_response_with_the_same_head() -> None:
+    wire = b"HTTP/1.1 200 OK\r\nX: 1\r\nContent-Length: 0\r\n\r\n"
+    parser = ResponseParser(4096)
+    for _ in range(3):
+        parser.next(False)
+        parser.feed(wire)
+        assert parser.head is not None
+        assert list(parser.head.items()) == [("X", "1"), ("Content-Length", "0")]
+        parser.head.set("X", "2")
+        parser.head.status = 500
+
+
+def test_known_head_is_held_against_this_upstreams_limit() -> None:
+    wire = b"HTTP/1.1 200 OK\r\nX: " + b"a" * 500 + b"\r\nContent-Length: 0\r\n\r\n"
+    ResponseParser(4096).feed(wire)
+    with pytest.raises(GatewayError, match="upstream_head_too_large"):
+        ResponseParser(300).feed(wire)

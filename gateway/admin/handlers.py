@@ -1,0 +1,165 @@
+"""What each path of the admin listener does."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+from aiohttp import web
+
+from gateway import __version__
+from gateway.admin import views
+from gateway.admin.bodies import json_body, text_of
+from gateway.admin.page import index_page
+from gateway.admin.problems import Refused
+from gateway.dry_run import dry_run, header_pairs, make_request
+from gateway.process.runtime import Runtime, VersionChanged
+from gateway.telemetry.exposition import expose
+
+STATES = ("drain", "enabled")
+VERSION_TAG = re.compile(r'(?:W/)?"([0-9]{1,18})"|([0-9]{1,18})')
+
+
+class Handlers:
+    """The handlers of one runtime. No state of its own."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+
+    def routes(self) -> list[web.RouteDef]:
+        """All paths."""
+        return [
+            web.get("/", self.index),
+            web.get("/healthz", self.healthz),
+            web.get("/readyz", self.readyz),
+            web.get("/metrics", self.metrics),
+            web.get("/api/routes", self._view("routes", views.routes)),
+            web.get("/api/upstreams", self._view("upstreams", views.upstreams)),
+            web.get("/api/plugins", self._view("plugins", views.plugins)),
+            web.get("/api/config", self.config),
+            web.post("/api/explain", self.explain),
+            web.post("/api/reload", self.reload),
+            web.post("/api/upstreams/{name}/endpoints/{address}", self.endpoint),
+        ]
+
+    async def index(self, request: web.Request) -> web.Response:
+        """A small page of what is there."""
+        self._check_started()
+        spec = self._runtime.spec
+        summary = (
+            f"configuration {self._runtime.version} of {self._runtime.path}: "
+            f"{len(spec.routes)} routes, {len(spec.upstreams)} upstreams"
+        )
+        page = index_page(spec.name, __version__, summary)
+        policy = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"}
+        return web.Response(text=page, content_type="text/html", headers=policy)
+
+    async def healthz(self, request: web.Request) -> web.Response:
+        """The process is alive."""
+        return web.Response(text="ok\n")
+
+    async def readyz(self, request: web.Request) -> web.Response:
+        """Requests are served and new ones are welcome."""
+        runtime = self._runtime
+        if runtime.ready:
+            return web.Response(text="ready\n")
+        return web.Response(status=503, text="draining\n" if runtime.proxy.stopping else "starting\n")
+
+    async def metrics(self, request: web.Request) -> web.Response:
+        """Prometheus text, or OpenMetrics for who accepts it."""
+        body, content_type = expose(self._runtime.metrics, ",".join(request.headers.getall("Accept", [])))
+        return web.Response(body=body, headers={"Content-Type": content_type})
+
+    async def config(self, request: web.Request) -> web.Response:
+        """The effective configuration."""
+        self._check_started()
+        return self._json(views.config(self._runtime), {"ETag": self._etag()})
+
+    async def explain(self, request: web.Request) -> web.Response:
+        """Where a request would go."""
+        self._check_started()
+        data = await json_body(request, ("method", "url", "headers"))
+        headers = data.get("headers", {})
+        if not isinstance(headers, dict):
+            raise Refused(400, "'headers' should be an object of name: value")
+        generation, loaded = self._runtime.generation, self._runtime.loaded
+        assert generation is not None
+        assert loaded is not None
+        try:
+            identities = generation.table.identity_headers
+            asked = make_request(
+                text_of(data, "method", "GET"), text_of(data, "url"), header_pairs(headers), identities
+            )
+        except ValueError as error:
+            raise Refused(400, str(error)) from None
+        return self._json(dry_run(generation, loaded, asked, others=True).to_json())
+
+    async def reload(self, request: web.Request) -> web.Response:
+        """Read the configuration again, on condition of the version in service where If-Match asks for one."""
+        self._check_started()
+        await json_body(request, ())
+        runtime = self._runtime
+        if runtime.proxy.stopping:
+            raise Refused(503, "the gateway is stopping")
+        try:
+            accepted = await runtime.reload(_expected(request.headers.getall("If-Match", [])))
+        except VersionChanged:
+            more = {"version": runtime.version}
+            raise Refused(412, f"the version in service is {runtime.version}", {"ETag": self._etag()}, more) from None
+        if not accepted:
+            last = runtime.last
+            rows = views.without_secrets(runtime, views.problem_rows(last.problems, last.texts))
+            detail = "the new configuration is refused, the one in service stays"
+            more = {**views.version(runtime), "problems": rows}
+            raise Refused(422, detail, {"ETag": self._etag()}, more)
+        rows = views.problem_rows(runtime.last.problems, runtime.last.texts)
+        return self._json({**views.version(runtime), "problems": rows}, {"ETag": self._etag()})
+
+    async def endpoint(self, request: web.Request) -> web.Response:
+        """Drain an endpoint, or give it requests again. It stays so across reloads."""
+        self._check_started()
+        state = text_of(await json_body(request, ("state",)), "state")
+        name, address = request.match_info["name"], request.match_info["address"]
+        upstream = self._runtime.proxy.table.upstreams.get(name)
+        if upstream is None:
+            raise Refused(404, f"no upstream {name!r}")
+        found = next((one for one in upstream.endpoints if one.address == address.lower()), None)
+        if found is None:
+            known = ", ".join(one.address for one in upstream.endpoints)
+            raise Refused(404, f"the upstream {name!r} has no endpoint {address!r}; it has {known}")
+        if state == "drain":
+            found.state = "drain"
+        elif state == "enabled":
+            found.state = "enabled"
+        else:
+            raise Refused(400, f"'state' is {' or '.join(STATES)}, not {state!r}")
+        return self._json(views.endpoint_row(found))
+
+    def _view(self, key: str, view: Callable[[Runtime], Any]) -> Callable[[web.Request], Any]:
+        async def show(request: web.Request) -> web.Response:
+            self._check_started()
+            return self._json({key: view(self._runtime)})
+
+        return show
+
+    def _check_started(self) -> None:
+        if self._runtime.generation is None:
+            raise Refused(503, "the gateway is starting", {"Retry-After": "1"})
+
+    def _etag(self) -> str:
+        return f'"{self._runtime.version}"'
+
+    def _json(self, data: Any, headers: dict[str, str] | None = None) -> web.Response:
+        body = orjson.dumps(views.without_secrets(self._runtime, data), option=orjson.OPT_APPEND_NEWLINE)
+        return web.Response(body=body, content_type="application/json", headers=headers)
+
+
+def _expected(fields: list[str]) -> frozenset[int] | None:
+    """The versions that If-Match names; None where it is absent or `*`. A tag that is none of ours matches nothing."""
+    tags = [tag.strip() for field in fields for tag in field.split(",")]
+    if not tags or tags == ["*"]:
+        return None
+    matches = [VERSION_TAG.fullmatch(tag) for tag in tags]
+    return frozenset(int(match[1] or match[2]) for match in matches if match is not None)

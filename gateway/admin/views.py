@@ -1,0 +1,207 @@
+"""What the admin API shows of a runtime, as plain data. Nothing here changes anything."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+from gateway import __version__
+from gateway.compile import Generation
+from gateway.config.dump import dump, mask_data
+from gateway.config.plugin_use import PluginUse
+from gateway.config.problems import Problem, to_json
+from gateway.plugin import Plugin
+from gateway.routing.route import Route
+from gateway.telemetry.traffic import Figures, merged
+from gateway.upstreams.upstream import Endpoint
+
+if TYPE_CHECKING:
+    from gateway.process.runtime import Runtime
+
+RATES = "rate_metrics"
+FIGURES = tuple(Figures.__annotations__)
+NO_FIGURES: dict[str, Any] = dict.fromkeys(FIGURES)
+NONE_YET: dict[str, Any] = {**merged(())}
+
+
+@runtime_checkable
+class Counting(Protocol):
+    """A plugin that keeps figures by route and by upstream."""
+
+    def snapshot(self, now: float) -> dict[str, dict[str, Figures]]:
+        """`routes` and `upstreams`, as of `now` in monotonic seconds."""
+
+
+def routes(runtime: Runtime) -> list[dict[str, Any]]:
+    """Every route in file order, and `-` for requests without one. Figures are null where nothing counts."""
+    generation = _generation(runtime)
+    now = runtime.env.clock.now()
+    rows = [
+        {**route_row(route), **_route_figures(route.name, route.chain.plugins, now)}
+        for route in generation.table.router.routes
+    ]
+    nowhere: dict[str, Any] = {
+        "name": "-",
+        "host": None,
+        "path": None,
+        "methods": None,
+        "conditions": [],
+        "priority": 0,
+    }
+    plugins = generation.table.chain.plugins
+    rest = {"action": None, "plugins": [plugin.name for plugin in plugins], **_route_figures("-", plugins, now)}
+    return [*rows, {**nowhere, **rest}]
+
+
+def route_row(route: Route) -> dict[str, Any]:
+    """What a route matches and does."""
+    return {
+        "name": route.name,
+        "host": route.host,
+        "path": str(route.pattern),
+        "methods": sorted(route.methods) if route.methods is not None else None,
+        "conditions": [str(predicate) for predicate in route.predicates],
+        "priority": route.priority,
+        "action": str(route.action),
+        "plugins": [plugin.name for plugin in route.chain.plugins],
+    }
+
+
+def _route_figures(name: str, plugins: Iterable[Plugin], now: float) -> dict[str, Any]:
+    # Of several in one chain each counts the same requests: the first one's count is the count.
+    for plugin in plugins:
+        if plugin.name == RATES and isinstance(plugin, Counting):
+            return {**(plugin.snapshot(now)["routes"].get(name) or NONE_YET)}
+    return NO_FIGURES
+
+
+def upstreams(runtime: Runtime) -> list[dict[str, Any]]:
+    """Every upstream with its endpoints and their pools."""
+    generation = _generation(runtime)
+    figures = _upstream_figures(generation, runtime.env.clock.now())
+    return [
+        {
+            "name": name,
+            "endpoints": [endpoint_row(endpoint) for endpoint in upstream.endpoints],
+            **(NO_FIGURES if figures is None else figures.get(name, NONE_YET)),
+        }
+        for name, upstream in generation.table.upstreams.items()
+    ]
+
+
+def endpoint_row(endpoint: Endpoint) -> dict[str, Any]:
+    """One endpoint. `active`, `idle` and `connecting` count connections, `queued` requests that wait for one."""
+    pool = endpoint.pool
+    return {
+        "address": endpoint.address,
+        "weight": endpoint.weight,
+        "state": endpoint.state,
+        "in_flight": endpoint.in_flight,
+        "requests": endpoint.requests,
+        "errors": endpoint.errors,
+        "pool": {
+            "active": pool.active,
+            "idle": len(pool.idle),
+            "connecting": len(pool.connecting),
+            "queued": len(pool.queue),
+        },
+    }
+
+
+def _upstream_figures(generation: Generation, now: float) -> dict[str, dict[str, Any]] | None:
+    """By upstream, from the instance for every route if there is one, else from all of them."""
+    counting = [plugin for plugin in generation.plugin(RATES) if isinstance(plugin, Counting)]
+    if not counting:
+        return None
+    everywhere = [plugin for plugin in counting if plugin in generation.table.chain.plugins][:1]
+    parts: dict[str, list[Figures]] = {}
+    for plugin in everywhere or counting:
+        for name, figures in plugin.snapshot(now)["upstreams"].items():
+            parts.setdefault(name, []).append(figures)
+    return {name: {**merged(found)} for name, found in parts.items()}
+
+
+def plugins(runtime: Runtime) -> list[dict[str, Any]]:
+    """Every entry of a `plugins:` list in service: its source and routes, its options without secrets."""
+    generation = _generation(runtime)
+    shown = effective(runtime)
+    every = [route.name for route in generation.spec.routes]
+    sources = {found.name: found for found in runtime.library.list()}
+    rows = []
+    uses: list[tuple[list[str], PluginUse, Any]] = [
+        (["-", *every], use, entry) for use, entry in zip(generation.spec.plugins, shown["plugins"], strict=True)
+    ]
+    for route, data in zip(generation.spec.routes, shown["routes"], strict=True):
+        uses += [([route.name], use, entry) for use, entry in zip(route.plugins, data["plugins"], strict=True)]
+    for names, use, entry in uses:
+        source = sources[use.name]
+        options = entry[use.name] if isinstance(entry, dict) else None
+        rows.append(
+            {
+                "name": use.name,
+                "source": source.source,
+                "place": source.place,
+                "position": str(use.position),
+                "routes": names,
+                "options": options,
+            }
+        )
+    return rows
+
+
+def effective(runtime: Runtime) -> dict[str, Any]:
+    """The configuration in service with its defaults, secrets masked."""
+    generation = _generation(runtime)
+    options = {plugin.name: type(plugin).Options for plugin in generation.plugins.values()}
+    return dump(generation.spec, options, secrets_of(runtime))
+
+
+def config(runtime: Runtime) -> dict[str, Any]:
+    """The configuration in service, and what came of the last reload."""
+    generation = _generation(runtime)
+    last = runtime.last
+    return {
+        **version(runtime),
+        "gateway": __version__,
+        "started_at": iso(runtime.started),
+        "files": [str(file) for file in runtime.loaded.files] if runtime.loaded is not None else [],
+        "warnings": [to_json(problem) for problem in generation.warnings],
+        "last_load": {
+            "at": iso(last.at),
+            "result": "success" if last.accepted else "failure",
+            "problems": problem_rows(last.problems, last.texts),
+        },
+        "config": effective(runtime),
+    }
+
+
+def version(runtime: Runtime) -> dict[str, Any]:
+    """What is in service, and since when."""
+    table = _generation(runtime).table
+    return {"version": table.version, "digest": table.digest, "loaded_at": iso(runtime.loaded_at)}
+
+
+def problem_rows(problems: Iterable[Problem], texts: Iterable[str]) -> list[dict[str, Any]]:
+    """Problems as data; `text` is each with its line of the file and a caret."""
+    return [{**to_json(problem), "text": text} for problem, text in zip(problems, texts, strict=True)]
+
+
+def secrets_of(runtime: Runtime) -> frozenset[str]:
+    """The texts that no answer may show."""
+    return runtime.loaded.secrets if runtime.loaded is not None else frozenset()
+
+
+def without_secrets(runtime: Runtime, data: Any) -> Any:
+    """Plain data with `***` in place of secrets."""
+    return mask_data(data, secrets_of(runtime))
+
+
+def iso(seconds: float) -> str:
+    """Seconds since 1970 as 2026-01-31T12:00:00.000Z."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _generation(runtime: Runtime) -> Generation:
+    assert runtime.generation is not None
+    return runtime.generation

@@ -1,0 +1,77 @@
+"""A configuration compiled where no gateway runs: plugins are constructed and never started."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+import click
+
+from gateway.cli.output import counted, print_problem
+from gateway.compile import Generation, compile_table, config_folder
+from gateway.config.load import Loaded, load
+from gateway.config.problems import Problem
+from gateway.control import UpstreamCaller
+from gateway.library import Library
+from gateway.plugin import Env
+from gateway.proxy import Proxy
+from gateway.state.memory import MemoryShared
+from gateway.table import RouteTable
+from gateway.telemetry.metrics import Metrics
+
+
+class _Clock:
+    def now(self) -> float:
+        return time.monotonic()
+
+    def wall(self) -> float:
+        return time.time()
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """What came of a file. `generation` is None when any problem is an error."""
+
+    loaded: Loaded
+    generation: Generation | None
+    problems: tuple[Problem, ...]
+    library: Library
+
+
+def compile_offline(path: Path) -> Compiled:
+    """Read and compile; no socket is opened and no task made."""
+    loaded = load(path, os.environ)
+    metrics = Metrics()
+    clock = _Clock()
+    proxy = Proxy(RouteTable.empty())
+    env = Env(
+        clock,
+        metrics,
+        logging.getLogger("gateway.check"),
+        MemoryShared(clock),
+        _no_session,
+        lambda name: UpstreamCaller(proxy, name),
+    )
+    library = Library(config_folder(path))
+    generation, problems = compile_table(loaded, env, metrics, library)
+    return Compiled(loaded, generation, problems, library)
+
+
+def compiled_or_exit(path: Path) -> tuple[Generation, Loaded]:
+    """For commands that need a right configuration: what is wrong is printed, and the exit code is 1."""
+    compiled = compile_offline(path)
+    if compiled.generation is not None:
+        return compiled.generation, compiled.loaded
+    errors = [problem for problem in compiled.problems if problem.severity == "error"]
+    for problem in errors:
+        print_problem(compiled.loaded.render(problem), problem.severity, err=True)
+    click.echo(f"{path}: {counted(len(errors), 'error')}", err=True)
+    raise SystemExit(1)
+
+
+def _no_session() -> NoReturn:
+    raise RuntimeError("a plugin's constructor calls nobody: use env.http in start or later")

@@ -1,0 +1,35 @@
+"""`gateway routes`: the routes of a configuration."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from gateway.cli.options import config_option, format_option
+
+
+@click.command()
+@config_option
+@format_option
+def command(config: Path, output: str) -> None:
+    """The routes of a configuration, in file order."""
+    from gateway.admin.views import route_row
+    from gateway.cli.offline import compiled_or_exit
+    from gateway.cli.output import print_json, print_table
+    from gateway.config.dump import mask_data
+
+    generation, loaded = compiled_or_exit(config)
+    rows = [
+        {**route_row(route), "position": str(loaded.position(("routes", route.order)))}
+        for route in generation.table.router.routes
+    ]
+    rows = mask_data(rows, loaded.secrets)
+    if output == "json":
+        print_json(rows)
+        return
+    table = [
+        (row["name"], row["host"] or "*", row["path"], row["methods"] or "*", row["conditions"], row["action"])
+        for row in rows
+    ]
+    print_table(("ROUTE", "HOST", "PATH", "METHODS", "CONDITIONS", "ACTION"), table)

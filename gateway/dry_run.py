@@ -1,0 +1,205 @@
+"""What would become of a request, without sending it: its route and why, its plugins and where they are from, and what
+its upstream would be asked for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from gateway.compile import Generation
+from gateway.config.dump import mask_data
+from gateway.config.load import Loaded
+from gateway.config.plugin_use import PluginUse
+from gateway.exchange import Exchange
+from gateway.plugin import PHASES
+from gateway.routing.actions import Forward, Redirect
+from gateway.routing.explain import Candidate, Explanation, explain, misfits
+from gateway.routing.route import Route
+from gateway.wire.head import RequestBlock, RequestHead, request_policy
+
+URL = re.compile(r"(?:https?://([^/?#]+))?(/[^?#]*)?(?:\?([^#]*))?(?:#.*)?", re.IGNORECASE)
+VISIBLE = re.compile(r"[!-~]+")
+METHOD = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+FIELD_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+
+
+@dataclass(frozen=True, slots=True)
+class PluginEntry:
+    """A plugin of the chain. `place` is file:line:column; `needs_body` is request, response or empty."""
+
+    name: str
+    place: str
+    phases: tuple[str, ...]
+    needs_body: str
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """An upstream that the request would go to. `share` is its part of the route's requests, `urls` one an endpoint
+    that takes requests, `drained` the addresses of those that do not."""
+
+    upstream: str
+    share: float
+    urls: tuple[str, ...]
+    drained: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DryRun:
+    """The whole answer. `status` is the gateway's own, None where an upstream decides; `target` is the path and query
+    for the upstream, `location` where a redirect leads."""
+
+    request: Exchange
+    explanation: Explanation
+    position: str
+    plugins: tuple[PluginEntry, ...]
+    targets: tuple[Target, ...]
+    target: str
+    status: int | None
+    location: str
+    others: tuple[tuple[Route, str], ...]
+    secrets: frozenset[str]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data. The request's header fields are not in it."""
+        route = self.explanation.route
+        request = self.request
+        data = {
+            "request": {
+                "method": request.method,
+                "host": request.host,
+                "path": request.raw_path,
+                "query": request.query,
+            },
+            "route": route.name if route is not None else None,
+            "position": self.position or None,
+            "why": self.explanation.why,
+            "status": self.status,
+            "allow": list(self.explanation.allow),
+            "action": str(route.action) if route is not None else None,
+            "location": self.location or None,
+            "path": self.target or None,
+            "targets": [
+                {
+                    "upstream": target.upstream,
+                    "share": target.share,
+                    "urls": list(target.urls),
+                    "drained": list(target.drained),
+                }
+                for target in self.targets
+            ],
+            "plugins": [
+                {
+                    "name": entry.name,
+                    "position": entry.place,
+                    "phases": list(entry.phases),
+                    "needs_body": entry.needs_body or None,
+                }
+                for entry in self.plugins
+            ],
+            "candidates": [_candidate(candidate) for candidate in self.explanation.candidates],
+            "others": [{"route": other.name, "why": why} for other, why in self.others],
+        }
+        masked: dict[str, Any] = mask_data(data, self.secrets)
+        return masked
+
+
+def _candidate(candidate: Candidate) -> dict[str, Any]:
+    return {
+        "route": candidate.route.name,
+        "verdict": candidate.verdict,
+        "why": candidate.why,
+        "checks": [
+            {"kind": check.kind, "wanted": check.wanted, "found": check.found, "passed": check.passed}
+            for check in candidate.checks
+        ],
+    }
+
+
+def make_request(
+    method: str, url: str, headers: Iterable[tuple[str, str]] = (), identity_headers: Iterable[str] = ()
+) -> Exchange:
+    """A request as routing would see it, from a peer that is not trusted. `url` is absolute, or a path where a Host
+    header is given or none is needed. ValueError in words for the user."""
+    if not METHOD.fullmatch(method):
+        raise ValueError(f"{method!r} is not a method; write one such as GET")
+    match = URL.fullmatch(url) if VISIBLE.fullmatch(url) else None
+    if match is None or not (match[1] or match[2]):
+        raise ValueError(f"{url!r} is not a URL; write one such as https://api.example.com/items/42, blanks as %20")
+    pairs = [_field(name, value) for name, value in headers]
+    if not any(name.lower() == b"host" for name, _ in pairs):
+        pairs.insert(0, (b"Host", (match[1] or "").rpartition("@")[2].encode()))
+    raw_path, query = match[2] or "/", match[3] or ""
+    policy = request_policy(False, tuple(identity_headers))
+    block = RequestBlock(policy.shape(name for name, _ in pairs), [value for _, value in pairs], "1.1")
+    target = f"{raw_path}?{query}" if query else raw_path
+    exchange = Exchange(method, raw_path, query, RequestHead(block, method, target, "1.1"), "192.0.2.1")
+    exchange.host = block.telling(b"host")[0].decode("latin-1")
+    return exchange
+
+
+def _field(name: str, value: str) -> tuple[bytes, bytes]:
+    if not METHOD.fullmatch(name) or not FIELD_VALUE.fullmatch(value):
+        raise ValueError(f"{name!r} is not a header field; write one such as 'Accept: text/html'")
+    return name.encode(), value.strip(" \t").encode("latin-1")
+
+
+def dry_run(generation: Generation, loaded: Loaded, request: Exchange, others: bool = False) -> DryRun:
+    """Route `request` and say what would happen. With `others` also the routes that do not fit, and why not."""
+    router = generation.table.router
+    explanation = explain(router, request.host, request.raw_path, request)
+    route = explanation.route
+    status, position, target, location = explanation.status, "", "", ""
+    uses = list(generation.uses[""])
+    plugins = list(generation.table.chain.plugins)
+    targets: tuple[Target, ...] = ()
+    if route is not None:
+        position = str(loaded.position(("routes", route.order)))
+        request.captures = route.pattern.capture(request.raw_path)
+        uses += generation.uses[route.name]
+        plugins = list(route.chain.plugins)
+        action = route.action
+        if isinstance(action, Forward):
+            rewrite = action.rewrite
+            plain = f"{request.raw_path}?{request.query}" if request.query else request.raw_path
+            target = rewrite.target(request.raw_path, request.query, request.captures) if rewrite else plain
+            targets = _targets(generation, action, target)
+        else:
+            status = action.reply(request).status
+            location = action.location(request) if isinstance(action, Redirect) else ""
+    entries = tuple(_entry(use, plugin) for use, plugin in zip(uses, plugins, strict=True))
+    unfit = tuple(misfits(router, request.host, request.raw_path)) if others else ()
+    return DryRun(request, explanation, position, entries, targets, target, status, location, unfit, loaded.secrets)
+
+
+def _entry(use: PluginUse, plugin: Any) -> PluginEntry:
+    return PluginEntry(use.name, str(use.position), phases_of(type(plugin)), plugin.needs_body or "")
+
+
+def phases_of(plugin: Any) -> tuple[str, ...]:
+    """The phases that a plugin class uses, in the order in which they come."""
+    return tuple(phase for phase in PHASES if plugin.overrides(phase))
+
+
+def _targets(generation: Generation, action: Forward, target: str) -> tuple[Target, ...]:
+    total = sum(action.weights)
+    found = []
+    for name, weight in zip(action.names, action.weights, strict=True):
+        endpoints = generation.table.upstreams[name].endpoints
+        urls = tuple(f"http://{one.address}{target}" for one in endpoints if one.available)
+        drained = tuple(one.address for one in endpoints if not one.available)
+        found.append(Target(name, weight / total, urls, drained))
+    return tuple(found)
+
+
+def header_pairs(headers: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Fields from plain data: name to a value, or to a list of values. ValueError for anything else."""
+    pairs = []
+    for name, given in headers.items():
+        for value in given if isinstance(given, list) else [given]:
+            if not isinstance(value, str):
+                raise ValueError(f"the header {name!r} is text, or a list of texts")
+            pairs.append((name, value))
+    return pairs

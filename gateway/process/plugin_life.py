@@ -1,0 +1,76 @@
+"""Starting and stopping plugin instances: all or none, each in its time, none while a request may still meet it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import weakref
+from collections.abc import Iterable
+
+from gateway.compile import Generation
+from gateway.config.problems import Problem
+from gateway.plugin import Plugin
+from gateway.table import RouteTable
+
+log = logging.getLogger("gateway.process")
+# A plugin that has not started by then will not: it would hold up every reload to come.
+START_SECONDS = 30.0
+
+
+class NotStarted(Exception):
+    """A plugin's `start` raised, or took too long. `problem` stands where the configuration names it."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(str(problem))
+        self.problem = problem
+
+
+async def start_plugins(plugins: Iterable[Plugin], generation: Generation) -> None:
+    """Start all of them, or none: what had started is stopped again before NotStarted."""
+    started: list[Plugin] = []
+    try:
+        for plugin in plugins:
+            await _start(plugin, generation)
+            started.append(plugin)
+    except BaseException:
+        await stop_plugins(started)
+        raise
+
+
+async def _start(plugin: Plugin, generation: Generation) -> None:
+    limit = asyncio.timeout(START_SECONDS)
+    try:
+        async with limit:
+            await plugin.start()
+    except Exception as error:
+        said = f"it took more than {START_SECONDS:g} s" if limit.expired() else f"{type(error).__name__}: {error}"
+        position = generation.use_of(plugin).position
+        raise NotStarted(Problem(position, f"the plugin {plugin.name!r} did not start: {said}")) from error
+
+
+async def stop_plugins(plugins: Iterable[Plugin]) -> None:
+    """Stop each; one that raises is logged and the others are stopped all the same."""
+    for plugin in plugins:
+        try:
+            await plugin.stop()
+        except Exception:
+            log.exception("the plugin %r did not stop cleanly", plugin.name)
+
+
+async def stop_when_unused(plugins: Iterable[Plugin], unused: asyncio.Event, patience: float) -> None:
+    """Requests that began under an old table still meet its plugins: wait for the last of them, `patience` seconds at
+    most, or until cancelled."""
+    try:
+        async with asyncio.timeout(patience):
+            await unused.wait()
+    except TimeoutError:
+        log.warning("stopping plugins of an old configuration that requests are still using")
+    finally:
+        await stop_plugins(plugins)
+
+
+def when_gone(table: RouteTable) -> asyncio.Event:
+    """Set once nothing refers to `table` any more."""
+    gone = asyncio.Event()
+    weakref.finalize(table, asyncio.get_running_loop().call_soon_threadsafe, gone.set).atexit = False
+    return gone

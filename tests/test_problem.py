@@ -1,0 +1,83 @@
+"""The gateway's own error answers."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import orjson
+import pytest
+
+from gateway.errors import ANSWERS, GatewayError, Kind
+from gateway.problem import problem_reply
+from gateway.wire.head import response_head
+
+
+def exchange(accept: str | None = None, trusted: bool = False, attempt: Any = None, path: str = "/x") -> Any:
+    return SimpleNamespace(
+        headers=SimpleNamespace(get=lambda name, default=None: accept),
+        raw_path=path,
+        request_id="id",
+        peer_trusted=trusted,
+        attempt=attempt,
+    )
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_every_kind(kind: Kind) -> None:
+    answer = ANSWERS[kind]
+    reply = problem_reply(GatewayError(kind, cause="10.0.0.1:80 said no"), exchange(), "edge")
+    assert reply.status == answer.status
+    problem = orjson.loads(reply.body)
+    assert set(problem) == {"type", "title", "status", "detail", "instance", "request_id"}
+    assert (problem["status"], problem["instance"], problem["request_id"]) == (answer.status, "/x", "id")
+    assert problem["type"] == f"urn:aiogate:problem:{kind.value}"
+    assert b"10.0.0.1" not in reply.body
+    status = reply.headers.get("Proxy-Status")
+    assert status == (None if answer.side == "client" else f"edge; error={answer.error_type}")
+    assert ("Retry-After" in reply.headers) == (answer.status == 503)
+    assert reply.headers["Content-Type"] == "application/problem+json"
+    response_head(reply.status, reply.headers, reply.body)
+
+
+def test_trusted_peer_reads_the_cause() -> None:
+    attempt = SimpleNamespace(endpoint="10.0.0.1:80", status=200)
+    error = GatewayError(Kind.UPSTREAM_INCOMPLETE, cause='said "no"\r\n\\ \u2713')
+    reply = problem_reply(error, exchange(trusted=True, attempt=attempt), "edge")
+    assert reply.headers["Proxy-Status"] == (
+        'edge; error=http_response_incomplete; next-hop="10.0.0.1:80"; received-status=200; '
+        'details="said \\"no\\"??\\\\ ?"'
+    )
+    response_head(reply.status, reply.headers, reply.body)
+
+
+@pytest.mark.parametrize(
+    ("accept", "html"),
+    [
+        (None, False),
+        ("", False),
+        ("*/*", False),
+        ("application/json", False),
+        ("text/html", True),
+        ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", True),
+        ("text/html;q=0.5, application/json", False),
+        ("application/json;q=0.5, text/html;q=0.6", True),
+        ("application/problem+json, text/html", True),
+        ("text/html;q=0", False),
+        ("text/html;q=x", False),
+    ],
+)
+def test_page_or_problem(accept: str | None, html: bool) -> None:
+    reply = problem_reply(GatewayError(Kind.NO_ROUTE), exchange(accept), "edge")
+    assert reply.headers["Content-Type"].startswith("text/html" if html else "application/problem+json")
+
+
+def test_page_is_escaped() -> None:
+    error = GatewayError(Kind.METHOD_NOT_ALLOWED, "<script>{0} is not allowed")
+    reply = problem_reply(error, exchange("text/html", path="/<b>"), "edge")
+    assert b"<script>" not in reply.body
+    assert b"&lt;script&gt;{0}" in reply.body
+
+
+def test_retry_after() -> None:
+    assert problem_reply(GatewayError(Kind.QUEUE_FULL), exchange(), "edge", 7).headers["Retry-After"] == "7"

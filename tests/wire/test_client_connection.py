@@ -1,0 +1,262 @@
+"""One client's connection, with a transport that is no socket and a handler that notes what it is told."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from gateway.errors import GatewayError
+from gateway.wire.client_connection import ClientConnection, date_line
+from gateway.wire.deadlines import Deadlines
+from gateway.wire.head import RESPONSES, RequestHead, ResponseBlock, ResponseHead
+from tests.support.gateways import make_settings, request
+
+
+class Transport:
+    """Keeps what is written, and what was done to it."""
+
+    def __init__(self) -> None:
+        self.written = b""
+        self.calls: list[str] = []
+        self.closing = False
+
+    def write(self, data: bytes) -> None:
+        self.written += data
+
+    def writelines(self, pieces: Any) -> None:
+        self.written += b"".join(pieces)
+
+    def get_extra_info(self, name: str) -> Any:
+        return ("1.2.3.4", 5) if name == "peername" else None
+
+    def set_write_buffer_limits(self, high: int, low: int) -> None:
+        self.limits = (high, low)
+
+    def is_closing(self) -> bool:
+        return self.closing
+
+    def can_write_eof(self) -> bool:
+        return True
+
+    def __getattr__(self, name: str) -> Any:
+        def call() -> None:
+            self.calls.append(name)
+            self.closing = self.closing or name in ("close", "abort")
+
+        return call
+
+
+class Handler:
+    """Notes calls. `answer` is called for each request, if it is set."""
+
+    def __init__(self) -> None:
+        self.stopping = False
+        self.calls: list[tuple[Any, ...]] = []
+        self.answer: Any = None
+
+    def begin(self, client: ClientConnection, head: RequestHead, body: bytes, ended: bool) -> None:
+        client.exchange = self
+        self.calls.append(("begin", head.target, body, ended))
+        if self.answer is not None:
+            self.answer(client)
+
+    def refuse(self, client: ClientConnection, error: GatewayError) -> None:
+        client.exchange = self
+        self.calls.append(("refuse", error.kind.value))
+        respond(client, 400)
+
+    def request_body(self, exchange: Any, body: bytes, ended: bool) -> None:
+        self.calls.append(("body", body, ended))
+
+    def request_failed(self, exchange: Any, error: GatewayError) -> None:
+        self.calls.append(("failed", error.kind.value))
+
+    def client_gone(self, exchange: Any) -> None:
+        self.calls.append(("gone",))
+
+    def expired(self, exchange: Any, now: float) -> None:
+        self.calls.append(("expired",))
+
+    def pause_response(self, exchange: Any) -> None:
+        self.calls.append(("pause",))
+
+    def resume_response(self, exchange: Any) -> None:
+        self.calls.append(("resume",))
+
+
+def respond(client: ClientConnection, status: int = 200, body: bytes = b"ok") -> None:
+    block = ResponseBlock(RESPONSES.shape((b"Content-Length", b"Date")), [b"%d" % len(body), b"D"], status)
+    block.length = len(body)
+    client.respond(ResponseHead(block), body, True)
+    client.finished(100.0)
+
+
+def make(**options: Any) -> tuple[ClientConnection, Transport, Handler]:
+    handler, connections = Handler(), set[ClientConnection]()
+    client = ClientConnection(handler, make_settings(**options), Deadlines(), connections)  # type: ignore[arg-type]
+    transport = Transport()
+    client.connection_made(transport)  # type: ignore[arg-type]
+    assert connections == {client}
+    return client, transport, handler
+
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nDate: D\r\n"
+
+
+def test_request_and_answer() -> None:
+    client, transport, handler = make()
+    client.data_received(request("/x", method="POST", body=b"abc"))
+    assert handler.calls == [("begin", "/x", b"abc", True)]
+    respond(client)
+    assert transport.written == OK + b"\r\nok"
+    assert client.exchange is None
+    assert not client.gone
+
+
+def test_body_in_pieces() -> None:
+    client, _, handler = make()
+    client.data_received(request("/x", b"Content-Length: 6", method="POST") + b"ab")
+    client.data_received(b"cd")
+    client.data_received(b"efGET")
+    assert handler.calls == [("begin", "/x", b"ab", False), ("body", b"cd", False), ("body", b"ef", True)]
+    assert client.parser.rest == b"GET"
+
+
+def test_pipelined_requests_wait_their_turn() -> None:
+    client, transport, handler = make()
+    client.data_received(request("/1") + request("/2"))
+    client.data_received(request("/3"))
+    assert len(handler.calls) == 1
+    assert transport.calls == ["pause_reading"]
+    respond(client)
+    assert [call[1] for call in handler.calls] == ["/1", "/2"]
+    respond(client)
+    respond(client)
+    assert [call[1] for call in handler.calls] == ["/1", "/2", "/3"]
+    assert transport.calls.count("resume_reading") >= 1
+    assert transport.written == (OK + b"\r\nok") * 3
+
+
+def test_very_many_pipelined_requests_do_not_recurse() -> None:
+    client, transport, handler = make()
+    handler.answer = respond
+    client.data_received(request("/") * 5000)
+    assert len(handler.calls) == 5000
+    assert transport.written.count(b"HTTP/1.1 200 OK") == 5000
+
+
+def test_slow_client_is_not_served_on() -> None:
+    client, transport, handler = make()
+    handler.answer = respond
+    client.pause_writing()
+    client.data_received(request("/") * 100)
+    assert len(handler.calls) <= 1
+    client.resume_writing()
+    assert len(handler.calls) == 100
+    assert "pause_reading" in transport.calls or len(client.parser.rest) == 0
+
+
+def test_client_gone() -> None:
+    client, _, handler = make()
+    client.data_received(request("/x"))
+    client.connection_lost(None)
+    client.connection_lost(None)
+    assert handler.calls[1:] == [("gone",)]
+    assert client.gone
+    respond(client)
+
+
+@pytest.mark.parametrize("half_close", [True, False])
+def test_fin(half_close: bool) -> None:
+    client, transport, handler = make(half_close=half_close)
+    assert client.eof_received() is False
+    client, transport, handler = make(half_close=half_close)
+    client.data_received(request("/x"))
+    assert client.eof_received() is half_close
+    assert (("gone",) in handler.calls) is not half_close
+    if half_close:
+        respond(client)
+        assert transport.written.endswith(b"ok")
+        assert "close" in transport.calls
+
+
+def test_refused() -> None:
+    client, transport, handler = make()
+    client.data_received(b"GET / HTTP/1.1\r\n\r\n")
+    assert handler.calls == [("refuse", "bad_request")]
+    assert b"Connection: close\r\n\r\nok" in transport.written
+    assert transport.calls == ["write_eof"]
+    client.data_received(b"x" * 100)
+    assert handler.calls == [("refuse", "bad_request")]
+    client.data_received(b"x" * (1 << 21))
+    assert "abort" in transport.calls
+
+
+def test_malformed_chunk_after_the_head() -> None:
+    client, _, handler = make()
+    client.data_received(request("/x", b"Transfer-Encoding: chunked", method="POST"))
+    client.data_received(b"xyz\r\n")
+    assert handler.calls[1:] == [("failed", "bad_request")]
+
+
+def test_handler_crash_does_not_escape(caplog: pytest.LogCaptureFixture) -> None:
+    client, transport, handler = make()
+
+    def crash(_: Any) -> None:
+        raise RuntimeError("crash")
+
+    handler.answer = crash
+    client.data_received(request("/x"))
+    assert ("gone",) in handler.calls
+    assert "abort" in transport.calls
+    assert "crash" in caplog.text
+
+
+def test_congestion_is_passed_on() -> None:
+    client, _, handler = make()
+    client.pause_writing()
+    assert client.congested
+    client.resume_writing()
+    client.data_received(request("/x"))
+    client.pause_writing()
+    client.resume_writing()
+    assert handler.calls[1:] == [("pause",), ("resume",)]
+
+
+def test_reading_paused_for_the_upstream_is_resumed_for_the_next_request() -> None:
+    """An answer that came before the upstream took the whole body leaves nothing paused behind."""
+    client, transport, _ = make()
+    client.data_received(request("/x", method="POST", body=b"abc"))
+    client.pause_reading()
+    respond(client)
+    assert transport.calls.count("resume_reading") == transport.calls.count("pause_reading")
+
+
+def test_interim() -> None:
+    client, transport, _ = make()
+    client.data_received(request("/x"))
+    client.send_interim(103, b"Link: a\r\n")
+    assert transport.written == b"HTTP/1.1 103 Early Hints\r\nLink: a\r\n\r\n"
+    client, transport, _ = make()
+    client.data_received(request("/x", version="1.0", host=None))
+    client.send_interim(103)
+    assert transport.written == b""
+
+
+def test_stopping() -> None:
+    client, transport, handler = make()
+    client.close_when_idle()
+    assert "close" in transport.calls
+    client, transport, handler = make()
+    client.data_received(request("/x"))
+    handler.stopping = True
+    client.close_when_idle()
+    respond(client)
+    assert b"Connection: close\r\n" in transport.written
+    assert "close" in transport.calls
+
+
+def test_date() -> None:
+    assert date_line().startswith(b"Date: ")
+    assert date_line().endswith(b" GMT\r\n")

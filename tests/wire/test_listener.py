@@ -1,0 +1,60 @@
+"""A listening socket."""
+
+from __future__ import annotations
+
+import pytest
+
+from gateway.wire.listener import Listener
+from tests.support.gateways import gateway, make_settings, request
+from tests.support.polling import eventually
+from tests.support.raw_client import connected
+from tests.support.raw_upstream import answering, upstream
+
+
+async def test_port_0_becomes_a_real_one() -> None:
+    async with gateway() as running:
+        assert running.port > 0
+        assert running.listener.address == f"127.0.0.1:{running.port}"
+        assert "0 connections" in repr(running.listener)
+
+
+async def test_ipv6() -> None:
+    async with upstream(answering) as service, gateway(service.port, bind="::1") as running:
+        assert running.listener.address == f"[::1]:{running.port}"
+        async with connected(running.port, "::1") as client:
+            assert (await client.ask(request(host=b"[::1]"))).body == b"ok"
+    assert service.requests[0].get("x-forwarded-for") == "::1"
+
+
+async def test_port_that_is_taken() -> None:
+    async with gateway() as running:
+        second = Listener("127.0.0.1", running.port, make_settings(), running.proxy, running.deadlines)
+        with pytest.raises(OSError, match="in use"):
+            await second.start()
+        second.stop_accepting()
+
+
+async def test_new_settings_are_for_connections_to_come() -> None:
+    async with gateway() as running, running.client() as before:
+        assert (await before.ask(request("/ping"))).status == 200
+        running.listener.settings = make_settings(request_head=100)
+        long = request("/ping", b"X: " + b"a" * 200)
+        async with running.client() as after:
+            assert (await after.ask(long)).status == 431
+        assert (await before.ask(long)).status == 200
+
+
+async def test_stop_accepting() -> None:
+    async with gateway() as running:
+        running.listener.stop_accepting()
+        running.listener.stop_accepting()
+        with pytest.raises(ConnectionRefusedError):
+            async with running.client():
+                pass
+
+
+async def test_connection_that_says_nothing_is_closed_by_a_stop() -> None:
+    async with gateway() as running, running.client() as client:
+        await eventually(lambda: running.listener.connections)
+        running.listener.stop_accepting()
+        assert await client.rest() == b""
