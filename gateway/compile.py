@@ -6,6 +6,7 @@ touch is taken over from the generation before: endpoints with their pools, plug
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
@@ -32,6 +33,7 @@ from gateway.routing.shadows import shadowed
 from gateway.table import RouteTable
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.upstream_meters import UpstreamMeters
+from gateway.units import Secret
 from gateway.upstreams.upstream import Endpoint, Upstream, UpstreamTimeouts
 from gateway.wire.pool import Pool, PoolLimits
 
@@ -44,7 +46,8 @@ class Generation:
     """One compiled configuration and everything alive that it uses.
 
     `plugins` maps (route or "", name, which of that name) to the instance; `endpoints` (upstream, address) to the
-    endpoint; `uses` a route's name, or "" for the top level, to its plugin entries.
+    endpoint; `uses` a route's name, or "" for the top level, to its plugin entries. `secrets` are the texts that no
+    output may show, those in plugins' options included.
     """
 
     spec: ConfigSpec
@@ -54,6 +57,7 @@ class Generation:
     uses: dict[str, tuple[PluginUse, ...]] = field(default_factory=dict)
     settings: list[tuple[Endpoint, int, PoolLimits]] = field(default_factory=list)
     warnings: tuple[Problem, ...] = ()
+    secrets: frozenset[str] = field(default=frozenset(), repr=False)
 
     def take_over(self) -> None:
         """Give endpoints that live on their new weights and limits. Only for a generation that goes into service."""
@@ -135,7 +139,8 @@ class _Compiler:
             identity_headers=identities,
         )
         uses = {"": spec.plugins} | {route.name: route.plugins for route in spec.routes}
-        return Generation(spec, table, self.plugins, self.endpoints, uses, self.settings)
+        secrets = self.loaded.secrets.union(*(secrets_in(plugin.options) for plugin in self.plugins.values()))
+        return Generation(spec, table, self.plugins, self.endpoints, uses, self.settings, secrets=secrets)
 
     # what nobody uses
 
@@ -235,7 +240,7 @@ class _Compiler:
         except Exception as error:
             said = str(error) if isinstance(error, ValueError | LookupError) else f"{type(error).__name__}: {error}"
             problem = Problem(use.position, f"the plugin {use.name!r} refuses its options: {said}")
-            self.problems.append(masked(problem, self.loaded.secrets))
+            self.problems.append(masked(problem, self.loaded.secrets.union(secrets_in(options))))
             return None
         plugin.name = use.name
         self.plugins[key] = plugin
@@ -304,6 +309,18 @@ class _Compiler:
         except ConfigError as error:
             self.problems.append(Problem(position, str(error)))
             return None
+
+
+def secrets_in(options: Any) -> Iterator[str]:
+    """The text of every Secret in a plugin's options."""
+    if isinstance(options, Secret):
+        yield options.reveal()
+    elif dataclasses.is_dataclass(options):
+        for one in dataclasses.fields(options):
+            yield from secrets_in(getattr(options, one.name))
+    elif isinstance(options, dict | list | tuple | set | frozenset):
+        for item in options.values() if isinstance(options, dict) else options:
+            yield from secrets_in(item)
 
 
 def _texts(data: Any) -> Iterator[str]:

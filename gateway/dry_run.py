@@ -171,7 +171,7 @@ def dry_run(generation: Generation, loaded: Loaded, request: Exchange, others: b
             location = action.location(request) if isinstance(action, Redirect) else ""
     entries = tuple(_entry(use, plugin) for use, plugin in zip(uses, plugins, strict=True))
     unfit = tuple(misfits(router, request.host, request.raw_path)) if others else ()
-    return DryRun(request, explanation, position, entries, targets, target, status, location, unfit, loaded.secrets)
+    return DryRun(request, explanation, position, entries, targets, target, status, location, unfit, generation.secrets)
 
 
 def _entry(use: PluginUse, plugin: Any) -> PluginEntry:

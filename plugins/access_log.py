@@ -16,7 +16,6 @@ from dataclasses import dataclass
 
 from gateway.plugin import Duration, Env, Exchange, LogSink, Plugin, Share
 from gateway.telemetry.access_formats import access_format
-from gateway.telemetry.access_record import AccessRecord, access_record
 from gateway.telemetry.log_buffer import LogBuffer
 from gateway.telemetry.log_sink import checked_place
 from gateway.telemetry.traffic import FAILURES
@@ -46,7 +45,7 @@ class AccessLog(Plugin):
     def __init__(self, options: Options, env: Env) -> None:
         super().__init__(options, env)
         self._sinks: list[LogSink] = []
-        self._buffer: LogBuffer[AccessRecord] | None = None
+        self._buffer: LogBuffer[Exchange] | None = None
         picks = bool(options.status) or options.slower_than is not None
         share = options.sample if options.sample is not None else Share(0.0 if picks else 1.0)
         self._whole = share == 1.0
@@ -74,7 +73,7 @@ class AccessLog(Plugin):
 
     def on_finish(self, exchange: Exchange) -> None:
         if self._buffer is not None and (self._whole or self._wants(exchange)):
-            self._buffer.append(access_record(exchange))
+            self._buffer.append(exchange)
 
     def _wants(self, exchange: Exchange) -> bool:
         return (

@@ -26,7 +26,6 @@ TRACESTATE = re.compile(
     r"([a-z][a-z0-9_*/-]{0,255}|[a-z0-9][a-z0-9_*/-]{0,240}@[a-z][a-z0-9_*/-]{0,13})"
     r"=[\x20-\x2b\x2d-\x3c\x3e-\x7e]{0,255}[\x21-\x2b\x2d-\x3c\x3e-\x7e]"
 )
-TRACESTATE_MEMBERS = 32
 B3 = re.compile(r"([0-9a-f]{32}|[0-9a-f]{16})-([0-9a-f]{16})(?:-([01d])(?:-[0-9a-f]{16})?)?")
 W3C_NAMES = ("traceparent", "tracestate")
 B3_NAMES = ("b3", "X-B3-TraceId", "X-B3-SpanId", "X-B3-ParentSpanId", "X-B3-Sampled", "X-B3-Flags")
@@ -60,7 +59,6 @@ class TracingIds(Plugin):
         names = (W3C_NAMES if read is _read_w3c else B3_NAMES for read in self._readers)
         self._replaced = ("X-Request-Id", *chain.from_iterable(names))
         self._sampled = "1" if options.sampled else "0"
-        self._only_w3c = self._formats == ("w3c",)
 
     def on_request(self, exchange: Exchange) -> None:
         if exchange.trace_id:
@@ -74,7 +72,7 @@ class TracingIds(Plugin):
             context = self._continued(headers, trace)
             trace = context.trace
             self._write(headers, context, span)
-        elif self._only_w3c:
+        elif self._formats == ("w3c",):
             headers.add("traceparent", f"00-{trace}-{span}-0{self._sampled}")
         else:
             self._write(headers, Context(trace, "", self._sampled), span)
@@ -91,8 +89,7 @@ class TracingIds(Plugin):
         for name in self._replaced:
             if headers.get(name) is not None:
                 headers.remove(name)
-        if found is None:
-            return Context(trace, "", self._sampled)
+        found = found or Context("", "", self._sampled)
         return found if found.trace else found._replace(trace=trace)
 
     def _write(self, headers: Headers, context: Context, span: str) -> None:
@@ -118,18 +115,19 @@ def _read_w3c(headers: Headers) -> Context | None:
     match = TRACEPARENT.fullmatch(headers.get("traceparent") or "")
     if match is None or len(headers.get_all("traceparent")) != 1:
         return None
-    if match[1] == "ff" or (match[1] == "00" and match[5]) or not _some(match[2], match[3]):
+    version, trace, parent, flags, rest = match.groups()
+    if version == "ff" or (version == "00" and rest) or not _some(trace, parent):
         return None
-    flags = int(match[4], 16)
+    bits = int(flags, 16)
     state = _state(headers.get_all("tracestate")) if headers.get("tracestate") is not None else ""
-    return Context(match[2], match[3], str(flags & 1), bool(flags & 2), state)
+    return Context(trace, parent, str(bits & 1), bool(bits & 2), state)
 
 
 def _state(values: list[str]) -> str:
     """All members in order, or nothing when one is wrong, twice there, or there are too many."""
     members = [member for part in ",".join(values).split(",") if (member := part.strip(" \t"))]
     keys = {match[1] for member in members if (match := TRACESTATE.fullmatch(member))}
-    return ",".join(members) if len(keys) == len(members) <= TRACESTATE_MEMBERS else ""
+    return ",".join(members) if len(keys) == len(members) <= 32 else ""
 
 
 def _read_b3(headers: Headers) -> Context | None:

@@ -48,16 +48,19 @@ async def test_what_a_plugin_sees() -> None:
 
 
 async def test_total_is_an_end_to_every_wait() -> None:
-    async with upstream(silent) as service, gateway(service.port, timeouts=timeouts(total=50.0)) as running:
-        async with running.client() as client:
-            client.send(request())
-            await eventually(lambda: service.requests)
-            (exchange,) = running.recorder.exchanges
-            assert isinstance(exchange, LiveExchange)
-            exchange.wait(None, NEVER)
-            assert exchange.client.deadline == exchange.total_at == exchange.started + 50.0
-            exchange.wait(None, 1.0)
-            assert exchange.client.deadline < exchange.total_at
+    async with (
+        upstream(silent) as service,
+        gateway(service.port, timeouts=timeouts(total=50.0)) as running,
+        running.client() as client,
+    ):
+        client.send(request())
+        await eventually(lambda: service.requests)
+        (exchange,) = running.recorder.exchanges
+        assert isinstance(exchange, LiveExchange)
+        exchange.wait(None, NEVER)
+        assert exchange.client.deadline == exchange.total_at == exchange.started + 50.0
+        exchange.wait(None, 1.0)
+        assert exchange.client.deadline < exchange.total_at
 
 
 async def test_bytes_are_counted() -> None:
@@ -73,9 +76,12 @@ async def test_plugin_chooses_path_and_upstream() -> None:
         exchange.set_path("/other")
         exchange.set_upstream("up")
 
-    async with upstream(answering) as service, gateway(service.port, plugins=[Requester(choose)]) as running:
-        async with running.client() as client:
-            await client.ask(request("/x?q=1"))
+    async with (
+        upstream(answering) as service,
+        gateway(service.port, plugins=[Requester(choose)]) as running,
+        running.client() as client,
+    ):
+        await client.ask(request("/x?q=1"))
     assert service.requests[0].first == b"GET /other?q=1 HTTP/1.1"
 
 

@@ -27,7 +27,11 @@ async def test_phases_in_order() -> None:
 
 @pytest.mark.parametrize(
     ("path", "status", "outcome", "flag"),
-    [("/none", 404, "no_route", "NR"), ("/%00", 400, "bad_request", "DPE"), ("/a/../ping", 400, "ambiguous_path", "DPE")],
+    [
+        ("/none", 404, "no_route", "NR"),
+        ("/%00", 400, "bad_request", "DPE"),
+        ("/a/../ping", 400, "ambiguous_path", "DPE"),
+    ],
 )
 async def test_requests_without_a_route_pass_the_top_level_plugins(
     path: str, status: int, outcome: str, flag: str
@@ -84,12 +88,15 @@ async def test_edit_of_a_services_answer() -> None:
         head.headers.set("X-Edit", "1")
         head.status = 418
 
-    async with upstream(answering) as service, gateway(service.port, plugins=[Editor(edit)]) as running:
-        async with running.client() as client:
-            for _ in range(3):
-                answer = await client.ask(request())
-                assert (answer.first, answer.body) == (b"HTTP/1.1 418 I'm a Teapot", b"ok")
-                assert answer.get("x-edit") == "1"
+    async with (
+        upstream(answering) as service,
+        gateway(service.port, plugins=[Editor(edit)]) as running,
+        running.client() as client,
+    ):
+        for _ in range(3):
+            answer = await client.ask(request())
+            assert (answer.first, answer.body) == (b"HTTP/1.1 418 I'm a Teapot", b"ok")
+            assert answer.get("x-edit") == "1"
 
 
 async def test_reply_with_a_forbidden_field_is_500() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from aiohttp import web
@@ -23,10 +24,14 @@ class AdminServer:
 
     async def start(self, bind: Bind) -> None:
         """Listen. OSError when the address cannot be had."""
-        runner = self._runner = web.AppRunner(make_app(self._runtime), access_log=None)
+        runner = self._runner = web.AppRunner(make_app(self._runtime), access_log=None, shutdown_timeout=1.0)
         await runner.setup()
-        site = web.TCPSite(runner, bind.host or None, bind.port, shutdown_timeout=1.0)
-        await site.start()
+        site = web.TCPSite(runner, bind.host or None, bind.port)
+        try:
+            await site.start()
+        except OSError as error:
+            reason = os.strerror(error.errno).lower() if error.errno else str(error)
+            raise OSError(f"the admin listener cannot have {bind}: {reason}") from None
         host, port = runner.addresses[0][:2]
         self.address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 

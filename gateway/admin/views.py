@@ -189,7 +189,7 @@ def problem_rows(problems: Iterable[Problem], texts: Iterable[str]) -> list[dict
 
 def secrets_of(runtime: Runtime) -> frozenset[str]:
     """The texts that no answer may show."""
-    return runtime.loaded.secrets if runtime.loaded is not None else frozenset()
+    return runtime.generation.secrets if runtime.generation is not None else frozenset()
 
 
 def without_secrets(runtime: Runtime, data: Any) -> Any:

@@ -113,7 +113,7 @@ def find_admin(admin: str | None, config: Path, named: bool) -> AdminClient:
 
 
 def _of(loaded: Loaded) -> tuple[Bind | None, str]:
-    """Bind and token of a configuration, also of one that has mistakes elsewhere: a running gateway has an older one."""
+    """Bind and token of a configuration, also of one that has mistakes elsewhere: what runs is an older one."""
     from gateway.config.fields import Bind
 
     admin = loaded.root.child("admin") if loaded.root is not None else None

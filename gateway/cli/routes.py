@@ -24,7 +24,7 @@ def command(config: Path, output: str) -> None:
         {**route_row(route), "position": str(loaded.position(("routes", route.order)))}
         for route in generation.table.router.routes
     ]
-    rows = mask_data(rows, loaded.secrets)
+    rows = mask_data(rows, generation.secrets)
     if output == "json":
         print_json(rows)
         return

@@ -8,6 +8,7 @@ import weakref
 from collections.abc import Iterable
 
 from gateway.compile import Generation
+from gateway.config.masking import masked
 from gateway.config.problems import Problem
 from gateway.plugin import Plugin
 from gateway.table import RouteTable
@@ -18,7 +19,7 @@ START_SECONDS = 30.0
 
 
 class NotStarted(Exception):
-    """A plugin's `start` raised, or took too long. `problem` stands where the configuration names it."""
+    """A plugin's `start` raised, or took too long. `problem` stands where it is named, and shows no secret."""
 
     def __init__(self, problem: Problem) -> None:
         super().__init__(str(problem))
@@ -45,7 +46,8 @@ async def _start(plugin: Plugin, generation: Generation) -> None:
     except Exception as error:
         said = f"it took more than {START_SECONDS:g} s" if limit.expired() else f"{type(error).__name__}: {error}"
         position = generation.use_of(plugin).position
-        raise NotStarted(Problem(position, f"the plugin {plugin.name!r} did not start: {said}")) from error
+        problem = Problem(position, f"the plugin {plugin.name!r} did not start: {said}")
+        raise NotStarted(masked(problem, generation.secrets)) from None
 
 
 async def stop_plugins(plugins: Iterable[Plugin]) -> None:
@@ -59,14 +61,13 @@ async def stop_plugins(plugins: Iterable[Plugin]) -> None:
 
 async def stop_when_unused(plugins: Iterable[Plugin], unused: asyncio.Event, patience: float) -> None:
     """Requests that began under an old table still meet its plugins: wait for the last of them, `patience` seconds at
-    most, or until cancelled."""
+    most."""
     try:
         async with asyncio.timeout(patience):
             await unused.wait()
     except TimeoutError:
         log.warning("stopping plugins of an old configuration that requests are still using")
-    finally:
-        await stop_plugins(plugins)
+    await stop_plugins(plugins)
 
 
 def when_gone(table: RouteTable) -> asyncio.Event:

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import hashlib
 import logging
+import os
 import time
 from collections.abc import Container, Sequence
 from dataclasses import dataclass, replace
@@ -102,7 +103,7 @@ class Runtime:
         clock = SystemClock()
         self._shared = MemoryShared(clock)
         self._session: aiohttp.ClientSession | None = None
-        self._retiring: set[asyncio.Task[None]] = set()
+        self._retiring: dict[asyncio.Task[None], asyncio.Event] = {}
         self._sweep: asyncio.TimerHandle | None = None
         self._reloading = asyncio.Lock()
         self._reloads = self.metrics.counter(
@@ -161,6 +162,7 @@ class Runtime:
         before = self.generation
         known = set(map(id, before.plugins.values())) if before is not None else set()
         fresh = [plugin for plugin in generation.plugins.values() if id(plugin) not in known]
+        settings = client_settings(generation)
         await start_plugins(fresh, generation)
         self.version += 1
         self.loaded_at = time.time()
@@ -170,7 +172,6 @@ class Runtime:
         self.generation = generation
         self.loaded = loaded
         self.proxy.table = generation.table
-        settings = client_settings(generation)
         for listener, spec in zip(self.listeners, generation.spec.listeners, strict=False):
             listener.settings = replace(settings, half_close=spec.half_close == "allow")
         if before is not None:
@@ -193,14 +194,12 @@ class Runtime:
                     await self.put_into_service(generation, loaded)
             except NotStarted as error:
                 generation = None
-                self.problems = (*self.problems, masked(error.problem, loaded.secrets))
+                self.problems = (*self.problems, error.problem)
             except Exception as error:
                 log.exception("the reload failed; the configuration in service stays")
                 generation = None
-                self.problems = (
-                    *self.problems,
-                    Problem(Position(str(self.path), 1, 1), f"{type(error).__name__}: {error}"),
-                )
+                problem = Problem(Position(str(self.path), 1, 1), f"{type(error).__name__}: {error}")
+                self.problems = (*loaded.problems, masked(problem, loaded.secrets))
             self._note(loaded, generation is not None)
             self._reloads.labels("success" if generation is not None else "failure").inc()
             if generation is None:
@@ -243,10 +242,11 @@ class Runtime:
             if key not in new.endpoints:
                 endpoint.pool.close()
         if plugins:
-            waiting = stop_when_unused(plugins, when_gone(old.table), old.spec.timeouts.drain)
+            unused = when_gone(old.table)
+            waiting = stop_when_unused(plugins, unused, old.spec.timeouts.drain)
             task = asyncio.get_running_loop().create_task(waiting)
-            self._retiring.add(task)
-            task.add_done_callback(self._retiring.discard)
+            self._retiring[task] = unused
+            task.add_done_callback(self._retiring.pop)
 
     # the worker's life
 
@@ -272,14 +272,17 @@ class Runtime:
             try:
                 await self.put_into_service(generation, loaded)
             except NotStarted as error:
-                raise ConfigError(loaded.render(masked(error.problem, loaded.secrets))) from error
+                raise ConfigError(loaded.render(error.problem)) from None
             # A reference from here would keep the first table, and so its plugins, from ever retiring.
             self._prepared = None
             settings = client_settings(generation)
             for spec in self._binds or generation.spec.listeners:
                 mine = replace(settings, half_close=spec.half_close == "allow")
                 listener = Listener(spec.bind.host, spec.bind.port, mine, self.proxy, self.deadlines)
-                await listener.start()
+                try:
+                    await listener.start()
+                except OSError as error:
+                    raise OSError(f"cannot listen on {spec.bind}: {_reason(error)}") from None
                 self.listeners.append(listener)
             self._sweep_pools()
             # What is alive now stays: the collector need not look at it again, and seldom at the rest.
@@ -305,10 +308,9 @@ class Runtime:
         if self._sweep is not None:
             self._sweep.cancel()
         self.deadlines.stop()
-        retiring = list(self._retiring)
-        for task in retiring:
-            task.cancel()
-        await asyncio.gather(*retiring, return_exceptions=True)
+        for unused in self._retiring.values():
+            unused.set()
+        await asyncio.gather(*self._retiring)
         if self.generation is not None:
             await stop_plugins(list(self.generation.plugins.values()))
             for endpoint in self.generation.endpoints.values():
@@ -354,6 +356,11 @@ def client_settings(generation: Generation) -> ClientSettings:
         spec.timeouts.idle,
         connections=spec.limits.connections,
     )
+
+
+def _reason(error: OSError) -> str:
+    """In words: asyncio puts its own around the system's."""
+    return os.strerror(error.errno).lower() if error.errno else str(error)
 
 
 def _binds(spec: ConfigSpec) -> list[str]:

@@ -15,6 +15,8 @@ from gateway.routing.predicates import Request
 from gateway.routing.route import Route
 
 HOSTS_KEPT = 1024
+PATHS_KEPT = 8192
+PATH_KEPT = 256
 
 
 class Node:
@@ -151,7 +153,8 @@ def _rank(route: Route) -> tuple[int, int, int]:
 
 
 class Router:
-    """All routes. Immutable but for `_hosts`, a bounded memory of Host values."""
+    """All routes. Immutable but for two bounded memories, cleared when full: `_hosts`, the tables to ask for a Host
+    value, and `_found`, routes by host, method and path, where no route asks for more than that."""
 
     def __init__(self, routes: Iterable[Route]) -> None:
         self.routes = tuple(routes)
@@ -162,14 +165,25 @@ class Router:
         self._tables = {host: HostTable(found) for host, found in by_host.items()}
         self._wildcards = any(host is not None and host.startswith("*.") for host in by_host)
         self._hosts: dict[str, tuple[HostTable, ...]] = {}
+        self._memorable = not any(route.predicates for route in self.routes)
+        self._found: dict[tuple[str, str, str], Route] = {}
 
     def find(self, host: str, raw_path: str, request: Request) -> Route | None:
         """The route of a request, or None.
 
         GatewayError when the path can be read in two ways that lead to different places.
         """
+        key = (host, request.method, raw_path)
+        found = self._found.get(key)
+        if found is not None:
+            return found
         if is_plain(raw_path):
-            return self._find(host, raw_path, raw_path.split("/"), 1, request)
+            found = self._find(host, raw_path, raw_path.split("/"), 1, request)
+            if found is not None and self._memorable and len(raw_path) <= PATH_KEPT:
+                if len(self._found) >= PATHS_KEPT:
+                    self._found.clear()
+                self._found[key] = found
+            return found
         check_escapes(raw_path)
         route = self._find(host, None, segments_of(raw_path), 0, request)
         _check_other_reading(self, route, host, raw_path, request)

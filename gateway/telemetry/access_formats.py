@@ -9,18 +9,19 @@ from functools import lru_cache
 from json.encoder import encode_basestring_ascii as quoted
 from string import Formatter
 
-from gateway.telemetry.access_record import AccessRecord, Redactor
+from gateway.exchange import Exchange
+from gateway.telemetry.redactor import Redactor
 
 ECS_VERSION = "8.11.0"
 # Texts that come again and again: some are chosen by clients, so only so many are kept.
 REMEMBERED = 1024
 MILLISECONDS = tuple(f"{number:03d}" for number in range(1000))
 
-AccessFormat = Callable[[AccessRecord, float], str]
+AccessFormat = Callable[[Exchange, float], str]
 
 
 def access_format(chosen: str, name: str, redact: Iterable[str]) -> AccessFormat:
-    """What makes a line, with its newline, of a record and of the offset from monotonic to wall time.
+    """What makes a line, with its newline, of an exchange that is over and of the offset from monotonic to wall time.
 
     `chosen` is `ecs`, `combined` or a template, `name` the gateway's. ValueError for a template that cannot work.
     """
@@ -37,50 +38,66 @@ def access_format(chosen: str, name: str, redact: Iterable[str]) -> AccessFormat
 
 
 class EcsFormat:
-    """One JSON object a line, by the Elastic Common Schema and ecs-logging. Immutable.
+    """One JSON object a line, by the Elastic Common Schema and ecs-logging.
 
-    A line is put together from texts that repeat for this kind of request and what is new: half the time that nested
-    dicts and an encoder take. What a client or a plugin chose freely is quoted; trace ids are hexadecimal.
+    A line is put together from texts that repeat for this kind of request and what is new, in less time than nested
+    dicts and an encoder take. What a client or a plugin chose freely is quoted; trace ids are hexadecimal. The mutable
+    state is a bounded memory of what header blocks come to.
     """
 
     def __init__(self, name: str, redactor: Redactor) -> None:
         self._redactor = redactor
         self._service = quoted(name)
+        self._blocks: dict[object, tuple[str, str]] = {}
 
-    def __call__(self, record: AccessRecord, offset: float) -> str:
-        (
-            started, ended, method, path, query, version, host, scheme, client, status, bytes_in, bytes_out,
-            route, upstream, endpoint, attempts, outcome, flag, waited, request_id, trace_id, span_id, principal,
-            headers,
-        ) = record  # fmt: skip
+    def __call__(self, exchange: Exchange, offset: float) -> str:
+        started = exchange.started
         second, millisecond = divmod(int((started + offset) * 1000 + 0.5), 1000)
-        taken = int((ended - started) * 1e6)
-        away = int(waited * 1e6)
+        taken = int((exchange.ended - started) * 1e6)
+        away = int(exchange.upstream_seconds * 1e6)
         own = taken - away if taken > away else 0
-        original = url_path = quoted(path)
+        original = url_path = quoted(exchange.raw_path)
         shown_query = ""
-        if query:
-            shown_query = quoted(self._redactor.query(query))
+        if exchange.query:
+            shown_query = quoted(self._redactor.query(exchange.query))
             original = f"{url_path[:-1]}?{shown_query[1:]}"
             shown_query = f',"query":{shown_query}'
-        trace = f'"trace":{{"id":"{trace_id}"}},"span":{{"id":"{span_id}"}},' if trace_id else ""
-        referer = headers.get("referer")
-        referrer = "" if referer is None else f',"referrer":{quoted(self._redactor.url(referer))}'
+        trace = exchange.trace_id
+        ids = f'"trace":{{"id":"{trace}"}},"span":{{"id":"{exchange.span_id}"}},' if trace else ""
+        principal = exchange.principal
         user = "" if principal is None else f',"user":{{"name":{quoted(principal)}}}'
+        request_id = exchange.request_id
         if not request_id.isalnum():
             request_id = quoted(request_id)[1:-1]
+        attempt = exchange.attempt
         message, event, response, request, end, labels = _kind(
-            self._service, method, version, status, scheme, host, route, upstream, endpoint, attempts, outcome, flag
-        )
+            self._service, exchange.method, exchange.version, exchange.status, exchange.scheme, exchange.host,
+            exchange.route, exchange.upstream, attempt.endpoint if attempt is not None else "", exchange.attempts,
+            exchange.outcome, exchange.flag,
+        )  # fmt: skip
+        block = getattr(exchange.headers, "block", None)
+        agent, referrer = self._blocks.get(block) or self._new_block(block, exchange)
         return (
             f'{{"@timestamp":"{_utc(second)}.{MILLISECONDS[millisecond]}Z",{message}{url_path[1:-1]}'
-            f"{event}{taken * 1000}}},{trace}{response}{bytes_out}{request}{bytes_in}}},"
+            f"{event}{taken * 1000}},{ids}{response}{exchange.bytes_out}{request}{exchange.bytes_in}}},"
             f'"id":"{request_id}"{referrer}}}}},'
             f'"url":{{"original":{original},"path":{url_path}{shown_query}{end}'
-            f'"client":{{"ip":"{client}"}}{_agent(headers.get("user-agent"))}{user},'
+            f'"client":{{"ip":"{exchange.client_ip}"}}{agent}{user},'
             f"{labels}{away // 1000}.{MILLISECONDS[away % 1000]},"
             f'"overhead_ms":{own // 1000}.{MILLISECONDS[own % 1000]}}}}}\n'
         )
+
+    def _new_block(self, block: object, exchange: Exchange) -> tuple[str, str]:
+        """What a request's header fields come to. A block that repeats is worked out once."""
+        headers = exchange.headers
+        referer = headers.get("referer")
+        referrer = "" if referer is None else f',"referrer":{quoted(self._redactor.url(referer))}'
+        shown = (_agent(headers.get("user-agent")), referrer)
+        if block is not None:
+            if len(self._blocks) >= REMEMBERED:
+                self._blocks.clear()
+            self._blocks[block] = shown
+        return shown
 
 
 @lru_cache(REMEMBERED)
@@ -88,7 +105,7 @@ def _kind(
     service: str, method: str, version: str, status: int, scheme: str, host: str,
     route: str, upstream: str, endpoint: str, attempts: int, outcome: str, flag: str,
 ) -> tuple[str, str, str, str, str, str]:  # fmt: skip
-    """What repeats: up to the path in the message, the duration, the two sizes, behind the URL, and up to the time upstream."""
+    """What stands before the path in the message, the duration, the two sizes, `client`, and the time upstream."""
     names = (("route", route), ("upstream", upstream), ("endpoint", endpoint), ("outcome", outcome), ("flag", flag))
     labels = ",".join(f'"{name}":{quoted(value)}' for name, value in names if value)
     level = "error" if status >= 500 else "info"
@@ -109,7 +126,6 @@ def _utc(second: int) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
 
 
-@lru_cache(REMEMBERED)
 def _agent(text: str | None) -> str:
     return f',"user_agent":{{"original":{quoted(text)}}}' if text else ""
 
@@ -166,12 +182,12 @@ class TemplateFormat:
         self._template = "".join(texts).replace("\n", " ") + "\n"
         self._redactor = redactor
 
-    def __call__(self, record: AccessRecord, offset: float) -> str:
+    def __call__(self, exchange: Exchange, offset: float) -> str:
         redactor = self._redactor
-        return self._template % tuple([field(record, offset, redactor) for field in self._fields])
+        return self._template % tuple([field(exchange, offset, redactor) for field in self._fields])
 
 
-Field = Callable[[AccessRecord, float, Redactor], str]
+Field = Callable[[Exchange, float, Redactor], str]
 
 
 def _field(name: str) -> Field:
@@ -183,47 +199,47 @@ def _field(name: str) -> Field:
     return field
 
 
-def _at(position: int) -> Field:
-    return lambda record, offset, redactor: escaped(str(record[position]))
+def _of(name: str) -> Field:
+    return lambda exchange, offset, redactor: escaped(str(getattr(exchange, name)))
 
 
-def _target(record: AccessRecord, offset: float, redactor: Redactor) -> str:
-    return escaped(f"{record[3]}?{redactor.query(record[4])}" if record[4] else record[3])
+def _target(exchange: Exchange, offset: float, redactor: Redactor) -> str:
+    return escaped(f"{exchange.raw_path}?{redactor.query(exchange.query)}" if exchange.query else exchange.raw_path)
 
 
-def _time(record: AccessRecord, offset: float, redactor: Redactor) -> str:
-    second, millisecond = divmod(int((record[0] + offset) * 1000 + 0.5), 1000)
+def _time(exchange: Exchange, offset: float, redactor: Redactor) -> str:
+    second, millisecond = divmod(int((exchange.started + offset) * 1000 + 0.5), 1000)
     return f"{_utc(second)}.{MILLISECONDS[millisecond]}Z"
 
 
 FIELDS: dict[str, Field] = {
     "time": _time,
-    "time_apache": lambda record, offset, redactor: _apache_time(int(record[0] + offset)),
-    "client_ip": _at(8),
-    "user": lambda record, offset, redactor: escaped(record[22] or ""),
-    "method": _at(2),
-    "path": _at(3),
-    "query": lambda record, offset, redactor: escaped(redactor.query(record[4])),
+    "time_apache": lambda exchange, offset, redactor: _apache_time(int(exchange.started + offset)),
+    "client_ip": _of("client_ip"),
+    "user": lambda exchange, offset, redactor: escaped(exchange.principal or ""),
+    "method": _of("method"),
+    "path": _of("raw_path"),
+    "query": lambda exchange, offset, redactor: escaped(redactor.query(exchange.query)),
     "target": _target,
-    "version": _at(5),
-    "host": _at(6),
-    "scheme": _at(7),
-    "status": _at(9),
-    "bytes_in": _at(10),
-    "bytes_out": _at(11),
-    "size": lambda record, offset, redactor: str(record[11] or "-"),
-    "duration_ms": lambda record, offset, redactor: _ms(record[1] - record[0]),
-    "upstream_ms": lambda record, offset, redactor: _ms(record[18]),
-    "overhead_ms": lambda record, offset, redactor: _ms(record[1] - record[0] - record[18]),
-    "route": _at(12),
-    "upstream": _at(13),
-    "endpoint": _at(14),
-    "attempts": _at(15),
-    "outcome": _at(16),
-    "flag": _at(17),
-    "request_id": _at(19),
-    "trace_id": _at(20),
-    "span_id": _at(21),
-    "referer": lambda record, offset, redactor: escaped(redactor.url(record[23].get("referer", "") or "")),
-    "user_agent": lambda record, offset, redactor: escaped(record[23].get("user-agent", "") or ""),
+    "version": _of("version"),
+    "host": _of("host"),
+    "scheme": _of("scheme"),
+    "status": _of("status"),
+    "bytes_in": _of("bytes_in"),
+    "bytes_out": _of("bytes_out"),
+    "size": lambda exchange, offset, redactor: str(exchange.bytes_out or "-"),
+    "duration_ms": lambda exchange, offset, redactor: _ms(exchange.ended - exchange.started),
+    "upstream_ms": lambda exchange, offset, redactor: _ms(exchange.upstream_seconds),
+    "overhead_ms": lambda exchange, offset, redactor: _ms(exchange.ended - exchange.started - exchange.upstream_seconds),
+    "route": _of("route"),
+    "upstream": _of("upstream"),
+    "endpoint": lambda exchange, offset, redactor: escaped(exchange.attempt.endpoint if exchange.attempt else ""),
+    "attempts": _of("attempts"),
+    "outcome": _of("outcome"),
+    "flag": _of("flag"),
+    "request_id": _of("request_id"),
+    "trace_id": _of("trace_id"),
+    "span_id": _of("span_id"),
+    "referer": lambda exchange, offset, redactor: escaped(redactor.url(exchange.headers.get("referer", "") or "")),
+    "user_agent": lambda exchange, offset, redactor: escaped(exchange.headers.get("user-agent", "") or ""),
 }

@@ -169,46 +169,54 @@ class ClientConnection(asyncio.Protocol):
         self.responded = True
         parser = self.parser
         request = parser.head
-        text = head.encoded()
+        pieces = head.pieces()
         if not head.block.dated:
-            text += date_line()
+            pieces.append(date_line())
         keep = request is not None and request.block.keep_alive and parser.complete and not self.handler.stopping
         if head.length is None or head.status in BODYLESS or request is None or request.method == "HEAD":
-            text, body, keep = self._unusual(head, request, text, body, ended, keep)
+            body, keep = self._unusual(head, request, pieces, body, ended, keep)
         else:
             self._chunked = self._bodyless = False
         if not keep:
-            text += b"Connection: close\r\n"
+            pieces.append(b"Connection: close\r\n")
         elif request is not None and request.version == "1.0":
-            text += b"Connection: keep-alive\r\n"
+            pieces.append(b"Connection: keep-alive\r\n")
         self._keep = keep
+        pieces += (b"\r\n", body)
         if len(body) <= 65536:
-            transport.write(b"".join((text, b"\r\n", body)))
+            transport.write(b"".join(pieces))
         else:
-            transport.writelines((text + b"\r\n", body))
+            transport.writelines(pieces)
 
     def _unusual(
-        self, head: ResponseHead, request: RequestHead | None, text: bytes, body: bytes, ended: bool, keep: bool
-    ) -> tuple[bytes, bytes, bool]:
-        """Head text, first body bytes and keep-alive of an answer that has no body, or none of a known length."""
-        self._chunked = self._bodyless = False
-        if head.status == 204 and head.length is not None:
-            head.drop(b"content-length")
-            text = head.encoded() if head.block.dated else head.encoded() + date_line()
-        if head.status in BODYLESS or (request is not None and request.method == "HEAD"):
-            self._bodyless = True
-            return text, b"", keep
+        self,
+        head: ResponseHead,
+        request: RequestHead | None,
+        pieces: list[bytes],
+        body: bytes,
+        ended: bool,
+        keep: bool,
+    ) -> tuple[bytes, bool]:
+        """An answer that has no body, or none of a known length: its first body bytes and keep-alive; adds fields."""
+        self._chunked = False
+        self._bodyless = head.status in BODYLESS or (request is not None and request.method == "HEAD")
+        if self._bodyless:
+            if head.status == 204 and head.length is not None:
+                head.drop(b"content-length")
+                pieces[:] = head.pieces() if head.block.dated else [*head.pieces(), date_line()]
+            return b"", keep
         if head.length is not None:
-            return text, body, keep
+            return body, keep
         if request is None or request.version != "1.1":
             # HTTP/1.0 knows no chunks: the body ends with the connection.
-            return text, body, False
+            return body, False
         self._chunked = True
+        pieces.append(b"Transfer-Encoding: chunked\r\n")
         if body:
             body = chunk(body)
         if ended:
             body += LAST_CHUNK
-        return text + b"Transfer-Encoding: chunked\r\n", body, keep
+        return body, keep
 
     def send_body(self, body: bytes, ended: bool) -> None:
         """Send more of the body."""

@@ -221,8 +221,12 @@ class Head:
 
     def set(self, name: str, value: str) -> None:
         """Put one field in place of all of that name. ValueError as with `add`."""
-        line = field_line(name, value)
-        key = FIELD_KEYS.get(name) or name.lower().encode("latin-1")
+        key = FIELD_KEYS.get(name)
+        if key is not None and value.isascii() and value.isprintable():
+            line = f"{name}: {value}\r\n".encode()
+        else:
+            line = field_line(name, value)
+            key = name.lower().encode("latin-1")
         if self._added is None and key not in self.block.shape.index:
             self._added = [line]
         else:
@@ -279,11 +283,15 @@ class Head:
 
     def text(self) -> bytes:
         """All fields that pass, written out; each line ends in CRLF."""
+        return b"".join(self.lines())
+
+    def lines(self) -> list[bytes]:
+        """The same in pieces, for one join of the whole message."""
         if self._removed:
-            return b"".join([b"%b: %b\r\n" % field for field in self.raw_items()])
+            return [b"%b: %b\r\n" % field for field in self.raw_items()]
         if self._added is None:
-            return self.block.text
-        return b"".join((self.block.text, *self._added))
+            return [self.block.text]
+        return [self.block.text, *self._added]
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {[name for name, _ in self.items()]}>"
@@ -403,15 +411,15 @@ class ResponseHead(Head):
         """The fields: a head is its own view."""
         return self
 
-    def encoded(self) -> bytes:
+    def pieces(self) -> list[bytes]:
         """Status line and fields, written out."""
         block = self.block
         if self._removed is None and self.status == block.status:
             if self._added is None:
-                return block.whole
-            return b"".join((block.whole, *self._added))
+                return [block.whole]
+            return [block.whole, *self._added]
         line = block.line if self.status == block.status else status_line(self.status, b"")
-        return line + self.text()
+        return [line, *self.lines()]
 
 
 STATUS_LINES: dict[tuple[int, bytes], bytes] = {}

@@ -47,8 +47,8 @@ def request_text(
         head.drop(b"host")
         line += b"Host: %b\r\n" % host
     if not chunked:
-        return b"".join((line, head.text(), added, b"\r\n", body))
-    text = b"".join((line, head.text(), added, b"Transfer-Encoding: chunked\r\n\r\n"))
+        return b"".join((line, *head.lines(), added, b"\r\n", body))
+    text = b"".join((line, *head.lines(), added, b"Transfer-Encoding: chunked\r\n\r\n"))
     if body:
         text += chunk(body)
     return text + LAST_CHUNK if ended else text

@@ -88,18 +88,21 @@ async def test_slow_service_slows_the_client_down() -> None:
         peer.send(OK)
         await peer.gone()
 
-    async with upstream(script, receive_buffer=SMALL) as service, gateway(service.port) as running:
-        async with running.client() as client:
-            client.writer.transport.set_write_buffer_limits(0)
-            client.send(request("/x", b"Content-Length: %d" % total, method="POST"))
-            client.send(b"x" * total)
-            waits = client.writer.transport.get_write_buffer_size
-            await stands_still(lambda: -waits())
-            assert waits() > 0, "all was taken in"
-            assert 0 < held(running) < HELD
-            go.set()
-            assert (await client.response()).body == b"ok"
-            assert (await client.ask(request("/ping"))).body == b"pong"
+    async with (
+        upstream(script, receive_buffer=SMALL) as service,
+        gateway(service.port) as running,
+        running.client() as client,
+    ):
+        client.writer.transport.set_write_buffer_limits(0)
+        client.send(request("/x", b"Content-Length: %d" % total, method="POST"))
+        client.send(b"x" * total)
+        waits = client.writer.transport.get_write_buffer_size
+        await stands_still(lambda: -waits())
+        assert waits() > 0, "all was taken in"
+        assert 0 < held(running) < HELD
+        go.set()
+        assert (await client.response()).body == b"ok"
+        assert (await client.ask(request("/ping"))).body == b"pong"
 
 
 async def test_body_waits_for_a_connection_without_piling_up() -> None:
@@ -112,15 +115,18 @@ async def test_body_waits_for_a_connection_without_piling_up() -> None:
         peer.send(OK)
         await peer.gone()
 
-    async with upstream(script) as service, gateway(service.port, plugins=[gate]) as running:
-        async with running.client() as client:
-            client.send(request("/x", b"Content-Length: %d" % total, method="POST") + b"x" * total)
-            waits = client.writer.transport.get_write_buffer_size
-            await eventually(lambda: gate.waiting)
-            await stands_still(lambda: -waits())
-            assert running.recorder.exchanges[0].bytes_in < HELD
-            gate.open.set()
-            assert (await client.response()).body == b"ok"
+    async with (
+        upstream(script) as service,
+        gateway(service.port, plugins=[gate]) as running,
+        running.client() as client,
+    ):
+        client.send(request("/x", b"Content-Length: %d" % total, method="POST") + b"x" * total)
+        waits = client.writer.transport.get_write_buffer_size
+        await eventually(lambda: gate.waiting)
+        await stands_still(lambda: -waits())
+        assert running.recorder.exchanges[0].bytes_in < HELD
+        gate.open.set()
+        assert (await client.response()).body == b"ok"
 
 
 async def _flood(client: RawClient, one: bytes, answers: Callable[[], object]) -> None:
@@ -136,11 +142,10 @@ async def _flood(client: RawClient, one: bytes, answers: Callable[[], object]) -
 
 async def test_client_that_pipelines_and_never_reads_is_not_served_for_ever() -> None:
     paths = [("/big", Respond(Reply.text(200, "x" * 20_000)))]
-    async with gateway(paths=paths) as running:
-        async with running.client(receive_buffer=SMALL) as client:
-            await _flood(client, request("/big"), lambda: running.recorder.total("on_finish"))
-            assert held(running) < HELD, f"{held(running)} bytes of answers wait in the gateway"
-            client.reset()
+    async with gateway(paths=paths) as running, running.client(receive_buffer=SMALL) as client:
+        await _flood(client, request("/big"), lambda: running.recorder.total("on_finish"))
+        assert held(running) < HELD, f"{held(running)} bytes of answers wait in the gateway"
+        client.reset()
 
 
 async def test_same_with_answers_of_a_service() -> None:
@@ -151,11 +156,14 @@ async def test_same_with_answers_of_a_service() -> None:
             await peer.request()
             peer.send(answer)
 
-    async with upstream(script) as service, gateway(service.port) as running:
-        async with running.client(receive_buffer=SMALL) as client:
-            await _flood(client, request(), lambda: running.recorder.total("on_finish"))
-            assert held(running) < HELD, f"{held(running)} bytes of answers wait in the gateway"
-            client.reset()
+    async with (
+        upstream(script) as service,
+        gateway(service.port) as running,
+        running.client(receive_buffer=SMALL) as client,
+    ):
+        await _flood(client, request(), lambda: running.recorder.total("on_finish"))
+        assert held(running) < HELD, f"{held(running)} bytes of answers wait in the gateway"
+        client.reset()
 
 
 async def test_pipelined_bytes_are_not_piled_up() -> None:
@@ -163,16 +171,15 @@ async def test_pipelined_bytes_are_not_piled_up() -> None:
         await peer.request()
         await peer.gone()
 
-    async with upstream(script) as service, gateway(service.port) as running:
-        async with running.client() as client:
-            client.send(request())
-            await eventually(lambda: service.requests)
-            await _flood(client, b"x" * 20_000, lambda: None)
-            (connection,) = running.listener.connections
-            assert len(connection.parser.rest) < HELD
-            client.reset()
-            (peer,) = running.pool.connections
-            peer.close()
+    async with upstream(script) as service, gateway(service.port) as running, running.client() as client:
+        client.send(request())
+        await eventually(lambda: service.requests)
+        await _flood(client, b"x" * 20_000, lambda: None)
+        (connection,) = running.listener.connections
+        assert len(connection.parser.rest) < HELD
+        client.reset()
+        (peer,) = running.pool.connections
+        peer.close()
 
 
 async def test_client_that_never_reads_is_left_in_the_end() -> None:
@@ -204,14 +211,16 @@ async def test_service_that_takes_no_body_times_out() -> None:
         await stop.wait()
 
     stop = asyncio.Event()
-    async with upstream(script, receive_buffer=SMALL) as service:
-        async with gateway(service.port, timeouts=timeouts(body=0.2)) as running:
-            async with running.client() as client:
-                client.send(request("/x", b"Content-Length: 9000000", method="POST") + b"x" * 4_000_000)
-                answer = await client.response()
-                assert (answer.status, answer.get("connection")) == (504, "close")
-                client.reset()
-            stop.set()
+    async with (
+        upstream(script, receive_buffer=SMALL) as service,
+        gateway(service.port, timeouts=timeouts(body=0.2)) as running,
+    ):
+        async with running.client() as client:
+            client.send(request("/x", b"Content-Length: 9000000", method="POST") + b"x" * 4_000_000)
+            answer = await client.response()
+            assert (answer.status, answer.get("connection")) == (504, "close")
+            client.reset()
+        stop.set()
 
 
 async def test_answer_before_the_service_has_read_the_body_leaves_the_client_readable() -> None:
@@ -224,25 +233,28 @@ async def test_answer_before_the_service_has_read_the_body_leaves_the_client_rea
         await peer.gone()
 
     whole = asyncio.Event()
-    async with upstream(script, receive_buffer=SMALL) as service, gateway(service.port) as running:
-        async with running.client() as client:
-            client.send(request("/x", b"Transfer-Encoding: chunked", method="POST"))
-            await eventually(lambda: service.requests)
-            (connection,) = running.pool.connections
-            sent = 0
-            while connection.transport.get_write_buffer_size() < 100_000:
-                client.send(b"8000\r\n" + b"x" * 0x8000 + b"\r\n")
-                sent += 0x8000
-                before = running.recorder.exchanges[0].bytes_in
-                await eventually(lambda expected=sent: running.recorder.exchanges[0].bytes_in == expected, f"{before}")
-            client.send(b"8000\r\n" + b"x" * 0x8000 + b"\r\n0\r\n\r\n")
-            (stream,) = running.listener.connections
-            await eventually(lambda: stream.parser.complete)
-            assert connection.transport.get_write_buffer_size() > 128 * 1024, "the service reads after all"
-            whole.set()
+    async with (
+        upstream(script, receive_buffer=SMALL) as service,
+        gateway(service.port) as running,
+        running.client() as client,
+    ):
+        client.send(request("/x", b"Transfer-Encoding: chunked", method="POST"))
+        await eventually(lambda: service.requests)
+        (connection,) = running.pool.connections
+        sent = 0
+        while connection.transport.get_write_buffer_size() < 100_000:
+            client.send(b"8000\r\n" + b"x" * 0x8000 + b"\r\n")
+            sent += 0x8000
+            before = running.recorder.exchanges[0].bytes_in
+            await eventually(lambda expected=sent: running.recorder.exchanges[0].bytes_in == expected, f"{before}")
+        client.send(b"8000\r\n" + b"x" * 0x8000 + b"\r\n0\r\n\r\n")
+        (stream,) = running.listener.connections
+        await eventually(lambda: stream.parser.complete)
+        assert connection.transport.get_write_buffer_size() > 128 * 1024, "the service reads after all"
+        whole.set()
 
-            answer = await client.response()
+        answer = await client.response()
 
-            assert answer.body == b"ok"
-            if answer.get("connection") != "close":
-                assert (await client.ask(request("/ping"))).body == b"pong", "the client is heard no more"
+        assert answer.body == b"ok"
+        if answer.get("connection") != "close":
+            assert (await client.ask(request("/ping"))).body == b"pong", "the client is heard no more"

@@ -29,15 +29,19 @@ async def test_the_last_one_used_is_the_first_one_taken() -> None:
             peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n%d" % number)
 
     go = asyncio.Event()
-    async with upstream(script) as service, gateway(service.port) as running:
-        async with running.client() as first, running.client() as second:
-            first.send(request("/wait"))
-            await eventually(lambda: len(service.requests) == 1)
-            assert (await second.ask(request())).body == b"2"
-            go.set()
-            assert (await first.response()).body == b"1"
-            assert len(running.pool.idle) == 2
-            assert [(await second.ask(request())).body for _ in range(3)] == [b"1"] * 3
+    async with (
+        upstream(script) as service,
+        gateway(service.port) as running,
+        running.client() as first,
+        running.client() as second,
+    ):
+        first.send(request("/wait"))
+        await eventually(lambda: len(service.requests) == 1)
+        assert (await second.ask(request())).body == b"2"
+        go.set()
+        assert (await first.response()).body == b"1"
+        assert len(running.pool.idle) == 2
+        assert [(await second.ask(request())).body for _ in range(3)] == [b"1"] * 3
 
 
 async def test_no_more_connections_than_the_limit() -> None:

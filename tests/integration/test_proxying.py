@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from gateway import proxy as proxy_module
 from gateway.exchange import Exchange
 from gateway.routing.actions import Forward, Rewrite
 from gateway.routing.pattern import parse_template
@@ -26,7 +25,12 @@ RESPONSES = {
         None,
         "chunked",
     ),
-    "upper-case chunked": (HEAD + b"Transfer-Encoding: CHUNKED\r\n\r\n5\r\nhello\r\n0\r\n\r\n", b"hello", None, "chunked"),
+    "upper-case chunked": (
+        HEAD + b"Transfer-Encoding: CHUNKED\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+        b"hello",
+        None,
+        "chunked",
+    ),
     "until the end": (HEAD + b"\r\nhello", b"hello", None, "chunked"),
     "until the end, HTTP/1.0": (b"HTTP/1.0 200 OK\r\n\r\nhello", b"hello", None, "chunked"),
     "until the end, nothing": (HEAD + b"\r\n", b"", None, "chunked"),
@@ -40,13 +44,16 @@ RESPONSES = {
 async def test_response_is_framed_anew(name: str, step: int) -> None:
     raw, body, length, coding = RESPONSES[name]
     pieces = [raw[start : start + step] for start in range(0, len(raw), step)]
-    async with upstream(saying(*pieces, close=True)) as service, gateway(service.port) as running:
-        async with running.client() as client:
-            answer = await client.ask(request())
-            assert (answer.status, answer.body) == (200, body)
-            assert (answer.get("content-length"), answer.get("transfer-encoding")) == (length, coding)
-            assert "X-Late" not in answer.names
-            assert (await client.ask(request("/ping"))).body == b"pong", "the client's connection lives on"
+    async with (
+        upstream(saying(*pieces, close=True)) as service,
+        gateway(service.port) as running,
+        running.client() as client,
+    ):
+        answer = await client.ask(request())
+        assert (answer.status, answer.body) == (200, body)
+        assert (answer.get("content-length"), answer.get("transfer-encoding")) == (length, coding)
+        assert "X-Late" not in answer.names
+        assert (await client.ask(request("/ping"))).body == b"pong", "the client's connection lives on"
 
 
 @pytest.mark.parametrize("step", [1 << 20, 1])
@@ -55,8 +62,16 @@ async def test_response_is_framed_anew(name: str, step: int) -> None:
     [
         (request(method="POST", body=b"hello\r\n\r\nGET / HTTP/1.1\r\n\r\n"), False),
         (request("/x", b"Transfer-Encoding: chunked", method="POST", body=b"5\r\nhello\r\n0\r\n\r\n"), True),
-        (request("/x", b"Transfer-Encoding: Chunked", method="POST", body=b"A;x=y\r\n0123456789\r\n0;z\r\nT: x\r\n\r\n"), True),
-        (request("/x", b"Transfer-Encoding: chunked", method="PUT", body=b"4\r\n\r\n\r\n\r\n1\r\na\r\n0\r\n\r\n"), True),
+        (
+            request(
+                "/x", b"Transfer-Encoding: Chunked", method="POST", body=b"A;x=y\r\n0123456789\r\n0;z\r\nT: x\r\n\r\n"
+            ),
+            True,
+        ),
+        (
+            request("/x", b"Transfer-Encoding: chunked", method="PUT", body=b"4\r\n\r\n\r\n\r\n1\r\na\r\n0\r\n\r\n"),
+            True,
+        ),
         (request("/x", b"Transfer-Encoding: chunked", body=b"0\r\n\r\n"), True),
         (request("/x", b"Content-Length: 0", method="POST"), False),
     ],
@@ -132,9 +147,12 @@ async def test_what_is_added_for_an_untrusted_peer() -> None:
         b"x_user: admin",
     )
     settings = make_settings(identity_headers=["X-User"])
-    async with upstream(answering) as service, gateway(service.port, settings=settings) as running:
-        async with running.client() as client:
-            assert (await client.ask(request("/x", *forged, b"Via: 1.0 before"))).status == 200
+    async with (
+        upstream(answering) as service,
+        gateway(service.port, settings=settings) as running,
+        running.client() as client,
+    ):
+        assert (await client.ask(request("/x", *forged, b"Via: 1.0 before"))).status == 200
     asked = service.requests[0]
     assert asked.get("x-forwarded-for") == "127.0.0.1"
     assert (asked.get("x-forwarded-proto"), asked.get("x-forwarded-host")) == ("http", "a")
@@ -171,9 +189,12 @@ async def test_what_a_trusted_peer_may_say() -> None:
 @pytest.mark.parametrize("trusted", [True, False])
 async def test_forwarded_of_rfc7239(trusted: bool) -> None:
     settings = make_settings(trusted=trusted)
-    async with upstream(answering) as service, gateway(service.port, settings=settings, forwarded=True) as running:
-        async with running.client() as client:
-            await client.ask(request("/x", b"Forwarded: for=1.1.1.1", b"X-Forwarded-For: 1.1.1.1", host=b"a:80"))
+    async with (
+        upstream(answering) as service,
+        gateway(service.port, settings=settings, forwarded=True) as running,
+        running.client() as client,
+    ):
+        await client.ask(request("/x", b"Forwarded: for=1.1.1.1", b"X-Forwarded-For: 1.1.1.1", host=b"a:80"))
     asked = service.requests[0]
     ours = 'for=127.0.0.1;host="a:80";proto=http'
     assert asked.get("forwarded") == (f"for=1.1.1.1, {ours}" if trusted else ours)
@@ -198,9 +219,12 @@ async def test_hop_by_hop_fields_stay_behind(trusted: bool) -> None:
         b"Proxy-Authenticate: x\r\nContent-Length: 2\r\n\r\nok"
     )
     settings = make_settings(trusted=trusted)
-    async with upstream(saying(answer)) as service, gateway(service.port, settings=settings) as running:
-        async with running.client() as client:
-            got = await client.ask(request("/x", *fields, method="POST", body=b"abc"))
+    async with (
+        upstream(saying(answer)) as service,
+        gateway(service.port, settings=settings) as running,
+        running.client() as client,
+    ):
+        got = await client.ask(request("/x", *fields, method="POST", body=b"abc"))
     asked = service.requests[0]
     assert asked.body == b"abc"
     assert sorted(asked.names) == sorted(
@@ -243,13 +267,16 @@ async def test_client_asks_to_close() -> None:
 
 @pytest.mark.parametrize("field", [b"Content-Length: 7\r\n", b"Transfer-Encoding: chunked\r\n", b""])
 async def test_head_has_no_body_and_keeps_its_length(field: bytes) -> None:
-    async with upstream(saying(HEAD + field + b"\r\n")) as service, gateway(service.port) as running:
-        async with running.client() as client:
-            for _ in range(2):
-                answer = await client.ask(request(method="HEAD"), "HEAD")
-                assert answer.get("content-length") == ("7" if b"7" in field else None)
-            assert (await client.ask(request("/ping", method="HEAD"), "HEAD")).get("content-length") == "4"
-            assert (await client.ask(request("/ping"))).body == b"pong"
+    async with (
+        upstream(saying(HEAD + field + b"\r\n")) as service,
+        gateway(service.port) as running,
+        running.client() as client,
+    ):
+        for _ in range(2):
+            answer = await client.ask(request(method="HEAD"), "HEAD")
+            assert answer.get("content-length") == ("7" if b"7" in field else None)
+        assert (await client.ask(request("/ping", method="HEAD"), "HEAD")).get("content-length") == "4"
+        assert (await client.ask(request("/ping"))).body == b"pong"
     assert service.connections == 1
 
 
@@ -262,7 +289,11 @@ async def test_answers_without_a_body(status: int, field: bytes, length: str | N
     async with upstream(saying(raw)) as service, gateway(service.port) as running, running.client() as client:
         for _ in range(2):
             answer = await client.ask(request())
-            assert (answer.status, answer.get("content-length"), answer.get("transfer-encoding")) == (status, length, None)
+            assert (answer.status, answer.get("content-length"), answer.get("transfer-encoding")) == (
+                status,
+                length,
+                None,
+            )
         assert (await client.ask(request("/ping"))).body == b"pong"
     assert service.connections == 1
 
@@ -329,11 +360,14 @@ async def test_expect_is_answered_once(says_continue: bool, monkeypatch: pytest.
         await peer.gone()
 
     settings = make_settings(body_timeout=0.6)
-    async with upstream(script) as service, gateway(service.port, settings=settings) as running:
-        async with running.client() as client:
-            client.send(request("/x", b"Expect: 100-continue", b"Content-Length: 3", method="POST"))
-            assert (await client.head()).status == 100
-            assert (await soon(read_head(client.reader))).status == 408, "the client's time is over, and that is all"
+    async with (
+        upstream(script) as service,
+        gateway(service.port, settings=settings) as running,
+        running.client() as client,
+    ):
+        client.send(request("/x", b"Expect: 100-continue", b"Content-Length: 3", method="POST"))
+        assert (await client.head()).status == 100
+        assert (await soon(read_head(client.reader))).status == 408, "the client's time is over, and that is all"
 
 
 async def test_interim_answers_are_relayed() -> None:
@@ -350,30 +384,39 @@ async def test_interim_answers_are_relayed() -> None:
 
 
 async def test_100_that_nobody_asked_for_is_dropped() -> None:
-    async with upstream(saying(b"HTTP/1.1 100 Continue\r\n\r\n" + OK)) as service, gateway(service.port) as running:
-        async with running.client() as client:
-            assert (await client.ask(request(method="POST", body=b"abc"))).body == b"ok"
+    async with (
+        upstream(saying(b"HTTP/1.1 100 Continue\r\n\r\n" + OK)) as service,
+        gateway(service.port) as running,
+        running.client() as client,
+    ):
+        assert (await client.ask(request(method="POST", body=b"abc"))).body == b"ok"
 
 
 async def test_rewritten_path() -> None:
     names = frozenset(["id"])
     action = Forward((("up", 1),), Rewrite(parse_template("/items/{id}", names)))
-    async with upstream(answering) as service, gateway(service.port, paths=[("/api/{id}", action)]) as running:
-        async with running.client() as client:
-            await client.ask(request("/api/a%20b?x=1"))
-            assert (await client.ask(request("/api/..%2Fadmin"))).status == 400
+    async with (
+        upstream(answering) as service,
+        gateway(service.port, paths=[("/api/{id}", action)]) as running,
+        running.client() as client,
+    ):
+        await client.ask(request("/api/a%20b?x=1"))
+        assert (await client.ask(request("/api/..%2Fadmin"))).status == 400
     assert [message.first for message in service.requests] == [b"GET /items/a%20b?x=1 HTTP/1.1"]
 
 
 async def test_plugin_reads_the_request_first() -> None:
     reader = ReadsRequest()
-    async with upstream(echoing) as service, gateway(service.port, plugins=[reader]) as running:
-        async with running.client() as client:
-            chunks = b"3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"
-            client.send(request("/x", b"Transfer-Encoding: chunked", b"Expect: 100-continue", method="POST"))
-            assert (await client.head()).status == 100
-            client.send(chunks)
-            assert (await client.response()).body == b"abcde"
+    async with (
+        upstream(echoing) as service,
+        gateway(service.port, plugins=[reader]) as running,
+        running.client() as client,
+    ):
+        chunks = b"3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"
+        client.send(request("/x", b"Transfer-Encoding: chunked", b"Expect: 100-continue", method="POST"))
+        assert (await client.head()).status == 100
+        client.send(chunks)
+        assert (await client.response()).body == b"abcde"
     assert reader.bodies == [b"abcde"]
     assert service.requests[0].get("content-length") == "5"
     assert not service.requests[0].all("expect")
@@ -393,22 +436,28 @@ async def test_more_than_a_plugin_can_read_is_413_and_logged(framing: bytes) -> 
 async def test_plugin_reads_the_response_first(replacement: bytes | None) -> None:
     reader = ReadsResponse(replacement)
     pieces = [HEAD + b"Transfer-Encoding: chunked\r\n\r\n", b"5\r\nhello\r\n", b"0\r\n\r\n"]
-    async with upstream(saying(*pieces)) as service, gateway(service.port, plugins=[reader]) as running:
-        async with running.client() as client:
-            answer = await client.ask(request())
-            assert answer.body == (b"hello" if replacement is None else replacement)
-            assert answer.get("content-length") == str(len(answer.body))
+    async with (
+        upstream(saying(*pieces)) as service,
+        gateway(service.port, plugins=[reader]) as running,
+        running.client() as client,
+    ):
+        answer = await client.ask(request())
+        assert answer.body == (b"hello" if replacement is None else replacement)
+        assert answer.get("content-length") == str(len(answer.body))
     assert reader.bodies == [b"hello"]
 
 
 @pytest.mark.parametrize("pieces", [[b"a" * 101], [b"a" * 60, b"a" * 41]])
 async def test_more_than_a_plugin_can_read_of_a_response_is_502(pieces: list[bytes]) -> None:
     raw = [HEAD + b"Content-Length: 101\r\n\r\n" + pieces[0], *pieces[1:]]
-    async with upstream(saying(*raw)) as service, gateway(service.port, plugins=[ReadsResponse()]) as running:
-        async with running.client() as client:
-            answer = await client.ask(request())
-            assert answer.status == 502
-            assert "error=http_response_body_size" in (answer.get("proxy-status") or "")
+    async with (
+        upstream(saying(*raw)) as service,
+        gateway(service.port, plugins=[ReadsResponse()]) as running,
+        running.client() as client,
+    ):
+        answer = await client.ask(request())
+        assert answer.status == 502
+        assert "error=http_response_body_size" in (answer.get("proxy-status") or "")
 
 
 def _set_length(exchange: Exchange) -> None:
@@ -429,10 +478,13 @@ def _remove_host(exchange: Exchange) -> None:
 
 @pytest.mark.parametrize("act", [_set_length, _set_coding, _remove_length, _remove_host])
 async def test_plugin_cannot_break_the_framing_of_a_request(act: object) -> None:
-    """Whatever it does to the fields, the service reads the body that the client sent, and nothing as a second request."""
-    async with upstream(echoing) as service, gateway(service.port, plugins=[Requester(act)]) as running:
-        async with running.client() as client:
-            answer = await client.ask(request("/x", method="POST", body=b"abcdef"))
-            assert answer.status >= 500 or answer.body == b"abcdef"
-            await eventually(lambda: running.proxy.active == 0)
+    """Whatever it does to the fields, the service reads the body that the client sent, and no second request."""
+    async with (
+        upstream(echoing) as service,
+        gateway(service.port, plugins=[Requester(act)]) as running,
+        running.client() as client,
+    ):
+        answer = await client.ask(request("/x", method="POST", body=b"abcdef"))
+        assert answer.status >= 500 or answer.body == b"abcdef"
+        await eventually(lambda: running.proxy.active == 0)
     assert all(message.get("host") for message in service.requests)

@@ -9,6 +9,7 @@ import pytest
 
 from tests.support.gateways import gateway, make_settings, request
 from tests.support.messages import Message
+from tests.support.raw_client import RawClient
 from tests.support.raw_upstream import RawUpstream, answering, upstream
 
 CL3 = b"Content-Length: 3"
@@ -236,7 +237,10 @@ async def test_garbage_after_a_counted_body_is_the_next_request_and_refused() ->
 
 
 async def test_chunked_body_over_the_limit_is_cut_where_it_passes_it() -> None:
-    async with upstream(answering) as service, gateway(service.port, settings=make_settings(request_body=10)) as running:
+    async with (
+        upstream(answering) as service,
+        gateway(service.port, settings=make_settings(request_body=10)) as running,
+    ):
         async with running.client() as client:
             client.send(post(CHUNKED, body=b"8\r\n12345678\r\n"))
             client.send(b"8\r\n12345678\r\n0\r\n\r\n")
@@ -249,11 +253,14 @@ async def test_chunked_body_over_the_limit_is_cut_where_it_passes_it() -> None:
 
 
 async def test_body_just_at_the_limit_passes() -> None:
-    async with upstream(answering) as service, gateway(service.port, settings=make_settings(request_body=8)) as running:
-        async with running.client() as client:
-            assert (await client.ask(post(CHUNKED, body=b"8\r\n12345678\r\n0\r\n\r\n"))).status == 200
-            assert (await client.ask(post(body=b"12345678"))).status == 200
-            is_a_refusal(await client.ask(post(body=b"123456789")), (413,))
+    async with (
+        upstream(answering) as service,
+        gateway(service.port, settings=make_settings(request_body=8)) as running,
+        running.client() as client,
+    ):
+        assert (await client.ask(post(CHUNKED, body=b"8\r\n12345678\r\n0\r\n\r\n"))).status == 200
+        assert (await client.ask(post(body=b"12345678"))).status == 200
+        is_a_refusal(await client.ask(post(body=b"123456789")), (413,))
     assert [message.body for message in service.requests] == [b"12345678", b"12345678"]
 
 
@@ -270,13 +277,16 @@ async def test_refused_client_may_finish_its_sentence() -> None:
 
 
 async def test_refused_client_may_not_talk_for_ever() -> None:
+    async def talk(client: RawClient) -> None:
+        for _ in range(1000):
+            client.send(b"a" * 65_536)
+            await client.writer.drain()
+
     async with upstream(answering) as service, gateway(service.port) as running, running.client() as client:
         is_a_refusal(await client.ask(request(host=None)), (400,))
 
         with pytest.raises(ConnectionError):
-            for _ in range(1000):
-                client.send(b"a" * 65_536)
-                await client.writer.drain()
+            await talk(client)
     assert service.connections == 0
 
 
@@ -297,30 +307,36 @@ async def test_head_in_time_or_408() -> None:
 
 async def test_dripping_does_not_renew_the_time_for_the_head() -> None:
     settings = make_settings(head_timeout=0.2)
-    async with upstream(answering) as service, gateway(service.port, settings=settings) as running:
-        async with running.client() as client:
-            answered = client.reader.readuntil(b"\r\n\r\n")
+    async with (
+        upstream(answering) as service,
+        gateway(service.port, settings=settings) as running,
+        running.client() as client,
+    ):
+        answered = client.reader.readuntil(b"\r\n\r\n")
 
-            waiting = asyncio.ensure_future(answered)
-            for letter in request("/" + "a" * 2000):
-                if waiting.done():
-                    break
-                client.send(bytes([letter]))
-                await asyncio.wait([waiting], timeout=0.01)
-            assert waiting.done(), "the whole head was allowed to drip in"
-            assert (await waiting).startswith(b"HTTP/1.1 408 ")
+        waiting = asyncio.ensure_future(answered)
+        for letter in request("/" + "a" * 2000):
+            if waiting.done():
+                break
+            client.send(bytes([letter]))
+            await asyncio.wait([waiting], timeout=0.01)
+        assert waiting.done(), "the whole head was allowed to drip in"
+        assert (await waiting).startswith(b"HTTP/1.1 408 ")
 
 
 async def test_too_many_connections() -> None:
-    async with upstream(answering) as service, gateway(service.port, settings=make_settings(connections=1)) as running:
-        async with running.client() as first:
-            assert (await first.ask(request())).status == 200
-            async with running.client() as second:
-                answer = await second.response()
-                assert (answer.status, answer.get("connection")) == (503, "close")
-                assert answer.get("retry-after")
-                assert await second.rest() == b""
-            assert (await first.ask(request())).status == 200
+    async with (
+        upstream(answering) as service,
+        gateway(service.port, settings=make_settings(connections=1)) as running,
+        running.client() as first,
+    ):
+        assert (await first.ask(request())).status == 200
+        async with running.client() as second:
+            answer = await second.response()
+            assert (answer.status, answer.get("connection")) == (503, "close")
+            assert answer.get("retry-after")
+            assert await second.rest() == b""
+        assert (await first.ask(request())).status == 200
 
 
 @pytest.mark.parametrize("method", ["TRACE", "CONNECT"])

@@ -66,7 +66,9 @@ async def test_malformed_head_is_502(answer: bytes) -> None:
             assert got.status == 502
             assert (got.get("proxy-status") or "").startswith("gateway; error=")
             assert b"127.0.0.1" not in got.body
-            assert (await client.ask(request("/x", method="POST"))).body == b"ok", "the client's connection is still good"
+            assert (await client.ask(request("/x", method="POST"))).body == b"ok", (
+                "the client's connection is still good"
+            )
         assert service.connections == 2
         assert running.endpoint.errors == 1
 
@@ -257,11 +259,14 @@ async def test_gateway_closes_its_side_after_an_early_answer() -> None:
 @pytest.mark.parametrize("line", [b"Set-Cookie: a\rSet-Cookie: b", b"X: a\r\r\nY: b", b"X: \x0d\x0a\x0d\x0a<html>"])
 async def test_response_splitting_through_a_field(line: bytes) -> None:
     answer = HEAD + line + b"\r\nContent-Length: 2\r\n\r\nok"
-    async with upstream(in_turn(saying(answer, close=True), answering)) as service, gateway(service.port) as running:
-        async with running.client() as client:
-            client.send(request())
-            raw = await client.head()
-            assert raw.status == 502 or "<html>" not in raw.head.decode("latin-1")
+    async with (
+        upstream(in_turn(saying(answer, close=True), answering)) as service,
+        gateway(service.port) as running,
+        running.client() as client,
+    ):
+        client.send(request())
+        raw = await client.head()
+        assert raw.status == 502 or "<html>" not in raw.head.decode("latin-1")
 
 
 @pytest.mark.parametrize("value", ["a\r\nX: b", "a\nb", "a\0b", "a\rb"])
@@ -269,11 +274,14 @@ async def test_plugin_cannot_split_a_response(value: str) -> None:
     def edit(exchange: Exchange, head: ResponseHead) -> None:
         head.headers.set("X-Edit", value)
 
-    async with upstream(answering) as service, gateway(service.port, plugins=[Editor(edit)]) as running:
-        async with running.client() as client:
-            answer = await client.ask(request())
-            assert answer.status == 500
-            assert answer.get("x-edit") is None
+    async with (
+        upstream(answering) as service,
+        gateway(service.port, plugins=[Editor(edit)]) as running,
+        running.client() as client,
+    ):
+        answer = await client.ask(request())
+        assert answer.status == 500
+        assert answer.get("x-edit") is None
 
 
 def _drop_length(exchange: Exchange, head: ResponseHead) -> None:
@@ -302,11 +310,14 @@ async def test_plugin_cannot_break_the_framing_of_a_response(edit: object, at_on
     """Whatever it does to the head, the next answer on the connection begins where this one ends."""
     whole = HEAD + b"Content-Length: 10\r\n\r\n0123456789"
     pieces = [whole] if at_once else [whole[:-5], whole[-5:]]
-    async with upstream(saying(*pieces)) as service, gateway(service.port, plugins=[Editor(edit)]) as running:
-        async with running.client() as client:
-            client.send(request())
-            first = await client.response()
-            assert first.body == (b"" if first.status in (204, 304) else b"0123456789") or first.status >= 500
-            if first.get("connection") != "close":
-                second = await client.ask(request("/ping"))
-                assert second.status in (first.status, 200)
+    async with (
+        upstream(saying(*pieces)) as service,
+        gateway(service.port, plugins=[Editor(edit)]) as running,
+        running.client() as client,
+    ):
+        client.send(request())
+        first = await client.response()
+        assert first.body == (b"" if first.status in (204, 304) else b"0123456789") or first.status >= 500
+        if first.get("connection") != "close":
+            second = await client.ask(request("/ping"))
+            assert second.status in (first.status, 200)

@@ -84,7 +84,9 @@ def test_redirect(to: str, path: str, query: str, location: str) -> None:
     assert redirected(to, "/v1/**", path, query) == location
 
 
-@pytest.mark.parametrize("path", ["/v1/\\evil.example", "/v1/\\\\evil.example", "/v1//\\evil.example", "/v1/\\/evil.example"])
+@pytest.mark.parametrize(
+    "path", ["/v1/\\evil.example", "/v1/\\\\evil.example", "/v1//\\evil.example", "/v1/\\/evil.example"]
+)
 def test_redirect_stays_here_however_browsers_read_backslashes(path: str) -> None:
     """Browsers take `\\` for `/` in a location, so `/\\evil.example` would lead to another host."""
     assert not redirected("/{**}", "/v1/**", path).replace("\\", "/").startswith("//")

@@ -32,7 +32,24 @@ def test_parsed(text: str, kinds: list[str], names: list[str]) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "a", "/a?b", "/a#b", "/**/b", "/{*x}/b", "/{a}/{a}", "/x{a}", "/{a}x", "/a*", "/{", "/{a", "/{1a}", "/{}", "/{a:(}", "/{a:[}"],
+    [
+        "",
+        "a",
+        "/a?b",
+        "/a#b",
+        "/**/b",
+        "/{*x}/b",
+        "/{a}/{a}",
+        "/x{a}",
+        "/{a}x",
+        "/a*",
+        "/{",
+        "/{a",
+        "/{1a}",
+        "/{}",
+        "/{a:(}",
+        "/{a:[}",
+    ],
 )
 def test_refused(text: str) -> None:
     with pytest.raises(ConfigError):

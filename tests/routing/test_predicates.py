@@ -45,7 +45,16 @@ def test_header() -> None:
 
 @pytest.mark.parametrize(
     ("query", "matches"),
-    [("v=2", True), ("v=3", True), ("v=1&v=2", True), ("V=2", False), ("v=23", False), ("", False), ("v=%32", True), ("v", False)],
+    [
+        ("v=2", True),
+        ("v=3", True),
+        ("v=1&v=2", True),
+        ("V=2", False),
+        ("v=23", False),
+        ("", False),
+        ("v=%32", True),
+        ("v", False),
+    ],
 )
 def test_query(query: str, matches: bool) -> None:
     predicate = QueryPredicate("v", "~2|3")

@@ -150,7 +150,12 @@ def timeouts(**options: Any) -> UpstreamTimeouts:
 
 
 def request(
-    target: str = "/x", *fields: bytes, method: str = "GET", body: bytes = b"", host: bytes | None = b"a", version: str = "1.1"
+    target: str = "/x",
+    *fields: bytes,
+    method: str = "GET",
+    body: bytes = b"",
+    host: bytes | None = b"a",
+    version: str = "1.1",
 ) -> bytes:
     """A request's bytes. Nothing is added but the Host, and a length when there is a body and no framing is named."""
     lines = [f"{method} {target} HTTP/{version}".encode("latin-1")]

@@ -1,4 +1,4 @@
-"""Reading HTTP messages strictly, by other code than the gateway's: what does not fit to the byte is an AssertionError."""
+"""Reading HTTP messages strictly, by other code than the gateway's: what does not fit is an AssertionError."""
 
 from __future__ import annotations
 

@@ -85,7 +85,11 @@ async def connected(port: int, host: str = "127.0.0.1", receive_buffer: int | No
     sock.setblocking(False)
     if receive_buffer is not None:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-    await asyncio.get_running_loop().sock_connect(sock, (host, port))
+    try:
+        await asyncio.get_running_loop().sock_connect(sock, (host, port))
+    except OSError:
+        sock.close()
+        raise
     limit = 1 << 20 if receive_buffer is None else receive_buffer
     reader, writer = await asyncio.open_connection(sock=sock, limit=limit)
     client = RawClient(reader, writer)

@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.telemetry.access_formats import FIELDS, access_format
-from gateway.telemetry.access_record import access_record
 from gateway.testing import make_exchange
 
 # 2026-11-22T12:30:00.123Z
@@ -35,7 +34,7 @@ def line(chosen: str, path: str = "/api/items/42", headers: dict[str, str] | Non
         "span_id": "b7ad6b7169203331",
     }
     exchange = make_exchange("GET", path, {"User-Agent": "curl/8", **(headers or {})}, **(facts | fields))
-    return access_format(chosen, "edge", SECRETS)(access_record(exchange), WALL - 1000.0)
+    return access_format(chosen, "edge", SECRETS)(exchange, WALL - 1000.0)
 
 
 def test_ecs() -> None:

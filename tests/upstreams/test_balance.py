@@ -29,7 +29,14 @@ def picks(balance: RoundRobin, ones: list[One], count: int) -> str:
 
 @pytest.mark.parametrize(
     ("weights", "cycle"),
-    [((1, 1), (0, 1)), ((5, 1, 1), (0, 0, 1, 0, 2, 0, 0)), ((2, 4), (1, 0, 1)), ((0, 1), (1,)), ((0, 0), ()), ((3,), (0,))],
+    [
+        ((1, 1), (0, 1)),
+        ((5, 1, 1), (0, 0, 1, 0, 2, 0, 0)),
+        ((2, 4), (1, 0, 1)),
+        ((0, 1), (1,)),
+        ((0, 0), ()),
+        ((3,), (0,)),
+    ],
 )
 def test_smooth_cycle(weights: tuple[int, ...], cycle: tuple[int, ...]) -> None:
     assert smooth_cycle(weights) == cycle

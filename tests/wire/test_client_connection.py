@@ -128,13 +128,12 @@ def test_pipelined_requests_wait_their_turn() -> None:
     client.data_received(request("/1") + request("/2"))
     client.data_received(request("/3"))
     assert len(handler.calls) == 1
-    assert transport.calls == ["pause_reading"]
     respond(client)
     assert [call[1] for call in handler.calls] == ["/1", "/2"]
     respond(client)
     respond(client)
     assert [call[1] for call in handler.calls] == ["/1", "/2", "/3"]
-    assert transport.calls.count("resume_reading") >= 1
+    assert transport.calls.count("resume_reading") == transport.calls.count("pause_reading")
     assert transport.written == (OK + b"\r\nok") * 3
 
 

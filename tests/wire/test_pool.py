@@ -119,7 +119,7 @@ def test_close() -> None:
 
 
 def test_those_in_the_queue_of_a_closed_pool_are_not_forgotten() -> None:
-    """Its endpoint is configured no more, and somebody still waits: told so, or served by the connection that is left."""
+    """Its endpoint is configured no more, and somebody still waits: told so, or served by what is left."""
     pool = Pool("h", 1, limits(max_connections=1))
     connection = add(pool, born=1e12)
     pool.idle.clear()
@@ -160,9 +160,7 @@ async def test_abandoned_connect_is_kept_for_the_next() -> None:
 
 
 @pytest.mark.parametrize("abandoned", [False, True])
-async def test_connection_that_died_before_it_was_handed_over(
-    abandoned: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_connection_that_died_before_it_was_handed_over(abandoned: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """The service accepts and hangs up at once; the connect is reported after that."""
 
     async def dead(factory: Any, host: str, port: int) -> tuple[None, UpstreamConnection]:

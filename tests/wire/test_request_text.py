@@ -81,6 +81,4 @@ def test_trusted_peer() -> None:
     )
     assert head.text() == b"Host: a\r\n"
     again = parsed(request("/x", *fields), trusted=True)
-    assert forwarded_lines(client(True), again, True) == (
-        b"Forwarded: for=8.8.8.8, for=1.2.3.4;host=a;proto=https\r\n"
-    )
+    assert forwarded_lines(client(True), again, True) == (b"Forwarded: for=8.8.8.8, for=1.2.3.4;host=a;proto=https\r\n")

@@ -1,0 +1,60 @@
+"""What is always there under /metrics, and right at every scrape."""
+
+import platform
+from pathlib import Path
+
+from gateway import __version__
+from gateway.telemetry.exposition import expose
+from tests.support.gateways import request
+from tests.support.polling import eventually
+from tests.support.raw_upstream import OK, Peer, upstream
+from tests.support.runtimes import HEAD, Running, prepared, running
+
+
+def scrape(worker: Running) -> dict[str, float]:
+    body, _ = expose(worker.runtime.metrics)
+    lines = (line.rpartition(" ") for line in body.decode().splitlines() if not line.startswith("#"))
+    return {name: float(value) for name, _, value in lines}
+
+
+async def test_connections_and_requests(tmp_path: Path) -> None:
+    async def script(peer: Peer) -> None:
+        for _ in range(2):
+            await peer.request()
+            await eventually(lambda: peer.upstream.requests[-1].first.startswith(b"GET /now"))
+            peer.send(OK)
+
+    async with upstream(script) as service:
+        text = HEAD + f"upstreams: {{up: {{endpoints: ['http://127.0.0.1:{service.port}']}}}}\nroutes: [{{name: a, to: up}}]\n"
+        async with running(tmp_path, text) as worker, worker.client() as client, worker.client():
+            await eventually(lambda: len(worker.runtime.listeners[0].connections) == 2)
+            client.send(request("/slow"))
+            await eventually(lambda: service.requests)
+            found = scrape(worker)
+            assert found["gateway_active_requests"] == 1
+            assert found['gateway_connections{side="client",state="active"}'] == 1
+            assert found['gateway_connections{side="client",state="idle"}'] == 1
+            assert found['gateway_connections{side="upstream",state="active"}'] == 1
+            assert found['gateway_connections{side="upstream",state="idle"}'] == 0
+            service.requests[-1].first = b"GET /now HTTP/1.1"
+            assert (await client.response()).status == 200
+            found = scrape(worker)
+            assert found["gateway_active_requests"] == 0
+            assert found['gateway_connections{side="upstream",state="idle"}'] == 1
+
+
+async def test_what_runs(tmp_path: Path) -> None:
+    async with running(tmp_path) as worker:
+        found = scrape(worker)
+        build = f'gateway_build_info{{python="{platform.python_version()}",version="{__version__}"}}'
+        assert found[build] == 1
+        assert found["gateway_config_version"] == 1
+        assert found['gateway_config_reloads_total{result="success"}'] == 0
+        assert found["gateway_allocated_blocks"] > 0
+        await worker.runtime.reload()
+        assert scrape(worker)["gateway_config_version"] == 2
+
+
+async def test_before_the_start(tmp_path: Path) -> None:
+    async with prepared(tmp_path) as worker:
+        assert scrape(worker)['gateway_connections{side="upstream",state="idle"}'] == 0

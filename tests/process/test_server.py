@@ -1,0 +1,139 @@
+"""`gateway run` as a process: its signals, its exit codes, its log files."""
+
+import asyncio
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.support.gateways import request
+from tests.support.polling import eventually
+from tests.support.processes import file_holds, gateway_run
+from tests.support.raw_client import connected
+from tests.support.raw_upstream import Peer, upstream
+from tests.support.runtimes import HEAD, PING, write_config, write_plugin
+
+
+async def status(port: int, target: str = "/ping") -> int:
+    async with connected(port) as client:
+        return (await client.ask(request(target))).status
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_stop_lets_requests_finish(tmp_path: Path, number: signal.Signals) -> None:
+    go = asyncio.Event()
+
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        await go.wait()
+        peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+        await peer.gone()
+
+    async with upstream(script) as service:
+        routes = f"upstreams: {{up: {{endpoints: ['http://127.0.0.1:{service.port}']}}}}\nroutes: [{{name: a, to: up}}]\n"
+        write_config(tmp_path, HEAD + routes)
+        async with gateway_run(tmp_path) as gateway, connected(await gateway.port()) as client:
+            client.send(request("/slow"))
+            await eventually(lambda: service.requests)
+            await gateway.admin()
+            gateway.send(number)
+            await gateway.says("stopping: what is under way may finish")
+            go.set()
+            assert (await client.response()).body == b"ok"
+            assert await gateway.ended() == 0
+            assert gateway.lines[-1].endswith("stopped")
+
+
+async def test_a_hang_up_reloads_and_opens_log_files_anew(tmp_path: Path) -> None:
+    log, moved = tmp_path / "access.log", tmp_path / "access.log.1"
+    text = HEAD + f"plugins: [access_log: {{format: '%s %r', to: 'file://{log}'}}]\n" + PING
+    text = text.replace("format: '%s %r', ", "")
+    write_config(tmp_path, text)
+    async with gateway_run(tmp_path) as gateway:
+        port = await gateway.port()
+        await gateway.admin()
+        assert await status(port) == 200
+        before = await file_holds(log, lambda text: "/ping" in text)
+        os.rename(log, moved)
+        write_config(tmp_path, text.replace("path: /ping", "path: /other"))
+        gateway.send(signal.SIGHUP)
+        await gateway.says("configuration 2 is in service")
+        assert await status(port, "/other") == 200
+        after = await file_holds(log, lambda text: "/other" in text)
+        assert "/ping" not in after
+        assert moved.read_text() == before
+
+
+async def test_a_hang_up_with_a_wrong_file_changes_nothing(tmp_path: Path) -> None:
+    write_config(tmp_path, HEAD + PING)
+    async with gateway_run(tmp_path) as gateway:
+        port = await gateway.port()
+        await gateway.admin()
+        write_config(tmp_path, HEAD + "routes: [{nam: a}]\n")
+        gateway.send(signal.SIGHUP)
+        await gateway.says("unknown key 'nam'.*did you mean 'name'")
+        assert await status(port) == 200
+        gateway.send(signal.SIGTERM)
+        assert await gateway.ended() == 0
+
+
+async def test_a_hang_up_before_the_start_is_over_waits(tmp_path: Path) -> None:
+    """The default of the signal would end the process."""
+    flag = tmp_path / "go"
+    code = f"""
+import asyncio, logging, pathlib
+from gateway.plugin import Plugin
+class Slow(Plugin):
+    async def start(self):
+        logging.getLogger("gateway").info("starting slowly")
+        while not pathlib.Path({str(flag)!r}).exists():
+            await asyncio.sleep(0.01)
+"""
+    write_plugin(tmp_path, "slow", code)
+    write_config(tmp_path, HEAD + "plugins: [slow]\n" + PING)
+    async with gateway_run(tmp_path) as gateway:
+        await gateway.says("starting slowly")
+        gateway.send(signal.SIGHUP)
+        flag.touch()
+        await gateway.says("configuration 2 is in service")
+        assert await status(await gateway.port()) == 200
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "said"),
+    [
+        ("version: 1\nroutes: [{name: a, too: b}]\n", (), "did you mean 'to'"),
+        (None, (), "cannot read the file: no such file or directory"),
+        (HEAD + PING, ("--bind", "nonsense"), "has no port"),
+        (HEAD + PING, ("--admin", "0.0.0.0:0"), "needs a token"),
+        (HEAD + PING, ("--bind", "203.0.113.1:1"), "cannot listen on 203.0.113.1:1"),
+    ],
+)
+async def test_what_cannot_start_exits_with_2(
+    tmp_path: Path, text: str | None, options: tuple[str, ...], said: str
+) -> None:
+    if text is not None:
+        write_config(tmp_path, text)
+    async with gateway_run(tmp_path, *options) as gateway:
+        assert await gateway.ended() == 2
+        assert said in "\n".join(gateway.lines)
+        assert "Traceback" not in "\n".join(gateway.lines)
+
+
+async def test_an_admin_address_that_is_taken_exits_with_2(tmp_path: Path) -> None:
+    write_config(tmp_path, HEAD + PING)
+    async with gateway_run(tmp_path) as first:
+        taken = await first.admin()
+        async with gateway_run(tmp_path, "--admin", taken) as second:
+            assert await second.ended() == 2
+            assert f"the admin listener cannot have {taken}: address already in use" in second.lines[-1]
+
+
+async def test_addresses_of_the_command_line(tmp_path: Path) -> None:
+    write_config(tmp_path, "version: 1\n" + PING)
+    async with gateway_run(tmp_path, "--bind", "127.0.0.1:0", "--admin", "127.0.0.1:0") as gateway:
+        assert await status(await gateway.port()) == 200
+        await gateway.admin()
+        gateway.send(signal.SIGHUP)
+        await gateway.says("configuration 2 is in service")

@@ -1,0 +1,94 @@
+"""`gateway run` as a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import re
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+from tests.support.polling import soon
+
+LISTENING = re.compile(r" listening on (\S+)")
+ADMIN = re.compile(r" admin on (\S+)")
+STARTS_WITHIN = 20.0
+
+
+class GatewayProcess:
+    """One `gateway run`. `lines` is what it has said on stderr."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self.process = process
+        self.lines: list[str] = []
+        self._heard = asyncio.Condition()
+        self._task = asyncio.create_task(self._listen())
+
+    async def _listen(self) -> None:
+        assert self.process.stderr is not None
+        async for line in self.process.stderr:
+            async with self._heard:
+                self.lines.append(line.decode().rstrip("\n"))
+                self._heard.notify_all()
+        async with self._heard:
+            self._heard.notify_all()
+
+    async def says(self, pattern: str | re.Pattern[str]) -> re.Match[str]:
+        """The first line that holds `pattern`, now or later."""
+
+        def found() -> re.Match[str] | None:
+            return next(filter(None, (re.search(pattern, line) for line in self.lines)), None)
+
+        async with asyncio.timeout(STARTS_WITHIN), self._heard:
+            await self._heard.wait_for(lambda: found() is not None or self._task.done() or self.process.stderr.at_eof())  # type: ignore[union-attr]
+        match = found()
+        assert match is not None, "\n".join(self.lines)
+        return match
+
+    async def port(self) -> int:
+        """Where it listens, once it does."""
+        return int((await self.says(LISTENING))[1].rpartition(":")[2])
+
+    async def admin(self) -> str:
+        """Where its admin listener is, once everything runs."""
+        return (await self.says(ADMIN))[1]
+
+    def send(self, number: signal.Signals) -> None:
+        self.process.send_signal(number)
+
+    async def ended(self) -> int:
+        """The exit code."""
+        code = await soon(self.process.wait())
+        await soon(self._task)
+        return code
+
+
+@contextlib.asynccontextmanager
+async def gateway_run(folder: Path, *options: str, **environ: str) -> AsyncIterator[GatewayProcess]:
+    """`gateway run` in `folder`, on its routes.yaml; killed at the end if it still runs."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "gateway", "run", *options),
+        cwd=folder,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
+        env={**os.environ, **environ},
+    )
+    running = GatewayProcess(process)
+    try:
+        yield running
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await running.ended()
+
+
+async def file_holds(path: Path, wanted: Callable[[str], bool]) -> str:
+    """The text of `path` once it is as wanted."""
+    from tests.support.polling import eventually
+
+    await eventually(lambda: path.is_file() and wanted(path.read_text()), f"{path} is never as wanted")
+    return path.read_text()
