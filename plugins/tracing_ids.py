@@ -59,12 +59,13 @@ class TracingIds(Plugin):
         names = (W3C_NAMES if read is _read_w3c else B3_NAMES for read in self._readers)
         self._replaced = ("X-Request-Id", *chain.from_iterable(names))
         self._sampled = "1" if options.sampled else "0"
+        self._only_w3c = self._formats == ("w3c",)
 
     def on_request(self, exchange: Exchange) -> None:
         if exchange.trace_id:
             return
-        # One call and one format give all the ids there are.
-        digits = f"{random.getrandbits(320):080x}"
+        # One draw gives all the ids there are.
+        digits = random.getrandbits(320).to_bytes(40, "big").hex()
         trace, span, request_id, headers = digits[:32], digits[32:48], digits[48:], exchange.headers
         if exchange.peer_trusted:
             theirs = headers.get("x-request-id") or ""
@@ -72,7 +73,7 @@ class TracingIds(Plugin):
             context = self._continued(headers, trace)
             trace = context.trace
             self._write(headers, context, span)
-        elif self._formats == ("w3c",):
+        elif self._only_w3c:
             headers.add("traceparent", f"00-{trace}-{span}-0{self._sampled}")
         else:
             self._write(headers, Context(trace, "", self._sampled), span)

@@ -79,7 +79,7 @@ class EcsFormat:
         agent, referrer = self._blocks.get(block) or self._new_block(block, exchange)
         return (
             f'{{"@timestamp":"{_utc(second)}.{MILLISECONDS[millisecond]}Z",{message}{url_path[1:-1]}'
-            f"{event}{taken * 1000}},{ids}{response}{exchange.bytes_out}{request}{exchange.bytes_in}}},"
+            f"{event}{taken * 1000}}},{ids}{response}{exchange.bytes_out}{request}{exchange.bytes_in}}},"
             f'"id":"{request_id}"{referrer}}}}},'
             f'"url":{{"original":{original},"path":{url_path}{shown_query}{end}'
             f'"client":{{"ip":"{exchange.client_ip}"}}{agent}{user},'
