@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -18,7 +17,6 @@ from gateway.wire.upstream_connection import UpstreamConnection
 if TYPE_CHECKING:
     from gateway.proxy import Proxy
 
-log = logging.getLogger("gateway.proxy")
 # Bodies up to here are kept until the head of the answer, in case a reused connection turns out to be dead.
 REPLAY_LIMIT = 64 * 1024
 # How long an upstream may keep silent about `Expect: 100-continue` before the client is told to go on.
@@ -98,12 +96,7 @@ class LiveAttempt(Attempt):
             self.upstream.meters.attempted(status, seconds)
             if status >= 500 or (kind is not None and ANSWERS[kind].side == "upstream"):
                 target.errors += 1
-        for index, call, _ in exchange.chain.attempt_ends:
-            if index < self.ran:
-                try:
-                    call(exchange, self)
-                except Exception:
-                    log.exception("a plugin failed in on_attempt_end")
+        exchange.chain.run_attempt_ends(exchange, self, self.ran)
         # Point at nothing any more, so that no cycle is left behind.
         self.connection = None
         del self.exchange

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from gateway.plugin import Plugin
+from gateway.plugin import Attempt, Exchange, Plugin, ResponseHead
+
+log = logging.getLogger("gateway.proxy")
 
 
 class Step(NamedTuple):
-    """One plugin's method. `index` is the plugin's place in the list."""
+    """One plugin's method. `place` is the plugin's in the list."""
 
-    index: int
+    place: int
     call: Callable[..., Any]
     waits: bool = False
+
+    @property
+    def plugin(self) -> str:
+        """The plugin's name, for the log."""
+        owner = getattr(self.call, "__self__", None)
+        return f"plugin {getattr(owner, 'name', '') or type(owner).__name__}"
 
 
 class Chain:
@@ -57,6 +66,35 @@ class Chain:
     def _needed(self, what: str) -> int:
         # The strictest plugin decides, since it is the one that cannot cope with more.
         return min((plugin.max_body for plugin in self.plugins if plugin.needs_body == what), default=0)
+
+    def run_responses(self, exchange: Exchange, head: ResponseHead, ran: int) -> Step | None:
+        """`on_response` of the first `ran` plugins, backwards. The step that failed, with its error logged, or None."""
+        for step in self.responses:
+            if step.place < ran:
+                try:
+                    step.call(exchange, head)
+                except Exception:
+                    log.exception("%s failed in on_response", step.plugin)
+                    return step
+        return None
+
+    def run_attempt_ends(self, exchange: Exchange, attempt: Attempt, ran: int) -> None:
+        """`on_attempt_end` of the first `ran` plugins, backwards; one that fails stops no other."""
+        for step in self.attempt_ends:
+            if step.place < ran:
+                try:
+                    step.call(exchange, attempt)
+                except Exception:
+                    log.exception("%s failed in on_attempt_end", step.plugin)
+
+    def run_finishes(self, exchange: Exchange, ran: int) -> None:
+        """`on_finish` of the first `ran` plugins; one that fails stops no other."""
+        for step in self.finishes:
+            if step.place < ran:
+                try:
+                    step.call(exchange)
+                except Exception:
+                    log.exception("%s failed in on_finish", step.plugin)
 
     def __repr__(self) -> str:
         return f"<Chain {' '.join(plugin.name for plugin in self.plugins) or '-'}>"

@@ -17,7 +17,8 @@ from gateway.plugin import PHASES
 from gateway.routing.actions import Forward, Redirect
 from gateway.routing.explain import Candidate, Explanation, explain, misfits
 from gateway.routing.route import Route
-from gateway.wire.head import RequestBlock, RequestHead, request_policy
+from gateway.wire.head import RequestBlock, RequestHead
+from gateway.wire.shapes import request_policy
 
 URL = re.compile(r"(?:https?://([^/?#]+))?(/[^?#]*)?(?:\?([^#]*))?(?:#.*)?", re.IGNORECASE)
 VISIBLE = re.compile(r"[!-~]+")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Callable, Coroutine, Generator
+from contextvars import copy_context
 from typing import Any
 
 Done = Callable[[Any, BaseException | None], None]
@@ -37,7 +38,7 @@ def _report(task: asyncio.Task[Any], done: Done) -> None:
 class _StandIn:
     """What `asyncio.current_task()` gives during the first step; it speaks for the real task once there is one."""
 
-    __slots__ = ("task",)
+    __slots__ = ("__weakref__", "task")
 
     def __init__(self) -> None:
         self.task: asyncio.Task[Any] | None = None
@@ -55,10 +56,40 @@ class _StandIn:
         return getattr(self.task, name)
 
 
+class _Rest(Coroutine[Any, Any, Any]):
+    """A coroutine that has made its first step already: it first yields what that step waits for."""
+
+    __slots__ = ("_inner", "_resumed", "_waits_for")
+
+    def __init__(self, inner: Coroutine[Any, Any, Any], waits_for: Any) -> None:
+        self._inner = inner
+        self._waits_for = waits_for
+        self._resumed = False
+
+    def send(self, value: Any) -> Any:
+        if not self._resumed:
+            self._resumed = True
+            return self._waits_for
+        return self._inner.send(value)
+
+    def throw(self, *error: Any) -> Any:
+        # A task that is cancelled before its first step throws at once: the coroutine inside must hear of it.
+        self._resumed = True
+        return self._inner.throw(*error)
+
+    def close(self) -> None:
+        self._inner.close()
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        return self._inner.__await__()
+
+
 def _run_by_hand(coroutine: Coroutine[Any, Any, Any], done: Done) -> asyncio.Task[Any] | None:
     loop = asyncio.get_running_loop()
     outer: Any = asyncio.current_task()
     stand_in: Any = _StandIn()
+    # As in a task of its own, what it sets in context variables is its own.
+    context = copy_context()
     if outer is not None:
         asyncio.tasks._leave_task(loop, outer)
     asyncio.tasks._enter_task(loop, stand_in)
@@ -67,7 +98,7 @@ def _run_by_hand(coroutine: Coroutine[Any, Any, Any], done: Done) -> asyncio.Tas
     waits_for: Any = None
     finished = True
     try:
-        waits_for = coroutine.send(None)
+        waits_for = context.run(coroutine.send, None)
         finished = False
     except StopIteration as stop:
         result = stop.value
@@ -80,37 +111,7 @@ def _run_by_hand(coroutine: Coroutine[Any, Any, Any], done: Done) -> asyncio.Tas
     if finished:
         done(result, failure)
         return None
-    task = loop.create_task(_go_on(coroutine, waits_for))
+    task = loop.create_task(_Rest(coroutine, waits_for), context=context)
     stand_in.task = task
     task.add_done_callback(lambda over: _report(over, done))
     return task
-
-
-async def _go_on(coroutine: Coroutine[Any, Any, Any], waits_for: Any) -> Any:
-    return await _Rest(coroutine, waits_for)
-
-
-class _Rest:
-    """Awaits what the first step waits for, then the rest of the coroutine."""
-
-    __slots__ = ("coroutine", "waits_for")
-
-    def __init__(self, coroutine: Coroutine[Any, Any, Any], waits_for: Any) -> None:
-        self.coroutine = coroutine
-        self.waits_for = waits_for
-
-    def __await__(self) -> Generator[Any, Any, Any]:
-        yielded = self.waits_for
-        while True:
-            try:
-                value = yield yielded
-            except BaseException as error:
-                step = self.coroutine.throw
-                argument: Any = error
-            else:
-                step = self.coroutine.send
-                argument = value
-            try:
-                yielded = step(argument)
-            except StopIteration as stop:
-                return stop.value

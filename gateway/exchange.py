@@ -110,7 +110,7 @@ class Exchange:
     Owns all state of the request; nothing of it outlives `on_finish`. `raw_path` and the captures are as the client
     sent them; `path` is decoded once. `status` is what the client was told (0 before), `outcome` one word: `answered`
     by the upstream, `local` for the gateway's own or a plugin's reply, else the kind of the failure. Times are
-    monotonic seconds, sizes are body bytes. `target` is the path and query that go upstream, empty until that is settled.
+    monotonic seconds, sizes are body bytes. `target` is the path and query that go upstream, empty until settled.
     """
 
     __slots__ = (

@@ -8,14 +8,16 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from gateway.chain import Chain
-from gateway.errors import Kind
+from gateway.errors import GatewayError, Kind
 from gateway.exchange import Exchange
-from gateway.routing.actions import Action
+from gateway.routing.actions import Action, Forward
 from gateway.routing.route import Route
 from gateway.table import RouteTable
+from gateway.upstreams.upstream import Upstream
 from gateway.wire.client_connection import ClientConnection
 from gateway.wire.deadlines import NEVER
 from gateway.wire.head import RequestHead, ResponseHead
+from gateway.wire.request_text import forwarded_lines
 
 if TYPE_CHECKING:
     from gateway.attempt import LiveAttempt
@@ -135,6 +137,59 @@ class LiveExchange(Exchange):
     def action(self) -> Action | None:
         """What the route does, None without a route."""
         return self.matched.action if self.matched is not None else None
+
+    def collect(self, limit: int) -> bool:
+        """Plugins read the whole body first: is it all here? GatewayError when it is longer than `limit` bytes."""
+        client = self.client
+        if self.bytes_in > limit:
+            client.refuse_rest()
+            raise GatewayError(Kind.BODY_TOO_LARGE, f"the body is limited to {limit} bytes")
+        if self.request_ended:
+            self.collecting = False
+            self.body = b"".join(self.pending) if self.bytes_in else b""
+            return True
+        if not self.collecting:
+            self.collecting = True
+            if self.headers.block.expects_continue:
+                self.continued = True
+                client.send_interim(100)
+        self.wait(Kind.REQUEST_TIMEOUT, client.settings.body_timeout)
+        return False
+
+    def prepare(self, action: Forward, upstream: Upstream) -> None:
+        """Settle what goes upstream, whichever endpoint it will be, and until when."""
+        head = self.headers
+        rewrite = action.rewrite
+        if rewrite is not None and rewrite.headers is not None:
+            rewrite.headers.apply(head)
+        if not self.target:
+            if rewrite is None:
+                self.target = head.target
+            else:
+                self.target = rewrite.target(self.raw_path, self.query, self.captures)
+        if self.body is not None:
+            self.pending = [self.body]
+            head.chunked = False
+            head.set_length(len(self.body))
+            head.drop(b"expect")
+        total = upstream.timeouts.total
+        if total is not None:
+            self.total_at = self.started + total
+        self.added = forwarded_lines(self.client, head, upstream.forwarded) + self.table.via
+
+    def pause_response(self) -> None:
+        """The client reads slowly: so do we, and for as long as it might be idle."""
+        attempt = self.attempt
+        if attempt is not None and attempt.connection is not None:
+            attempt.connection.pause_reading()
+        self.wait(Kind.CLIENT_GONE, self.client.settings.idle_timeout)
+
+    def resume_response(self) -> None:
+        """The client reads again."""
+        attempt = self.attempt
+        if attempt is not None and attempt.connection is not None:
+            attempt.connection.resume_reading()
+            self.wait(Kind.BODY_TIMEOUT, attempt.upstream.timeouts.body)
 
     def wait(self, kind: Kind | None, seconds: float) -> None:
         """From now on the client's deadline stands for `kind`, in `seconds` or when the total is over."""

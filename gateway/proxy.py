@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 from functools import partial
 from time import monotonic
-from typing import Any
 
 from gateway.attempt import LiveAttempt
 from gateway.eager import run_eagerly
@@ -24,9 +23,8 @@ from gateway.table import RouteTable
 from gateway.upstreams.upstream import Upstream
 from gateway.wire.client_connection import ClientConnection
 from gateway.wire.deadlines import NEVER
-from gateway.wire.head import RequestBlock, RequestHead, ResponseHead, response_head
+from gateway.wire.head import RequestHead, ResponseHead, response_head, unread_head
 from gateway.wire.headers import resolve_client
-from gateway.wire.request_text import forwarded_lines
 
 log = logging.getLogger("gateway.proxy")
 # RFC 9110 §9.2.2
@@ -61,7 +59,9 @@ class Proxy:
             exchange.bytes_in = len(body)
         try:
             if client.trusted:
-                exchange.client_ip = _resolved(client, head)
+                exchange.client_ip = resolve_client(
+                    client.peer, head.get_all("x-forwarded-for"), client.settings.trusted_proxies
+                )
             if head.method in REFUSED_METHODS or path == "*":
                 self._refuse_method(exchange, ALL_METHODS)
                 return
@@ -75,10 +75,7 @@ class Proxy:
 
     def refuse(self, client: ClientConnection, error: GatewayError) -> None:
         """What came is no request that can be served: the top-level plugins see its answer and its end."""
-        head = client.parser.head
-        if head is None:
-            block = RequestBlock(client.settings.untrusted_policy.shape(()), [], "1.1")
-            head = RequestHead(block, "-", "-", "1.1")
+        head = client.parser.head or unread_head(client.settings.untrusted_policy)
         exchange = client.exchange = LiveExchange(client, head, head.target.partition("?")[0], "", self.table, True)
         self.active += 1
         self._fail(exchange, error)
@@ -103,9 +100,9 @@ class Proxy:
         if not allowed:
             raise GatewayError(Kind.NO_ROUTE)
         if exchange.method == "OPTIONS" and exchange.headers.get("access-control-request-method"):
-            for route in router.candidates(exchange.host, exchange.raw_path):
-                if any(getattr(plugin, "answers_preflight", False) for plugin in route.chain.plugins):
-                    return route
+            route = router.preflight(exchange.host, exchange.raw_path)
+            if route is not None:
+                return route
         self._refuse_method(exchange, allowed)
         return None
 
@@ -119,21 +116,8 @@ class Proxy:
 
     def _collect(self, exchange: LiveExchange) -> None:
         """Plugins of this route read the whole body first."""
-        limit = exchange.chain.request_body
-        if exchange.bytes_in > limit:
-            exchange.client.refuse_rest()
-            raise GatewayError(Kind.BODY_TOO_LARGE, f"the body is limited to {limit} bytes")
-        if exchange.request_ended:
-            exchange.collecting = False
-            exchange.body = b"".join(exchange.pending) if exchange.bytes_in else b""
+        if exchange.collect(exchange.chain.request_body):
             self._admit(exchange, 0)
-            return
-        if not exchange.collecting:
-            exchange.collecting = True
-            if exchange.headers.block.expects_continue:
-                exchange.continued = True
-                exchange.client.send_interim(100)
-        exchange.wait(Kind.REQUEST_TIMEOUT, exchange.client.settings.body_timeout)
 
     def _admit(self, exchange: LiveExchange, first: int) -> None:
         """Each plugin's `on_request`, then its `admit`, in list order, from the step `first` on."""
@@ -155,7 +139,7 @@ class Proxy:
                     self._answer(exchange, reply)
                     return
         except Exception as error:
-            self._crash(exchange, _plugin(steps[position - 1].call), error)
+            self._crash(exchange, steps[position - 1].plugin, error)
             return
         exchange.ran = len(chain.plugins)
         self._act(exchange)
@@ -167,7 +151,7 @@ class Proxy:
         if exchange.over:
             return
         if error is not None:
-            self._crash(exchange, _plugin(exchange.chain.requests[following - 1].call), error)
+            self._crash(exchange, exchange.chain.requests[following - 1].plugin, error)
         elif reply is not None:
             self._answer(exchange, reply)
         else:
@@ -190,25 +174,8 @@ class Proxy:
             self._crash(exchange, "forwarding", error)
 
     def _forward(self, exchange: LiveExchange, action: Forward) -> None:
-        head = exchange.headers
-        table = exchange.table
-        upstream = table.upstreams[exchange.upstream]
-        rewrite = action.rewrite
-        if rewrite is not None and rewrite.headers is not None:
-            rewrite.headers.apply(head)
-        if not exchange.target:
-            exchange.target = (
-                head.target if rewrite is None else rewrite.target(exchange.raw_path, exchange.query, exchange.captures)
-            )
-        if exchange.body is not None:
-            exchange.pending = [exchange.body]
-            head.chunked = False
-            head.set_length(len(exchange.body))
-            head.drop(b"expect")
-        timeouts = upstream.timeouts
-        if timeouts.total is not None:
-            exchange.total_at = exchange.started + timeouts.total
-        exchange.added = forwarded_lines(exchange.client, head, upstream.forwarded) + table.via
+        upstream = exchange.table.upstreams[exchange.upstream]
+        exchange.prepare(action, upstream)
         self._attempt(exchange, upstream, False)
 
     def _attempt(self, exchange: LiveExchange, upstream: Upstream, fresh: bool) -> None:
@@ -278,7 +245,7 @@ class Proxy:
             return
         exchange.wait_until(Kind.BODY_TIMEOUT, now + attempt.upstream.timeouts.body)
         if client.congested:
-            self.pause_response(exchange)
+            exchange.pause_response()
 
     def response_body(self, exchange: LiveExchange, attempt: LiveAttempt, body: bytes, ended: bool) -> None:
         """More of the upstream's body."""
@@ -330,21 +297,7 @@ class Proxy:
             return
         self._fail(exchange, error)
 
-    # slowness, and the end of patience
-
-    def pause_response(self, exchange: LiveExchange) -> None:
-        """The client reads slowly: so do we, and for as long as it might be idle."""
-        attempt = exchange.attempt
-        if attempt is not None and attempt.connection is not None:
-            attempt.connection.pause_reading()
-        exchange.wait(Kind.CLIENT_GONE, exchange.client.settings.idle_timeout)
-
-    def resume_response(self, exchange: LiveExchange) -> None:
-        """The client reads again."""
-        attempt = exchange.attempt
-        if attempt is not None and attempt.connection is not None:
-            attempt.connection.resume_reading()
-            exchange.wait(Kind.BODY_TIMEOUT, attempt.upstream.timeouts.body)
+    # the end of patience
 
     def expired(self, exchange: LiveExchange, now: float) -> None:
         """The deadline that the exchange waited with is over."""
@@ -398,17 +351,12 @@ class Proxy:
             self._send_whole(exchange, head, reply.body, error.kind.value, error.answer.flag)
 
     def _run_responses(self, exchange: LiveExchange, head: ResponseHead) -> bool:
-        """`on_response` of the plugins that ran, backwards. False when one failed, and the request with it."""
-        ran = exchange.ran
-        for index, call, _ in exchange.chain.responses:
-            if index < ran:
-                try:
-                    call(exchange, head)
-                except Exception as error:
-                    exchange.crashed = True
-                    self._crash(exchange, _plugin(call), error)
-                    return False
-        return True
+        """The plugins' `on_response`. False when one failed, and the request with it."""
+        if exchange.chain.run_responses(exchange, head, exchange.ran) is None:
+            return True
+        exchange.crashed = True
+        self._fail(exchange, GatewayError(Kind.PLUGIN_CRASHED))
+        return False
 
     def _send_whole(self, exchange: LiveExchange, head: ResponseHead, original: bytes, outcome: str, flag: str) -> None:
         """Send an answer whose body is all here, and which a plugin may have replaced."""
@@ -441,14 +389,7 @@ class Proxy:
         exchange.outcome = outcome
         exchange.flag = flag
         exchange.ended = now
-        chain = exchange.chain
-        ran = exchange.ran
-        for index, call, _ in chain.finishes:
-            if index < ran:
-                try:
-                    call(exchange)
-                except Exception:
-                    log.exception("%s failed in on_finish", _plugin(call))
+        exchange.chain.run_finishes(exchange, exchange.ran)
         self.active -= 1
         exchange.client.finished(now)
 
@@ -460,14 +401,3 @@ class Proxy:
         if not exchange.status:
             exchange.status = 499
         self._finish(exchange, Kind.CLIENT_GONE.value, "DC", monotonic())
-
-
-def _resolved(client: ClientConnection, head: RequestHead) -> str:
-    """The client's address behind trusted proxies."""
-    return resolve_client(client.peer, head.get_all("x-forwarded-for"), client.settings.trusted_proxies)
-
-
-def _plugin(call: Any) -> str:
-    """The name of the plugin whose method this is."""
-    plugin = getattr(call, "__self__", None)
-    return f"plugin {getattr(plugin, 'name', '') or type(plugin).__name__}"

@@ -22,15 +22,8 @@ from gateway.problem import problem_reply
 from gateway.state.memory import MemoryShared
 from gateway.telemetry.metrics import Metrics
 from gateway.units import Duration, Secret, Share, Size
-from gateway.wire.head import (
-    RESPONSES,
-    RequestBlock,
-    RequestHead,
-    ResponseBlock,
-    ResponseHead,
-    request_policy,
-    response_head,
-)
+from gateway.wire.head import RequestBlock, RequestHead, ResponseBlock, ResponseHead, response_head
+from gateway.wire.shapes import RESPONSES, request_policy
 
 Fields = Mapping[str, str] | Iterable[tuple[str, str]]
 Upstream = Reply | GatewayError | Callable[[Exchange], Reply | GatewayError]

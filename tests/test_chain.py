@@ -35,7 +35,7 @@ def named(cls: type[Plugin], name: str, **members: Any) -> Plugin:
 
 
 def order(steps: Any) -> list[tuple[str, str, int]]:
-    return [(step.call.__self__.name, step.call.__name__, step.index) for step in steps]
+    return [(step.call.__self__.name, step.call.__name__, step.place) for step in steps]
 
 
 def test_phases_stand_in_their_order() -> None:

@@ -49,8 +49,8 @@ class Handlers:
         self._check_started()
         spec = self._runtime.spec
         summary = (
-            f"configuration {self._runtime.version} of {self._runtime.path}: "
-            f"{len(spec.routes)} routes, {len(spec.upstreams)} upstreams"
+            f"configuration {self._runtime.version} of {self._runtime.path}, "
+            f"routes: {len(spec.routes)}, upstreams: {len(spec.upstreams)}"
         )
         page = index_page(spec.name, __version__, summary)
         policy = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"}

@@ -31,10 +31,10 @@ from gateway.state.memory import MemoryShared
 from gateway.table import RouteTable
 from gateway.telemetry.log_sink import LogSinks
 from gateway.telemetry.metrics import Metrics
-from gateway.wire.client_connection import ClientSettings
+from gateway.wire.client_settings import ClientSettings
 from gateway.wire.deadlines import Deadlines
-from gateway.wire.head import request_policy
 from gateway.wire.listener import Listener
+from gateway.wire.shapes import request_policy
 
 log = logging.getLogger("gateway.process")
 POOL_SWEEP = 1.0

@@ -116,8 +116,9 @@ class Redirect:
         """Where to. The query is kept unless the template names one."""
         location = self.to.expand(exchange.captures)
         # A capture that begins with a slash must not turn a path into `//host`.
-        if location.startswith("//") and not self.to.text.startswith("//"):
-            location = "/" + location.lstrip("/")
+        # Browsers read a backslash as a slash.
+        if location[:1] == "/" and location[1:2] in ("/", "\\") and not self.to.text.startswith("//"):
+            location = "/" + location.lstrip("/\\")
         if exchange.query and "?" not in self.to.text:
             return f"{location}?{exchange.query}"
         return location

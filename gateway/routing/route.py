@@ -7,6 +7,8 @@ from gateway.routing.actions import Action
 from gateway.routing.pattern import Pattern
 from gateway.routing.predicates import Predicate, Request
 
+KINDS = ("literal", "regex", "name", "any", "rest")
+
 
 class Route:
     """One route, alive and immutable. `order` is its place in the file, `methods` None for all."""
@@ -48,6 +50,11 @@ class Route:
         """Order among routes with equally specific host and path: priority, then more predicates, then file order."""
         asked = len(self.predicates) + (self.methods is not None)
         return (-self.priority, -asked, self.order)
+
+    @property
+    def specificity(self) -> tuple[tuple[int, ...], tuple[int, int, int]]:
+        """Order among routes whose host and path fit: segment by segment, then by rank."""
+        return (tuple(KINDS.index(segment.kind) for segment in self.pattern.segments), self.rank)
 
     def __repr__(self) -> str:
         return f"<Route {self.name}: {self.host or ''}{self.pattern} {self.action}>"

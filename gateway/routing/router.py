@@ -98,11 +98,9 @@ class Node:
                 return found
         segment = segments[at]
         if segment:
-            for expression, child in self.regexes.values():
-                if expression.fullmatch(segment):
-                    found = child.find(segments, at + 1, request)
-                    if found is not None:
-                        return found
+            for route in self._among_expressions(segments, at) if self.regexes else ():
+                if route.accepts(request):
+                    return route
             for below in (self.name, self.any):
                 if below is not None:
                     found = below.find(segments, at + 1, request)
@@ -113,6 +111,13 @@ class Node:
                 return route
         return None
 
+    def _among_expressions(self, segments: list[str], at: int) -> list[Route]:
+        """Routes below the expressions that the segment fits. Expressions are equally specific, so that what follows
+        them decides."""
+        fitting = [child for expression, child in self.regexes.values() if expression.fullmatch(segments[at])]
+        routes = [route for child in fitting for route in child.candidates(segments, at + 1)]
+        return sorted(routes, key=_specificity) if len(fitting) > 1 else routes
+
     def candidates(self, segments: list[str], at: int) -> Iterator[Route]:
         """Every route whose path fits, the most specific first."""
         if at == len(segments):
@@ -122,9 +127,7 @@ class Node:
             if segment in self.literals:
                 yield from self.literals[segment].candidates(segments, at + 1)
             if segment:
-                for expression, child in self.regexes.values():
-                    if expression.fullmatch(segment):
-                        yield from child.candidates(segments, at + 1)
+                yield from self._among_expressions(segments, at)
                 for below in (self.name, self.any):
                     if below is not None:
                         yield from below.candidates(segments, at + 1)
@@ -146,6 +149,10 @@ class HostTable:
         for found in self.exact.values():
             found.sort(key=_rank)
         self.root.settle()
+
+
+def _specificity(route: Route) -> tuple[tuple[int, ...], tuple[int, int, int]]:
+    return route.specificity
 
 
 def _rank(route: Route) -> tuple[int, int, int]:
@@ -220,6 +227,13 @@ class Router:
         if any(not predicate.matches(request) for route in candidates for predicate in route.predicates):
             return frozenset()
         return frozenset(method for route in candidates for method in route.methods or ())
+
+    def preflight(self, host: str, raw_path: str) -> Route | None:
+        """The route with a plugin that answers a CORS preflight for its path, whatever methods the route takes."""
+        for route in self.candidates(host, raw_path):
+            if any(getattr(plugin, "answers_preflight", False) for plugin in route.chain.plugins):
+                return route
+        return None
 
     def _tables_of(self, host: str) -> tuple[HostTable, ...]:
         """The tables to ask, the most specific first: exact, wildcards by length, routes without a host."""

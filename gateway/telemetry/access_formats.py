@@ -230,7 +230,9 @@ FIELDS: dict[str, Field] = {
     "size": lambda exchange, offset, redactor: str(exchange.bytes_out or "-"),
     "duration_ms": lambda exchange, offset, redactor: _ms(exchange.ended - exchange.started),
     "upstream_ms": lambda exchange, offset, redactor: _ms(exchange.upstream_seconds),
-    "overhead_ms": lambda exchange, offset, redactor: _ms(exchange.ended - exchange.started - exchange.upstream_seconds),
+    "overhead_ms": lambda exchange, offset, redactor: _ms(
+        exchange.ended - exchange.started - exchange.upstream_seconds
+    ),
     "route": _of("route"),
     "upstream": _of("upstream"),
     "endpoint": lambda exchange, offset, redactor: escaped(exchange.attempt.endpoint if exchange.attempt else ""),

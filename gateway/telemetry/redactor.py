@@ -8,6 +8,7 @@ from urllib.parse import unquote_plus
 
 REDACTED = "REDACTED"
 
+
 class Redactor:
     """Puts `REDACTED` in place of the values of some query parameters; the rest stays byte for byte.
 

@@ -4,81 +4,32 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import socket
-import struct
 import time
-from dataclasses import dataclass
-from email.utils import formatdate
-from ipaddress import IPv4Network, IPv6Network
-from typing import Any, Protocol, cast
+from typing import Any
 
 from gateway.errors import GatewayError, Kind
+from gateway.wire.client_settings import ClientSettings, Handler
+from gateway.wire.date import DATE
 from gateway.wire.deadlines import NEVER, Deadlines
-from gateway.wire.framing import LAST_CHUNK, chunk, write_chunk
-from gateway.wire.head import HeaderPolicy, RequestHead, ResponseHead, status_line
+from gateway.wire.framing import write_chunk
+from gateway.wire.head import ResponseHead, status_line
 from gateway.wire.headers import is_trusted
-from gateway.wire.request_parser import RequestParser
+from gateway.wire.response_text import BODYLESS, unusual_framing
+from gateway.wire.stash import PIECE, Stash
+from gateway.wire.transport import opened, peer_address, reset
 
 log = logging.getLogger("gateway.wire")
-WRITE_HIGH = 128 * 1024
-WRITE_LOW = 32 * 1024
 # How long, and how many bytes, a refused client may go on sending before its connection is closed for good: closing
 # at once would answer its bytes with a reset, which takes the refusal out of its hands (RFC 9112 §9.6).
 LINGER_SECONDS = 2.0
 LINGER_BYTES = 1 << 20
-# RFC 9110 §6.4.1
-BODYLESS = frozenset([204, 304])
+SERVED_PER_TURN = 32
 # Pipelined bytes that are read ahead of their turn.
 PIPELINE_HELD = 64 * 1024
-RESET = struct.pack("ii", 1, 0)
-
-
-class Handler(Protocol):
-    """The life of a request, as a client's connection sees it. `exchange` is whatever `begin` put on the client."""
-
-    stopping: bool
-
-    def begin(self, client: ClientConnection, head: RequestHead, body: bytes, ended: bool) -> None:
-        """A request has come, with as much of the body as came with it."""
-
-    def refuse(self, client: ClientConnection, error: GatewayError) -> None:
-        """What came is no request that can be served."""
-
-    def request_body(self, exchange: Any, body: bytes, ended: bool) -> None:
-        """More of the body."""
-
-    def request_failed(self, exchange: Any, error: GatewayError) -> None:
-        """The rest of the body cannot be had."""
-
-    def client_gone(self, exchange: Any) -> None:
-        """Nobody waits for the answer any more."""
-
-    def expired(self, exchange: Any, now: float) -> None:
-        """The client's deadline, which the handler set, is over."""
-
-    def pause_response(self, exchange: Any) -> None:
-        """The client reads slowly."""
-
-    def resume_response(self, exchange: Any) -> None:
-        """The client reads again."""
-
-
-@dataclass(frozen=True, slots=True)
-class ClientSettings:
-    """What the configuration settles for connections of one listener. Times in seconds, sizes in bytes."""
-
-    trusted_policy: HeaderPolicy
-    untrusted_policy: HeaderPolicy
-    trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()
-    request_head: int = 32 * 1024
-    header_count: int = 128
-    request_body: int = 10 << 20
-    head_timeout: float = 10.0
-    body_timeout: float = 30.0
-    idle_timeout: float = 75.0
-    half_close: bool = False
-    connections: int = 20_000
-    scheme: str = "http"
+# Why reading, or the response, stands still.
+_PIPELINE = 1
+_BODY = 2
+_WRITE = 4
 
 
 class ClientConnection(asyncio.Protocol):
@@ -101,6 +52,7 @@ class ClientConnection(asyncio.Protocol):
         "_lingers",
         "_pauses",
         "_reading",
+        "_stash",
         "check_at",
         "deadline",
         "exchange",
@@ -135,14 +87,10 @@ class ClientConnection(asyncio.Protocol):
         self._lingered = 0
         self._lingers = False
         self._pauses = 0
+        self._stash = Stash()
         self._reading = False
 
     # the handler calls these
-
-    @property
-    def gone(self) -> bool:
-        """Can nothing be sent any more?"""
-        return self.transport is None
 
     @property
     def congested(self) -> bool:
@@ -171,10 +119,10 @@ class ClientConnection(asyncio.Protocol):
         request = parser.head
         pieces = head.pieces()
         if not head.block.dated:
-            pieces.append(date_line())
+            pieces.append(DATE.line())
         keep = request is not None and request.block.keep_alive and parser.complete and not self.handler.stopping
         if head.length is None or head.status in BODYLESS or request is None or request.method == "HEAD":
-            body, keep = self._unusual(head, request, pieces, body, ended, keep)
+            body, keep, self._chunked, self._bodyless = unusual_framing(head, request, pieces, body, ended, keep)
         else:
             self._chunked = self._bodyless = False
         if not keep:
@@ -187,36 +135,6 @@ class ClientConnection(asyncio.Protocol):
             transport.write(b"".join(pieces))
         else:
             transport.writelines(pieces)
-
-    def _unusual(
-        self,
-        head: ResponseHead,
-        request: RequestHead | None,
-        pieces: list[bytes],
-        body: bytes,
-        ended: bool,
-        keep: bool,
-    ) -> tuple[bytes, bool]:
-        """An answer that has no body, or none of a known length: its first body bytes and keep-alive; adds fields."""
-        self._chunked = False
-        self._bodyless = head.status in BODYLESS or (request is not None and request.method == "HEAD")
-        if self._bodyless:
-            if head.status == 204 and head.length is not None:
-                head.drop(b"content-length")
-                pieces[:] = head.pieces() if head.block.dated else [*head.pieces(), date_line()]
-            return b"", keep
-        if head.length is not None:
-            return body, keep
-        if request is None or request.version != "1.1":
-            # HTTP/1.0 knows no chunks: the body ends with the connection.
-            return body, False
-        self._chunked = True
-        pieces.append(b"Transfer-Encoding: chunked\r\n")
-        if body:
-            body = chunk(body)
-        if ended:
-            body += LAST_CHUNK
-        return body, keep
 
     def send_body(self, body: bytes, ended: bool) -> None:
         """Send more of the body."""
@@ -233,7 +151,7 @@ class ClientConnection(asyncio.Protocol):
         self.exchange = None
         self.responded = self._head_begun = False
         parser = self.parser
-        if not self._keep or self._closing or (self._eof and not parser.rest):
+        if not self._keep or self._closing or (self._eof and not (parser.rest or self._stash)):
             self._end()
             return
         parser.next()
@@ -242,7 +160,7 @@ class ClientConnection(asyncio.Protocol):
             self._deadlines.watch(self, deadline)
         if self._pauses:
             self._resume(_BODY if self._pauses & _WRITE else _BODY | _PIPELINE)
-        if (parser.rest or self._eof) and not self._reading:
+        if (parser.rest or self._stash or self._eof) and not self._reading:
             self._guarded_advance()
 
     def abort(self) -> None:
@@ -250,11 +168,8 @@ class ClientConnection(asyncio.Protocol):
         transport = self.transport
         self.exchange = None
         if transport is not None:
-            sock = transport.get_extra_info("socket")
-            if sock is not None:
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
-            self._forget()
-            transport.abort()
+            self._forget(close=False)
+            reset(transport)
 
     def refuse_rest(self) -> None:
         """What is still to come of the request is not wanted: close after the answer, and let the client finish."""
@@ -286,25 +201,13 @@ class ClientConnection(asyncio.Protocol):
     # asyncio and the ticker call these
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # uvloop's transports have the methods of asyncio.Transport, but do not derive from it.
-        transport = cast(asyncio.Transport, transport)
-        self.transport = transport
-        transport.set_write_buffer_limits(WRITE_HIGH, WRITE_LOW)
+        self.transport = opened(transport)
         self._connections.add(self)
-        peername = transport.get_extra_info("peername")
-        self.peer = peername[0] if isinstance(peername, tuple) else "unix"
         settings = self.settings
+        self.peer = peer_address(self.transport)
         self.trusted = is_trusted(self.peer, settings.trusted_proxies)
-        self.forwarded = b"X-Forwarded-For: %b\r\nX-Forwarded-Proto: %b\r\nX-Forwarded-Host: " % (
-            self.peer.encode(),
-            settings.scheme.encode(),
-        )
-        self.parser = RequestParser(
-            settings.trusted_policy if self.trusted else settings.untrusted_policy,
-            settings.request_head,
-            settings.header_count,
-            settings.request_body,
-        )
+        self.forwarded = settings.forwarded_lines(self.peer)
+        self.parser = settings.parser(self.trusted)
         self.watch(time.monotonic() + settings.head_timeout)
         if len(self._connections) > settings.connections:
             self._refused(GatewayError(Kind.TOO_MANY_CONNECTIONS))
@@ -316,10 +219,9 @@ class ClientConnection(asyncio.Protocol):
                 self._receive_more(data)
             elif self._closing:
                 self._discard(data)
-            elif self._pauses:
-                # The client does not read its answers: it gets no new ones.
-                self.parser.rest += data
-                self._pause(_PIPELINE)
+            elif self._pauses or self._stash:
+                # The client does not read its answers, or others have their turn: it gets no new ones yet.
+                self._hold(data)
             else:
                 parser = self.parser
                 parser.feed(data)
@@ -328,6 +230,9 @@ class ClientConnection(asyncio.Protocol):
                     self._keep = True
                     self.handler.begin(self, head, parser.take_body(), parser.complete)
                     if parser.rest:
+                        if len(parser.rest) > PIECE:
+                            self._stash.add(parser.rest)
+                            parser.rest = b""
                         self._advance()
                 elif not self._head_begun:
                     self._head_begun = True
@@ -343,10 +248,7 @@ class ClientConnection(asyncio.Protocol):
         """Bytes while a request is served: more of its body, or what is pipelined behind it."""
         parser = self.parser
         if parser.complete:
-            # Its turn comes. Reading goes on for a while, so that a client that leaves is noticed.
-            parser.rest += data
-            if len(parser.rest) > PIPELINE_HELD:
-                self._pause(_PIPELINE)
+            self._hold(data)
         else:
             parser.feed(data)
             self.handler.request_body(self.exchange, parser.take_body(), parser.complete)
@@ -367,12 +269,12 @@ class ClientConnection(asyncio.Protocol):
     def pause_writing(self) -> None:
         self._pauses |= _WRITE
         if self.exchange is not None:
-            self.handler.pause_response(self.exchange)
+            self.exchange.pause_response()
 
     def resume_writing(self) -> None:
         self._pauses &= ~_WRITE
         if self.exchange is not None:
-            self.handler.resume_response(self.exchange)
+            self.exchange.resume_response()
         elif not self._closing:
             self._resume(_PIPELINE)
             if not self._reading:
@@ -397,21 +299,38 @@ class ClientConnection(asyncio.Protocol):
     def _advance(self) -> None:
         """Serve what is parsed, and parse what is stashed, until something is missing."""
         parser = self.parser
+        served = 0
         while self.exchange is None and not self._closing and not self._pauses & _WRITE:
             if parser.head is None:
-                if parser.rest:
-                    data = parser.rest
-                    parser.rest = b""
-                    parser.feed(data)
-                    self._head_begun = parser.head is None
-                if parser.head is None:
-                    if self._eof:
-                        self._end()
-                    elif self._head_begun:
-                        self.watch(time.monotonic() + self.settings.head_timeout)
-                    return
+                if parser.rest or self._stash:
+                    self._feed_stash()
+                    continue
+                if self._eof:
+                    self._end()
+                elif self._head_begun:
+                    self.watch(time.monotonic() + self.settings.head_timeout)
+                return
+            served += 1
+            if served > SERVED_PER_TURN:
+                # Others want their turn too.
+                asyncio.get_running_loop().call_soon(self._guarded_advance)
+                return
             self._keep = True
             self.handler.begin(self, parser.head, parser.take_body(), parser.complete)
+
+    def _feed_stash(self) -> None:
+        """Parse the next piece of what came before its turn."""
+        parser = self.parser
+        data = parser.rest
+        parser.rest = b""
+        parser.feed(data or self._stash.next_piece())
+        self._head_begun = parser.head is None
+
+    def _hold(self, data: bytes) -> None:
+        """Bytes that come before their turn. Reading goes on for a while, so that a client that leaves is noticed."""
+        self._stash.add(data)
+        if len(self._stash) > PIPELINE_HELD:
+            self._pause(_PIPELINE)
 
     def _guarded_advance(self) -> None:
         self._reading = True
@@ -450,13 +369,13 @@ class ClientConnection(asyncio.Protocol):
             except Exception:
                 log.exception("a client's leaving was not handled")
 
-    def _forget(self) -> None:
+    def _forget(self, close: bool = True) -> None:
         transport = self.transport
         self.transport = None
         self._closing = True
         self._deadlines.forget(self)
         self._connections.discard(self)
-        if transport is not None and not transport.is_closing():
+        if close and transport is not None and not transport.is_closing():
             transport.close()
 
     def _end(self) -> None:
@@ -466,6 +385,7 @@ class ClientConnection(asyncio.Protocol):
             return
         self._closing = True
         self.parser.rest = b""
+        self._stash.clear()
         if self._lingers or (self.parser.begun and not self.parser.complete):
             self.watch(time.monotonic() + LINGER_SECONDS)
             if self._pauses & (_PIPELINE | _BODY):
@@ -497,21 +417,3 @@ class ClientConnection(asyncio.Protocol):
     def __repr__(self) -> str:
         state = "closed" if self.transport is None else "active" if self.exchange is not None else "idle"
         return f"<ClientConnection {getattr(self, 'peer', '?')} {state}>"
-
-
-# Why reading, or the response, stands still.
-_PIPELINE = 1
-_BODY = 2
-_WRITE = 4
-
-_date: tuple[int, bytes] = (0, b"")
-
-
-def date_line() -> bytes:
-    """The Date field of this second."""
-    global _date
-    now = int(time.time())
-    if _date[0] != now:
-        _date = (now, b"Date: %b\r\n" % formatdate(now, usegmt=True).encode())
-    return _date[1]
-

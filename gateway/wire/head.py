@@ -1,154 +1,12 @@
-"""The Head seam: a message head is parsed, answers a few questions, and is written out again for the other side.
-
-What a sequence of header *names* settles is worked out once and kept as a `Shape`: which fields pass, where `Host`,
-`Content-Length` and the other telling fields stand, and the text of all kept names as one `%` template. Clients and
-services repeat their names, so a head costs one dictionary hit and one formatting in C, instead of a Python loop.
-"""
+"""The Head seam: a message head is parsed, answers a few questions, and is written out again for the other side."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from http import HTTPStatus
-from operator import itemgetter
 
-from gateway.wire.headers import FORGEABLE, FORGEABLE_PREFIX, HOP_BY_HOP, NEVER_UPSTREAM, lower_spelling
-
-TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-# RFC 9110 §5.5: no control characters but the tab.
-FIELD_VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
-SHAPES_KEPT = 1024
-FIELDS_KEPT = 48
-BLOCK_KEPT = 4096
-LINE_KEPT = 512
-LINES_KEPT = 4096
-
-Pick = Callable[[list[bytes]], tuple[bytes, ...]]
-
-
-class Shape:
-    """What one sequence of header names settles under one policy. Immutable.
-
-    `index` maps a visible name (lower case) to its first position, `repeats` to all of them where there are several.
-    `telling` maps the names that steer framing and connection to their positions, whether visible or not.
-    """
-
-    __slots__ = ("host_at", "index", "length_at", "names", "pick", "plain", "repeats", "telling", "template")
-
-    TELLING = frozenset(
-        [b"host", b"content-length", b"transfer-encoding", b"connection", b"expect", b"upgrade", b"date"]
-    )
-    # Fields that need a second look at their values before the head may pass.
-    STEERING = frozenset([b"transfer-encoding", b"connection", b"expect", b"upgrade"])
-
-    def __init__(self, names: tuple[bytes, ...], drops: Callable[[bytes], bool]) -> None:
-        lowered = [name.lower() for name in names]
-        kept = [position for position, name in enumerate(names) if not drops(name)]
-        telling: dict[bytes, list[int]] = {}
-        for position, name in enumerate(lowered):
-            if name in self.TELLING:
-                telling.setdefault(name, []).append(position)
-        visible: dict[bytes, list[int]] = {}
-        for position in kept:
-            visible.setdefault(lowered[position], []).append(position)
-        self.names = names
-        self.telling = {name: tuple(positions) for name, positions in telling.items()}
-        self.index = {name: positions[0] for name, positions in visible.items()}
-        self.repeats = {name: tuple(positions) for name, positions in visible.items() if len(positions) > 1}
-        self.template = b"".join(names[position].replace(b"%", b"%%") + b": %b\r\n" for position in kept)
-        self.pick = picker(kept, len(names))
-        self.plain = not (self.STEERING & telling.keys()) and all(len(found) == 1 for found in telling.values())
-        self.host_at = telling.get(b"host", [-1])[0]
-        self.length_at = telling.get(b"content-length", [-1])[0]
-
-
-def picker(kept: list[int], total: int) -> Pick:
-    """The function that takes the kept values out of all of them."""
-    if len(kept) == total:
-        return tuple
-    if not kept:
-        return _nothing
-    if len(kept) == 1:
-        only = kept[0]
-        return lambda values: (values[only],)
-    return itemgetter(*kept)
-
-
-def _nothing(values: list[bytes]) -> tuple[bytes, ...]:
-    return ()
-
-
-class HeaderPolicy:
-    """Which names pass, and what was seen under that rule.
-
-    Owns three bounded memories, cleared when full: `shapes` by names; `blocks`, whole header blocks of requests
-    without a body, by their bytes; `targets`, method and target by request line. A client on a kept connection mostly
-    repeats itself, so the last two are often hit.
-    """
-
-    __slots__ = ("_drop", "_drop_spelling", "_prefix", "blocks", "shapes", "targets")
-
-    def __init__(
-        self, drop: Iterable[bytes], drop_spelling: Iterable[bytes] = (), prefix: bytes | None = None
-    ) -> None:
-        """`drop` holds lower-case names; those in `drop_spelling`, or that begin with `prefix`, go in the
-        spelling with `_` for `-` too."""
-        self._drop = frozenset(drop)
-        self._drop_spelling = frozenset(drop_spelling)
-        self._prefix = prefix
-        self.shapes: dict[tuple[bytes, ...], Shape] = {}
-        self.blocks: dict[bytes, RequestBlock] = {}
-        self.targets: dict[bytes, tuple[str, str]] = {}
-
-    def drops(self, name: bytes) -> bool:
-        """Is a field of this name left out?"""
-        if name.lower() in self._drop:
-            return True
-        spelling = lower_spelling(name)
-        return spelling in self._drop_spelling or (self._prefix is not None and spelling.startswith(self._prefix))
-
-    def shape(self, names: Iterable[bytes]) -> Shape:
-        """The shape of a head with these names."""
-        key = tuple(names)
-        shape = self.shapes.get(key)
-        if shape is None:
-            shape = Shape(key, self.drops)
-            if len(key) <= FIELDS_KEPT and sum(map(len, key)) <= 2048:
-                if len(self.shapes) >= SHAPES_KEPT:
-                    self.shapes.clear()
-                self.shapes[key] = shape
-        return shape
-
-    def also_dropping(self, names: set[bytes]) -> Callable[[bytes], bool]:
-        """This rule, and `names` (lower case) are left out too."""
-        return lambda name: name.lower() in names or self.drops(name)
-
-    def remember(self, text: bytes, block: RequestBlock) -> None:
-        """Keep a good header block for the next request that repeats it."""
-        if len(text) <= BLOCK_KEPT:
-            if len(self.blocks) >= SHAPES_KEPT:
-                self.blocks.clear()
-            self.blocks[text] = block
-
-    def remember_target(self, line: bytes, target: tuple[str, str]) -> None:
-        """Keep a good request line for the next request that repeats it."""
-        if len(line) <= LINE_KEPT:
-            if len(self.targets) >= LINES_KEPT:
-                self.targets.clear()
-            self.targets[line] = target
-
-
-def tokens(values: list[bytes]) -> set[bytes]:
-    """The lower-case members of a comma-separated field (RFC 9110 §5.6.1)."""
-    return {part.strip().lower() for value in values for part in value.split(b",")} - {b""}
-
-
-def request_policy(trusted: bool, identity_headers: Iterable[str] = ()) -> HeaderPolicy:
-    """What of a client's request goes upstream. `identity_headers` are set by plugins alone, whoever asks."""
-    identities = {lower_spelling(name.encode()) for name in identity_headers}
-    if trusted:
-        return HeaderPolicy(NEVER_UPSTREAM, identities)
-    return HeaderPolicy(NEVER_UPSTREAM, FORGEABLE | identities, FORGEABLE_PREFIX)
+from gateway.wire.fields import FIELD_KEYS, FRAMING, ONLY_ONE, checked_field, field_line
+from gateway.wire.shapes import RESPONSES, HeaderPolicy, Shape
 
 
 class Block:
@@ -297,48 +155,11 @@ class Head:
         return f"<{type(self).__name__} {[name for name, _ in self.items()]}>"
 
 
-# Header names that were found well formed and free to use, with their lower-case bytes; bounded.
-FIELD_KEYS: dict[str, bytes] = {}
-ONLY_ONE = frozenset(["Host", "host", "HOST"])
-# What the gateway alone says, since it frames every message anew.
-FRAMING = HOP_BY_HOP | {b"content-length"}
-
-
-def field_line(name: str, value: str) -> bytes:
-    """`name: value` with its CRLF. ValueError for what HTTP does not allow, response splitting included, and for
-    the fields that frame a message."""
-    if name in FIELD_KEYS and value.isascii() and value.isprintable():
-        return f"{name}: {value}\r\n".encode()
-    raw, encoded = checked_field(name, value)
-    if raw.lower() in FRAMING:
-        raise ValueError(f"{name} is the gateway's own, which frames every message anew")
-    if len(FIELD_KEYS) < SHAPES_KEPT:
-        FIELD_KEYS[name] = raw.lower()
-    return b"%b: %b\r\n" % (raw, encoded)
-
-
-def checked_field(name: str, value: str) -> tuple[bytes, bytes]:
-    """A field as bytes. ValueError for a name or a value that HTTP does not allow.
-
-    Text that latin-1 cannot hold is sent as UTF-8, which is what services make of it.
-    """
-    raw = name.encode("latin-1", "replace")
-    if not TOKEN.fullmatch(raw):
-        raise ValueError(f"{name!r} is not a header name")
-    try:
-        encoded = value.encode("latin-1")
-    except UnicodeEncodeError:
-        encoded = value.encode("utf-8")
-    if not FIELD_VALUE.fullmatch(encoded):
-        raise ValueError(f"the value of {name} holds a control character")
-    return raw, encoded
-
-
 class RequestBlock(Block):
     """A client's header fields and what they say of framing and connection.
 
-    `count` is of all fields. `content_length` is None without one; `chunked` and it exclude each other. `host_field` is the Host as sent, empty
-    without one.
+    `count` is of all fields. `content_length` is None without one; `chunked` and it exclude each other. `host_field`
+    is the Host as sent, empty without one.
     """
 
     __slots__ = ("chunked", "content_length", "count", "expects_continue", "host", "host_field", "keep_alive")
@@ -370,6 +191,11 @@ class RequestHead(Head):
         self.version = version
         self.line = line
         self.chunked = block.chunked
+
+
+def unread_head(policy: HeaderPolicy) -> RequestHead:
+    """In place of a head that could not be read."""
+    return RequestHead(RequestBlock(policy.shape(()), [], "1.1"), "-", "-", "1.1")
 
 
 class ResponseBlock(Block):
@@ -437,9 +263,6 @@ def status_line(status: int, reason: bytes) -> bytes:
         if len(STATUS_LINES) < 512:
             STATUS_LINES[(status, reason)] = line
     return line
-
-
-RESPONSES = HeaderPolicy(HOP_BY_HOP)
 
 
 def response_head(status: int, headers: Mapping[str, str], body: bytes) -> ResponseHead:

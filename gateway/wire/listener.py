@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import socket
 
-from gateway.wire.client_connection import ClientConnection, ClientSettings, Handler
+from gateway.wire.client_connection import ClientConnection
+from gateway.wire.client_settings import ClientSettings, Handler
 from gateway.wire.deadlines import Deadlines
 
 BACKLOG = 2048

@@ -8,18 +8,16 @@ never parsed ahead of their turn, and no large body is copied by the parser.
 from __future__ import annotations
 
 import contextlib
-import re
 
 import httptools
 
 from gateway.errors import GatewayError, Kind
-from gateway.wire.head import TOKEN, HeaderPolicy, RequestBlock, RequestHead, Shape, tokens
+from gateway.wire.chunks import ChunkMap
+from gateway.wire.head import RequestBlock, RequestHead
+from gateway.wire.request_checks import METHODS, check_host, examine, plain_target, refusal, request_line, take_absolute
+from gateway.wire.shapes import HeaderPolicy
 
 END = b"\r\n\r\n"
-HOST = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,;=%-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
-ABSOLUTE = re.compile(r"https?://([^/?#]*)(.*)", re.IGNORECASE)
-VERSION = re.compile(rb" HTTP/\d\.\d")
-METHODS = {name.encode(): name for name in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")}
 EMPTY_LINES = 4
 
 
@@ -28,11 +26,11 @@ class _Sink:
 
     __slots__ = ("on_body", "on_header", "on_message_complete", "on_url")
 
-    def __init__(self, targets: list[bytes], fields: dict[bytes, bytes], chunks: list[bytes], open: list[None]) -> None:
+    def __init__(self, targets: list[bytes], fields: dict[bytes, bytes], chunks: list[bytes], unfinished: list[None]) -> None:
         self.on_url = targets.append
         self.on_header = fields.__setitem__
         self.on_body = chunks.append
-        self.on_message_complete = open.clear
+        self.on_message_complete = unfinished.clear
 
 
 class RequestParser:
@@ -52,12 +50,12 @@ class RequestParser:
         "_fields_limit",
         "_framing",
         "_head_limit",
+        "_map",
         "_open",
         "_parser",
         "_policy",
         "_remaining",
         "_seen",
-        "_tail",
         "_targets",
         "body_limit",
         "complete",
@@ -132,7 +130,7 @@ class RequestParser:
         line = data[:eol]
         target = policy.targets.get(line)
         if target is None:
-            target = _plain_target(line)
+            target = plain_target(line)
             if target is None:
                 return False
             policy.remember_target(line, target)
@@ -177,7 +175,7 @@ class RequestParser:
             # Upgrades are dropped, and a CONNECT is refused later: the parser is of no more use after either.
             self._parser = None
         except httptools.HttpParserError as error:
-            raise _refusal(error, whole) from None
+            raise refusal(error, whole) from None
         if end >= 0:
             self._finish_head(whole, size)
         elif len(self._fields) > self._fields_limit:
@@ -223,19 +221,19 @@ class RequestParser:
         line: bytes | None = whole[: whole.find(b"\r\n") + 2]
         version = "1.1"
         if line != b"%b %b HTTP/1.1\r\n" % (method, target):
-            method, version = _request_line(whole, target)
+            method, version = request_line(whole, target)
             line = None
         policy = self._policy
         shape = policy.shapes.get(names) or policy.shape(names)
         block = RequestBlock(shape, values, version)
         if not shape.plain:
-            block = _examine(block, version, policy)
+            block = examine(block, version, policy)
         elif shape.length_at >= 0:
             block.content_length = int(values[shape.length_at])
-        _check_host(block, version)
+        check_host(block, version)
         head = RequestHead(block, METHODS.get(method) or method.decode(), target.decode("ascii"), version, line)
         if target[0] != 47 and target != b"*" and method != b"CONNECT":
-            _take_absolute(head)
+            take_absolute(head)
         if block.content_length is not None and block.content_length > self.body_limit:
             raise GatewayError(Kind.BODY_TOO_LARGE, f"the body is limited to {self.body_limit} bytes")
         if version == "1.1" and block.content_length is None and not block.chunked and block.keep_alive:
@@ -247,7 +245,7 @@ class RequestParser:
             self._parser = None
         elif block.chunked:
             self._framing = 0
-            self._tail = b""
+            self._map = ChunkMap()
             if self._parser is None:
                 self._parser = self._chunk_parser()
             self._open.append(None)
@@ -274,29 +272,16 @@ class RequestParser:
         self.complete = self._remaining == 0
 
     def _feed_chunked(self, data: bytes) -> None:
-        start = 0
-        # The end mark may straddle two reads: look at the seam first.
-        seam = (self._tail + data[:3]).find(END)
-        stop = seam + 4 - len(self._tail) if seam >= 0 else 0
-        while start < len(data) and not self.complete:
-            if stop <= start:
-                found = data.find(END, start)
-                stop = len(data) if found < 0 else found + 4
-            self._feed_chunks(data[start:stop] if start or stop < len(data) else data)
-            start = stop
-        self._tail = (self._tail + data[-3:])[-3:]
-        if self.complete:
-            self.rest += data[start:]
-
-    def _feed_chunks(self, piece: bytes) -> None:
         chunks = self._chunks
         before = len(chunks)
         try:
+            end = self._map.find_end(data)
+            piece = data if end < 0 else data[:end]
             assert self._parser is not None
             self._parser.feed_data(piece)
         except httptools.HttpParserUpgrade:
             self._parser = None
-        except httptools.HttpParserError as error:
+        except (httptools.HttpParserError, ValueError) as error:
             raise GatewayError(Kind.BAD_REQUEST, "the chunked body is malformed", cause=str(error)) from None
         # Trailers are not passed on: nobody vouches for them.
         self._fields.clear()
@@ -307,8 +292,11 @@ class RequestParser:
         self._framing = 0 if came else self._framing + len(piece)
         if self._framing > self._head_limit:
             raise GatewayError(Kind.BAD_REQUEST, "too many bytes of chunk framing")
-        if not self._open:
+        if (end >= 0) != (not self._open):
+            raise GatewayError(Kind.BAD_REQUEST, "the chunked body is malformed", cause="two readings of its end")
+        if end >= 0:
             self.complete = True
+            self.rest += data[end:]
             head = self.head
             if head is not None and not head.block.keep_alive:
                 self._parser = None
@@ -332,102 +320,3 @@ def _all_fields(head: bytes) -> tuple[tuple[bytes, ...], list[bytes]]:
     with contextlib.suppress(httptools.HttpParserUpgrade):
         httptools.HttpRequestParser(found).feed_data(head)
     return tuple(found.names), found.values
-
-
-def _plain_target(line: bytes) -> tuple[str, str] | None:
-    """Method and target of a request line that is plainly `METHOD /path HTTP/1.1`, else None."""
-    words = line.split(b" ")
-    if len(words) != 3 or words[2] != b"HTTP/1.1\r\n":
-        return None
-    method = METHODS.get(words[0])
-    target = words[1].decode("latin-1")
-    if method is None or target[:1] != "/" or not target.isascii() or not target.isprintable() or "#" in target:
-        return None
-    return method, target
-
-
-def _refusal(error: httptools.HttpParserError, whole: bytes) -> GatewayError:
-    """What to tell a client whose head httptools refused."""
-    first = whole.lstrip(b"\r\n").partition(b" ")[0]
-    if isinstance(error, httptools.HttpParserInvalidMethodError) and TOKEN.fullmatch(first):
-        return GatewayError(Kind.UNKNOWN_METHOD, "this method is not known here")
-    if whole[:1] == b"\x16":
-        return GatewayError(Kind.BAD_REQUEST, "this port speaks plain HTTP, and TLS was tried")
-    if str(error) == "Invalid HTTP version":
-        return GatewayError(Kind.UNSUPPORTED_VERSION, "HTTP/1.0 and HTTP/1.1 are spoken here")
-    return GatewayError(Kind.BAD_REQUEST, str(error).rstrip(".").lower())
-
-
-def _request_line(whole: bytes, target: bytes) -> tuple[bytes, str]:
-    """Method and version of a request line that is not exactly `METHOD TARGET HTTP/1.1`."""
-    line = whole.lstrip(b"\r\n").partition(b"\r\n")[0]
-    method = line.partition(b" ")[0]
-    if line == b"%b %b HTTP/1.1" % (method, target):
-        return method, "1.1"
-    if line == b"%b %b HTTP/1.0" % (method, target):
-        return method, "1.0"
-    tail = line.removeprefix(b"%b %b" % (method, target))
-    if tail != line and (not tail or VERSION.fullmatch(tail)):
-        raise GatewayError(Kind.UNSUPPORTED_VERSION, "HTTP/1.0 and HTTP/1.1 are spoken here")
-    raise GatewayError(Kind.BAD_REQUEST, "the request line is malformed")
-
-
-def _examine(block: RequestBlock, version: str, policy: HeaderPolicy) -> RequestBlock:
-    """The fields that steer framing and the connection; what goes beyond the parser's own strictness."""
-    lengths = block.telling(b"content-length")
-    codings = block.telling(b"transfer-encoding")
-    if len(lengths) > 1 or (lengths and codings):
-        raise GatewayError(Kind.BAD_REQUEST, "more than one framing of the body")
-    if codings:
-        if version == "1.0":
-            raise GatewayError(Kind.BAD_REQUEST, "Transfer-Encoding in HTTP/1.0")
-        if len(codings) > 1:
-            raise GatewayError(Kind.BAD_REQUEST, "more than one Transfer-Encoding")
-        if codings[0].lower() != b"chunked":
-            raise GatewayError(Kind.UNKNOWN_CODING, "only the transfer coding `chunked` is known here")
-    nominated = tokens(block.telling(b"connection"))
-    # RFC 9110 §7.6.1, but what steers the message is not the client's to take away.
-    hidden = nominated - {b"close", b"keep-alive", b"host", b"content-length", b"expect"}
-    if not hidden.isdisjoint(block.shape.index):
-        block = RequestBlock(Shape(block.shape.names, policy.also_dropping(hidden)), block.values, version)
-    if nominated:
-        block.keep_alive = b"close" not in nominated and (version == "1.1" or b"keep-alive" in nominated)
-    block.chunked = bool(codings)
-    block.content_length = int(lengths[0]) if lengths else None
-    for expectation in block.telling(b"expect"):
-        if expectation.lower() != b"100-continue":
-            raise GatewayError(Kind.EXPECTATION_FAILED, "only `100-continue` can be expected")
-        block.expects_continue = version == "1.1" and (block.chunked or bool(block.content_length))
-    return block
-
-
-def _check_host(block: RequestBlock, version: str) -> None:
-    values = block.telling(b"host")
-    if not values:
-        if version == "1.1":
-            raise GatewayError(Kind.BAD_REQUEST, "the Host field is missing")
-        return
-    if len(values) > 1:
-        raise GatewayError(Kind.BAD_REQUEST, "more than one Host field")
-    host = values[0].decode("latin-1")
-    if not HOST.fullmatch(host):
-        raise GatewayError(Kind.BAD_REQUEST, "the Host field is malformed")
-    block.host_field = values[0]
-    block.host = host
-
-
-def _take_absolute(head: RequestHead) -> None:
-    """RFC 9112 §3.2.2: an absolute-form target. It must name the same host as the Host field."""
-    match = ABSOLUTE.fullmatch(head.target)
-    if match is None:
-        raise GatewayError(Kind.BAD_REQUEST, "the request target is malformed")
-    authority, rest = match.groups()
-    block = head.block
-    if block.host and authority.lower() != block.host.lower():
-        raise GatewayError(Kind.BAD_REQUEST, "the request target and the Host field disagree")
-    if not HOST.fullmatch(authority):
-        raise GatewayError(Kind.BAD_REQUEST, "the request target is malformed")
-    block.host = authority
-    block.host_field = authority.encode("latin-1")
-    head.line = None
-    head.target = rest if rest.startswith("/") else f"/{rest}"

@@ -7,6 +7,7 @@ from gateway.wire.framing import LAST_CHUNK, chunk
 from gateway.wire.head import RequestHead
 from gateway.wire.headers import REPLACED, forwarded_element
 
+
 def forwarded_lines(client: ClientConnection, head: RequestHead, rfc7239: bool) -> bytes:
     """Our `X-Forwarded-*`, or `Forwarded`. A trusted peer's own are taken out of the head and gone on from."""
     if client.trusted:

@@ -10,7 +10,10 @@ import contextlib
 import httptools
 
 from gateway.errors import GatewayError, Kind
-from gateway.wire.head import BLOCK_KEPT, RESPONSES, SHAPES_KEPT, ResponseBlock, ResponseHead, Shape, tokens
+from gateway.wire.chunks import ChunkMap
+from gateway.wire.fields import tokens
+from gateway.wire.head import ResponseBlock, ResponseHead
+from gateway.wire.shapes import BLOCK_KEPT, RESPONSES, SHAPES_KEPT, Shape
 
 END = b"\r\n\r\n"
 # Heads of answers with a length, by their bytes: a service under load repeats its heads within a second.
@@ -21,13 +24,13 @@ UNTIL_EOF = -1
 class _Sink:
     """What httptools calls: every field, repeated names too, and the pieces of a chunked body."""
 
-    def __init__(self, chunks: list[bytes], open: list[None]) -> None:
+    def __init__(self, chunks: list[bytes], unfinished: list[None]) -> None:
         self.names: list[bytes] = []
         self.values: list[bytes] = []
         self.reasons: list[bytes] = []
         self.on_status = self.reasons.append
         self.on_body = chunks.append
-        self.on_message_complete = open.clear
+        self.on_message_complete = unfinished.clear
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self.names.append(name)
@@ -48,12 +51,12 @@ class ResponseParser:
         "_framing",
         "_head_limit",
         "_interim_size",
+        "_map",
         "_open",
         "_parser",
         "_remaining",
         "_seen",
         "_sink",
-        "_tail",
         "complete",
         "head",
         "interim",
@@ -199,7 +202,7 @@ class ResponseParser:
             self.complete = True
         if block.chunked and not self.complete:
             self._open.append(None)
-            self._tail = b""
+            self._map = ChunkMap()
             self._framing = 0
             self._remaining = UNTIL_EOF
             return block
@@ -224,32 +227,26 @@ class ResponseParser:
             self._chunks.append(data)
 
     def _feed_chunked(self, data: bytes) -> None:
-        """The parser is fed up to each CRLF CRLF, where a chunked body ends, so that it never reads beyond it."""
-        start = 0
-        seam = (self._tail + data[:3]).find(END)
-        stop = seam + 4 - len(self._tail) if seam >= 0 else 0
-        while start < len(data) and not self.complete:
-            if stop <= start:
-                found = data.find(END, start)
-                stop = len(data) if found < 0 else found + 4
-            before = len(self._chunks)
-            self._feed_parser(data[start:stop] if start or stop < len(data) else data)
-            self._framing = 0 if len(self._chunks) > before else self._framing + stop - start
-            if self._framing > self._head_limit:
-                raise GatewayError(Kind.UPSTREAM_MALFORMED, cause="too many bytes of chunk framing")
-            if not self._open:
-                # Trailers are not passed on: nobody vouches for them.
-                self.complete = True
-                self._parser = None
-            start = stop
-        self._tail = (self._tail + data[-3:])[-3:]
-        if self.complete and start < len(data):
-            self.surplus = True
+        before = len(self._chunks)
+        try:
+            end = self._map.find_end(data)
+        except ValueError as error:
+            raise GatewayError(Kind.UPSTREAM_MALFORMED, cause=f"chunked body: {error}") from None
+        piece = data if end < 0 else data[:end]
+        self._feed_parser(piece)
+        self._framing = 0 if len(self._chunks) > before else self._framing + len(piece)
+        if self._framing > self._head_limit:
+            raise GatewayError(Kind.UPSTREAM_MALFORMED, cause="too many bytes of chunk framing")
+        if (end >= 0) != (not self._open):
+            raise GatewayError(Kind.UPSTREAM_MALFORMED, cause="chunked body: two readings of its end")
+        if end >= 0:
+            # Trailers are not passed on: nobody vouches for them.
+            self.complete = True
+            self._parser = None
+            self.surplus = end < len(data)
 
 
-def _examined(
-    names: list[bytes], values: list[bytes], status: int, reason: bytes, version: str
-) -> ResponseBlock:
+def _examined(names: list[bytes], values: list[bytes], status: int, reason: bytes, version: str) -> ResponseBlock:
     """The block of a head that httptools accepted, with what goes beyond its strictness."""
     block = ResponseBlock(RESPONSES.shape(names), values, status, reason)
     lengths = block.telling(b"content-length")

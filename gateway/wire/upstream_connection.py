@@ -5,19 +5,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Protocol
 
 from gateway.errors import GatewayError, Kind
 from gateway.wire.framing import write_chunk
 from gateway.wire.head import ResponseHead
 from gateway.wire.response_parser import ResponseParser
+from gateway.wire.transport import opened
 
 if TYPE_CHECKING:
     from gateway.wire.pool import Pool
 
 log = logging.getLogger("gateway.wire")
-WRITE_HIGH = 128 * 1024
-WRITE_LOW = 32 * 1024
 
 
 class Receiver(Protocol):
@@ -129,10 +128,7 @@ class UpstreamConnection(asyncio.Protocol):
     # asyncio calls these
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # uvloop's transports have the methods of asyncio.Transport, but do not derive from it.
-        transport = cast(asyncio.Transport, transport)
-        self.transport = transport
-        transport.set_write_buffer_limits(WRITE_HIGH, WRITE_LOW)
+        self.transport = opened(transport)
 
     def data_received(self, data: bytes) -> None:
         receiver = self.receiver

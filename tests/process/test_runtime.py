@@ -49,7 +49,10 @@ async def test_a_reload_changes_the_routes(tmp_path: Path) -> None:
         ("routes: [\n", "routes.yaml:"),
         ("", "empty"),
         (HEAD + PING + "plugins: [nothing]\n", "no plugin is named 'nothing'"),
-        (HEAD.replace("listeners: [{bind: '127.0.0.1:0'}]", "listeners: [{bind: '127.0.0.1:1'}]") + PING, "where the gateway"),
+        (
+            HEAD.replace("listeners: [{bind: '127.0.0.1:0'}]", "listeners: [{bind: '127.0.0.1:1'}]") + PING,
+            "where the gateway",
+        ),
         (HEAD.replace("admin: {bind: '127.0.0.1:0'}", "admin: {bind: '127.0.0.1:1'}") + PING, "move the admin"),
         (HEAD + "plugins: [probe: {fails: true, key: geheim}]\n", "the plugin 'probe' did not start: RuntimeError"),
         (HEAD + "plugins: [broken]\n", "SyntaxError"),
@@ -169,12 +172,15 @@ async def test_endpoints_keep_their_connections_and_get_their_new_weights(tmp_pa
 
 
 async def test_a_removed_endpoint_closes_its_connections(tmp_path: Path) -> None:
-    async with upstream(answering) as service:
-        async with running(tmp_path, HEAD + UPSTREAM % service.port + ALL) as worker, worker.client() as client:
-            assert (await client.ask(request("/a"))).status == 200
-            worker.write(HEAD + UPSTREAM % 9 + ALL)
-            assert await worker.runtime.reload()
-            await eventually(lambda: service.open == 0)
+    async with (
+        upstream(answering) as service,
+        running(tmp_path, HEAD + UPSTREAM % service.port + ALL) as worker,
+        worker.client() as client,
+    ):
+        assert (await client.ask(request("/a"))).status == 200
+        worker.write(HEAD + UPSTREAM % 9 + ALL)
+        assert await worker.runtime.reload()
+        await eventually(lambda: service.open == 0)
 
 
 async def test_a_reload_on_condition_of_a_version(tmp_path: Path) -> None:
@@ -231,7 +237,9 @@ async def test_an_admin_address_for_everybody_needs_a_token(tmp_path: Path) -> N
     everybody = Bind("0.0.0.0", 0)
     with pytest.raises(ConfigError, match="needs a token"):
         Runtime(write_config(tmp_path, HEAD + PING), {}, admin_bind=everybody).prepare()
-    text = HEAD.replace("'127.0.0.1:0'}\n", "'127.0.0.1:0', token: t}\n").replace("[{bind: '127.0.0.1:0', token: t}]", "[{bind: '127.0.0.1:0'}]")
+    text = HEAD.replace("'127.0.0.1:0'}\n", "'127.0.0.1:0', token: t}\n").replace(
+        "[{bind: '127.0.0.1:0', token: t}]", "[{bind: '127.0.0.1:0'}]"
+    )
     async with prepared(tmp_path, text + PING, admin_bind=everybody) as worker:
         await worker.runtime.start()
         worker.write(HEAD + PING)
@@ -247,17 +255,21 @@ async def test_a_drain_lets_requests_finish(tmp_path: Path) -> None:
         peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
         await peer.gone()
 
-    async with upstream(script) as service, running(tmp_path, HEAD + UPSTREAM % service.port + ALL) as worker:
-        async with worker.client() as client, worker.client() as idle:
-            client.send(request("/slow"))
-            await eventually(lambda: service.requests)
-            drain = asyncio.create_task(worker.runtime.drain())
-            assert await idle.ends() == "closed"
-            assert not worker.runtime.ready
-            with pytest.raises(ConnectionRefusedError):
-                async with worker.client():
-                    pass
-            go.set()
-            answer = await client.response()
-            assert (answer.status, answer.get("connection")) == (200, "close")
-            await soon(drain)
+    async with (
+        upstream(script) as service,
+        running(tmp_path, HEAD + UPSTREAM % service.port + ALL) as worker,
+        worker.client() as client,
+        worker.client() as idle,
+    ):
+        client.send(request("/slow"))
+        await eventually(lambda: service.requests and len(worker.runtime.listeners[0].connections) == 2)
+        drain = asyncio.create_task(worker.runtime.drain())
+        assert await idle.ends() == "closed"
+        assert not worker.runtime.ready
+        with pytest.raises(ConnectionRefusedError):
+            async with worker.client():
+                pass
+        go.set()
+        answer = await client.response()
+        assert (answer.status, answer.get("connection")) == (200, "close")
+        await soon(drain)

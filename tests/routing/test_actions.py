@@ -9,7 +9,8 @@ import pytest
 from gateway.exchange import Reply
 from gateway.routing.actions import Forward, HeaderEdit, QueryEdit, Redirect, Respond, Rewrite
 from gateway.routing.pattern import parse_pattern, parse_template
-from gateway.wire.head import HeaderPolicy, ResponseBlock, ResponseHead
+from gateway.wire.head import ResponseBlock, ResponseHead
+from gateway.wire.shapes import HeaderPolicy
 
 
 def test_header_edit() -> None:

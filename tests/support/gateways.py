@@ -20,11 +20,11 @@ from gateway.table import RouteTable
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.upstream_meters import UpstreamMeters
 from gateway.upstreams.upstream import Endpoint, Upstream, UpstreamTimeouts
-from gateway.wire.client_connection import ClientSettings
+from gateway.wire.client_settings import ClientSettings
 from gateway.wire.deadlines import Deadlines
-from gateway.wire.head import request_policy
 from gateway.wire.listener import Listener
 from gateway.wire.pool import Pool, PoolLimits
+from gateway.wire.shapes import request_policy
 from tests.support.polling import eventually
 from tests.support.raw_client import RawClient, connected
 from tests.support.recording import Recorder

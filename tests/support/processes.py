@@ -11,7 +11,7 @@ import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
-from tests.support.polling import soon
+from tests.support.polling import eventually, soon
 
 LISTENING = re.compile(r" listening on (\S+)")
 ADMIN = re.compile(r" admin on (\S+)")
@@ -88,7 +88,5 @@ async def gateway_run(folder: Path, *options: str, **environ: str) -> AsyncItera
 
 async def file_holds(path: Path, wanted: Callable[[str], bool]) -> str:
     """The text of `path` once it is as wanted."""
-    from tests.support.polling import eventually
-
     await eventually(lambda: path.is_file() and wanted(path.read_text()), f"{path} is never as wanted")
     return path.read_text()

@@ -8,19 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.wire.head import (
-    RESPONSES,
-    HeaderPolicy,
-    RequestBlock,
-    RequestHead,
-    ResponseBlock,
-    ResponseHead,
-    checked_field,
-    field_line,
-    request_policy,
-    response_head,
-    status_line,
-)
+from gateway.wire.fields import checked_field, field_line
+from gateway.wire.head import RequestBlock, RequestHead, ResponseBlock, ResponseHead, response_head, status_line
+from gateway.wire.shapes import RESPONSES, HeaderPolicy, request_policy
 
 KEEP_ALL = HeaderPolicy(())
 

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import GatewayError, Kind
-from gateway.wire.head import request_policy
 from gateway.wire.request_parser import RequestParser
+from gateway.wire.shapes import request_policy
 from tests.support.gateways import request
 
 Parsed = tuple[str, str, str, list[tuple[str, str]], bytes]

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from gateway.wire.head import RequestHead, request_policy
+from gateway.wire.head import RequestHead
 from gateway.wire.request_parser import RequestParser
 from gateway.wire.request_text import forwarded_lines, request_text
+from gateway.wire.shapes import request_policy
 from tests.support.gateways import request
 
 SETTINGS = SimpleNamespace(scheme="https")

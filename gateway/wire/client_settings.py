@@ -1,0 +1,68 @@
+"""What a client's connection is told by the configuration, and whom it tells of requests."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network
+from typing import TYPE_CHECKING, Any, Protocol
+
+from gateway.errors import GatewayError
+from gateway.wire.head import RequestHead
+from gateway.wire.request_parser import RequestParser
+from gateway.wire.shapes import HeaderPolicy
+
+if TYPE_CHECKING:
+    from gateway.wire.client_connection import ClientConnection
+
+
+class Handler(Protocol):
+    """The life of a request, as a client's connection sees it. `exchange` is what `begin` put on the client;
+    it has `pause_response` and `resume_response`, for when the client reads slowly and when it reads again."""
+
+    stopping: bool
+
+    def begin(self, client: ClientConnection, head: RequestHead, body: bytes, ended: bool) -> None:
+        """A request has come, with as much of the body as came with it."""
+
+    def refuse(self, client: ClientConnection, error: GatewayError) -> None:
+        """What came is no request that can be served."""
+
+    def request_body(self, exchange: Any, body: bytes, ended: bool) -> None:
+        """More of the body."""
+
+    def request_failed(self, exchange: Any, error: GatewayError) -> None:
+        """The rest of the body cannot be had."""
+
+    def client_gone(self, exchange: Any) -> None:
+        """Nobody waits for the answer any more."""
+
+    def expired(self, exchange: Any, now: float) -> None:
+        """The client's deadline, which the handler set, is over."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClientSettings:
+    """What the configuration settles for connections of one listener. Times in seconds, sizes in bytes."""
+
+    trusted_policy: HeaderPolicy
+    untrusted_policy: HeaderPolicy
+    trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()
+    request_head: int = 32 * 1024
+    header_count: int = 128
+    request_body: int = 10 << 20
+    head_timeout: float = 10.0
+    body_timeout: float = 30.0
+    idle_timeout: float = 75.0
+    half_close: bool = False
+    connections: int = 20_000
+    scheme: str = "http"
+
+    def parser(self, trusted: bool) -> RequestParser:
+        """What reads the requests of one connection."""
+        policy = self.trusted_policy if trusted else self.untrusted_policy
+        return RequestParser(policy, self.request_head, self.header_count, self.request_body)
+
+    def forwarded_lines(self, peer: str) -> bytes:
+        """The `X-Forwarded-*` lines of every request of a peer that is not trusted, up to the host's name."""
+        scheme = self.scheme.encode()
+        return b"X-Forwarded-For: %b\r\nX-Forwarded-Proto: %b\r\nX-Forwarded-Host: " % (peer.encode(), scheme)

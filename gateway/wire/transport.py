@@ -1,0 +1,36 @@
+"""What both kinds of connection do with a transport."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+from typing import cast
+
+WRITE_HIGH = 128 * 1024
+WRITE_LOW = 32 * 1024
+RESET = struct.pack("ii", 1, 0)
+
+
+def opened(transport: asyncio.BaseTransport) -> asyncio.Transport:
+    """A new connection's transport, with our marks for back-pressure.
+
+    uvloop's transports have the methods of asyncio.Transport, but do not derive from it.
+    """
+    made = cast(asyncio.Transport, transport)
+    made.set_write_buffer_limits(WRITE_HIGH, WRITE_LOW)
+    return made
+
+
+def peer_address(transport: asyncio.Transport) -> str:
+    """The other side's IP address."""
+    peername = transport.get_extra_info("peername")
+    return str(peername[0]) if isinstance(peername, tuple) else "unix"
+
+
+def reset(transport: asyncio.Transport) -> None:
+    """Close with RST: a plain abort sends FIN, which ends a body without a length as if it were whole."""
+    sock = transport.get_extra_info("socket")
+    if sock is not None:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+    transport.abort()

@@ -1,0 +1,167 @@
+"""Calls of plugins to upstreams, over real sockets: pooled, bounded, and counted like those of clients."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+
+from gateway.control import UpstreamCaller
+from gateway.errors import GatewayError, Kind
+from tests.support.gateways import Gateway, gateway, limits, request
+from tests.support.polling import eventually, soon
+from tests.support.raw_upstream import OK, Peer, answering, echoing, in_turn, saying, silent, upstream
+from tests.support.runtimes import HEAD, running, write_plugin
+
+Result = TypeVar("Result")
+
+
+def caller(running_gateway: Gateway) -> UpstreamCaller:
+    return UpstreamCaller(running_gateway.proxy, "up")
+
+
+async def failing(call: Awaitable[Any]) -> Kind:
+    with pytest.raises(GatewayError) as caught:
+        await soon(call)
+    return caught.value.kind
+
+
+async def test_an_answer() -> None:
+    answer = (
+        b"HTTP/1.1 203 Fine\r\nX-A: 1\r\nx-a: 2\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n"
+    )
+    async with upstream(saying(answer)) as service, gateway(service.port) as up:
+        reply = await soon(caller(up).request("GET", "/check?a=b", {"X-Token": "t"}))
+        assert (reply.status, reply.body, reply.headers["x-a"]) == (203, b"hello", "1, 2")
+        await soon(caller(up).request("HEAD", "/"))
+        assert service.connections == 1, "the connection is used again"
+        assert (up.endpoint.requests, up.endpoint.errors, up.endpoint.in_flight) == (2, 0, 0)
+    head = service.requests[0]
+    assert head.first == b"GET /check?a=b HTTP/1.1"
+    assert (head.get("host"), head.get("x-token")) == (f"127.0.0.1:{service.port}", "t")
+
+
+async def test_a_body() -> None:
+    async with upstream(echoing) as service, gateway(service.port) as up:
+        fields = {"Host": "own", "Content-Length": "999", "Transfer-Encoding": "chunked"}
+        assert (await soon(caller(up).request("POST", "/", fields, b"abc"))).body == b"abc"
+        assert (await soon(caller(up).request("POST", "/"))).body == b""
+    assert [message.get("content-length") for message in service.requests] == ["3", "0"]
+    assert service.requests[0].get("host") == "own"
+
+
+async def test_interim_answers_are_skipped() -> None:
+    async with upstream(saying(b"HTTP/1.1 103 Early Hints\r\n\r\n", OK)) as service, gateway(service.port) as up:
+        assert (await soon(caller(up).request("GET", "/"))).status == 200
+
+
+async def test_what_is_no_answer() -> None:
+    async def hanging_up(peer: Peer) -> None:
+        await peer.request()
+
+    scripts = in_turn(
+        hanging_up,
+        saying(b"nonsense\r\n\r\n"),
+        saying(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nab", close=True),
+        answering,
+    )
+    async with upstream(scripts) as service, gateway(service.port) as up:
+        assert await failing(caller(up).request("GET", "/")) is Kind.UPSTREAM_RESET
+        assert await failing(caller(up).request("GET", "/")) is Kind.UPSTREAM_MALFORMED
+        assert await failing(caller(up).request("GET", "/")) is Kind.UPSTREAM_INCOMPLETE
+        assert (await soon(caller(up).request("GET", "/"))).status == 200
+        assert (up.endpoint.requests, up.endpoint.errors) == (4, 3)
+
+
+async def test_nobody_listens(unused_tcp_port: int) -> None:
+    async with gateway(unused_tcp_port) as up:
+        assert await failing(caller(up).request("GET", "/")) is Kind.CONNECT_FAILED
+
+
+async def test_too_slow_and_too_large() -> None:
+    large = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n0123456789"
+    async with upstream(in_turn(silent, saying(large))) as service, gateway(service.port) as up:
+        assert await failing(caller(up).request("GET", "/", timeout=0.05)) is Kind.RESPONSE_TIMEOUT
+        assert await failing(caller(up).request("GET", "/", max_body=9)) is Kind.UPSTREAM_BODY_TOO_LARGE
+        assert (await soon(caller(up).request("GET", "/", max_body=10))).body == b"0123456789"
+
+
+async def test_who_gives_up_in_the_queue_leaves_it() -> None:
+    async with upstream(silent) as service, gateway(service.port, limits=limits(max_connections=1)) as up:
+        first = asyncio.create_task(caller(up).request("GET", "/"))
+        await eventually(lambda: service.requests)
+        assert await failing(caller(up).request("GET", "/", timeout=0.05)) is Kind.RESPONSE_TIMEOUT
+        assert not up.pool.queue
+        first.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await first
+        await eventually(lambda: not up.pool.connections)
+
+
+async def test_a_drained_endpoint_and_an_unknown_upstream() -> None:
+    async with upstream(answering) as service, gateway(service.port) as up:
+        up.endpoint.state = "drain"
+        assert await failing(caller(up).request("GET", "/")) is Kind.NO_ENDPOINT
+        with pytest.raises(LookupError, match="no upstream 'other'"):
+            await UpstreamCaller(up.proxy, "other").request("GET", "/")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "headers"),
+    [
+        ("GET", "no-slash", {}),
+        ("GET", "/a b", {}),
+        ("GET", "/a\r\nX: 1", {}),
+        ("GET", "/\u00e9", {}),
+        ("G T", "/", {}),
+        ("GET", "/", {"X": "a\r\nb: c"}),
+        ("GET", "/", {"X Y": "a"}),
+    ],
+)
+async def test_what_http_does_not_allow_is_never_sent(method: str, path: str, headers: dict[str, str]) -> None:
+    async with upstream(answering) as service, gateway(service.port) as up:
+        with pytest.raises(ValueError, match=r".+"):
+            await caller(up).request(method, path, headers)
+        assert (service.connections, up.endpoint.in_flight) == (0, 0)
+
+
+ASKS = """
+from dataclasses import dataclass
+from gateway.plugin import Plugin, Reply
+
+class Asks(Plugin):
+    @dataclass(frozen=True)
+    class Options:
+        upstream: str
+
+    def __init__(self, options, env):
+        super().__init__(options, env)
+        self._client = env.upstream(options.upstream)
+
+    async def admit(self, exchange):
+        reply = await self._client.request("GET", "/check", {"X-Path": exchange.raw_path})
+        return None if reply.status == 200 else Reply.text(403, "no")
+"""
+
+
+async def test_a_plugin_asks_an_upstream(tmp_path: Path) -> None:
+    async def auth(peer: Peer) -> None:
+        while True:
+            message = await peer.request()
+            peer.send(OK if message.get("x-path") == "/open" else b"HTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n")
+
+    write_plugin(tmp_path, "asks", ASKS)
+    async with upstream(auth) as service:
+        text = HEAD + "plugins: [asks: {upstream: auth}]\n"
+        text += f"upstreams: {{auth: {{endpoints: ['http://127.0.0.1:{service.port}']}}}}\n"
+        text += "routes: [{name: all, respond: {text: hello}}]\n"
+        async with running(tmp_path, text) as worker, worker.client() as client:
+            assert (await client.ask(request("/open"))).status == 200
+            assert (await client.ask(request("/shut"))).status == 403
+            worker.write(text.replace("{upstream: auth}", "{upstream: auht}"))
+            assert not await worker.runtime.reload()
+            assert "unknown upstream 'auht'; did you mean 'auth'?" in worker.runtime.last.texts[0]
+        assert service.connections == 1

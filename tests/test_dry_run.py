@@ -1,0 +1,128 @@
+"""What would become of a request, told without sending it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.cli.offline import compile_offline
+from gateway.dry_run import dry_run, header_pairs, make_request
+from tests.support.runtimes import write_config, write_plugin
+
+CONFIG = """version: 1
+plugins:
+  - rate_metrics
+upstreams:
+  up: {endpoints: ['http://127.0.0.1:1', 'http://[::1]:2']}
+  canary: {endpoints: ['http://127.0.0.1:3']}
+routes:
+  - name: item
+    match: {host: api.example.com, path: "/api/items/{id}"}
+    to: up
+    rewrite: {path: "/items/{id}", query: {set: {v: "2"}}}
+    plugins:
+      - reads
+      - rate_metrics
+  - name: some
+    match: {path: "/some/**"}
+    to: [{upstream: up, weight: 3}, {upstream: canary, weight: 1}, {upstream: up, weight: 0}]
+  - {name: old, match: {path: "/v1/**"}, redirect: {to: "/api/{**}", status: 308}}
+  - {name: ping, match: {path: /ping, headers: {X-Forwarded-For: "~.*"}}, respond: {status: 204}}
+"""
+READS = """
+from gateway.plugin import Plugin
+class Reads(Plugin):
+    needs_body = "request"
+    def on_request(self, exchange): pass
+"""
+
+
+def run(folder: Path, method: str, url: str, headers: dict[str, Any] | None = None, others: bool = False) -> Any:
+    write_plugin(folder, "reads", READS)
+    compiled = compile_offline(write_config(folder, CONFIG))
+    assert compiled.generation is not None, compiled.problems
+    request = make_request(method, url, header_pairs(headers or {}))
+    return dry_run(compiled.generation, compiled.loaded, request, others)
+
+
+def test_what_the_upstream_would_get(tmp_path: Path) -> None:
+    found = run(tmp_path, "GET", "https://api.example.com/api/items/a%20b?x=1#part")
+    assert found.explanation.route.name == "item"
+    assert found.position == f"{tmp_path}/routes.yaml:8:5"
+    assert found.target == "/items/a%20b?x=1&v=2"
+    (target,) = found.targets
+    assert target.urls == ("http://127.0.0.1:1/items/a%20b?x=1&v=2", "http://[::1]:2/items/a%20b?x=1&v=2")
+    assert (target.share, found.status) == (1.0, None)
+    assert [(entry.name, entry.place.rpartition("routes.yaml:")[2], entry.needs_body) for entry in found.plugins] == [
+        ("rate_metrics", "3:5", ""),
+        ("reads", "13:9", "request"),
+        ("rate_metrics", "14:9", ""),
+    ]
+    assert found.plugins[1].phases == ("on_request",)
+
+
+def test_weights(tmp_path: Path) -> None:
+    found = run(tmp_path, "POST", "/some/a?b=c")
+    assert [(target.upstream, target.share) for target in found.targets] == [("up", 0.75), ("canary", 0.25)]
+    assert found.target == "/some/a?b=c"
+
+
+def test_answers_of_the_gateway_itself(tmp_path: Path) -> None:
+    found = run(tmp_path, "GET", "http://x/v1/items/%41?a=b")
+    assert (found.status, found.location, found.targets) == (308, "/api/items/%41?a=b", ())
+    missed = run(tmp_path, "GET", "http://x/api/items/1", others=True)
+    assert (missed.status, missed.explanation.route) == (404, None)
+    assert [entry.name for entry in missed.plugins] == ["rate_metrics"]
+    assert {route.name for route, _ in missed.others} == {"item", "some", "old", "ping"}
+
+
+def test_headers_that_only_trusted_peers_may_send_are_gone(tmp_path: Path) -> None:
+    assert run(tmp_path, "GET", "/ping", {"X-Forwarded-For": "1.2.3.4"}).status == 404
+
+
+def test_the_host_header_goes_before_the_url(tmp_path: Path) -> None:
+    for url in ("/api/items/1", "http://127.0.0.1:8080/api/items/1"):
+        assert run(tmp_path, "GET", url, {"host": "API.example.com:80"}).explanation.route.name == "item"
+
+
+def test_json_shows_no_header(tmp_path: Path) -> None:
+    data = run(tmp_path, "GET", "http://user:word@api.example.com/api/items/1", {"Cookie": "geheim"}).to_json()
+    assert "geheim" not in str(data)
+    assert data["request"] == {"method": "GET", "host": "api.example.com", "path": "/api/items/1", "query": ""}
+    assert data["targets"][0]["urls"][0] == "http://127.0.0.1:1/items/1?v=2"
+
+
+@pytest.mark.parametrize(
+    ("method", "url", "headers"),
+    [
+        ("GET", "", {}),
+        ("GET", "http:///a", {}),
+        ("GET", "a/b", {}),
+        ("GET", "ftp://a/b", {}),
+        ("GET", "http://a/b c", {}),
+        ("GET", "http://a/\u00e9", {}),
+        ("", "/", {}),
+        ("G T", "/", {}),
+        ("GET", "/", {"a b": "c"}),
+        ("GET", "/", {"a": "c\nd"}),
+        ("GET", "/", {"a": "\u20ac"}),
+        ("GET", "/", {"a": 1}),
+        ("GET", "/", {"a": ["b", None]}),
+    ],
+)
+def test_what_is_no_request(method: str, url: str, headers: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="is not a|is text"):
+        make_request(method, url, header_pairs(headers))
+
+
+def test_urls() -> None:
+    for url, path, query in [
+        ("http://a", "/", ""),
+        ("HTTPS://a?b", "/", "b"),
+        ("/a//b/../c?d=e?f", "/a//b/../c", "d=e?f"),
+        ("/*", "/*", ""),
+    ]:
+        request = make_request("GET", url)
+        assert (request.raw_path, request.query) == (path, query)

@@ -1,0 +1,98 @@
+"""The `tests:` of a configuration pass, or say at their place what is different and why."""
+
+from pathlib import Path
+
+import pytest
+
+from gateway.cli.offline import compile_offline
+from gateway.route_tests import run_route_tests
+from tests.support.runtimes import write_config
+
+CONFIG = """version: 1
+upstreams:
+  up: {endpoints: ['http://127.0.0.1:1']}
+  canary: {endpoints: ['http://127.0.0.1:2']}
+routes:
+  - {name: item, match: {path: "/items/{id}", methods: [GET]}, to: up, rewrite: {path: "/i/{id}"}}
+  - {name: some, match: {path: "/some/**"}, to: [{upstream: up}, {upstream: canary}]}
+  - {name: old, match: {path: "/v1/**"}, redirect: {to: "/{**}"}}
+tests:
+"""
+
+
+def failures(folder: Path, test: str) -> list[str]:
+    compiled = compile_offline(write_config(folder, f"{CONFIG}  - {test}\n"))
+    assert compiled.generation is not None, compiled.problems
+    found = run_route_tests(compiled.generation, compiled.loaded)
+    return [str(problem).replace(f"{folder}/", "") for problem in found]
+
+
+@pytest.mark.parametrize(
+    "test",
+    [
+        '{request: "GET http://a/items/1?x=y", expect: {route: item, upstream: up, path: /i/1}}',
+        '{request: "GET http://a/items/1?x=y", expect: {path: "/i/1?x=y"}}',
+        '{request: "HEAD /items/1", expect: {route: item}}',
+        '{request: "GET /some/x", expect: {upstream: canary}}',
+        '{request: "GET /some/x", expect: {upstream: up, path: /some/x}}',
+        '{request: "GET /v1/x", expect: {route: old, status: 307}}',
+        '{request: "GET /nowhere", expect: {status: 404}}',
+        '{request: "POST /items/1", expect: {status: 405}}',
+        '{request: "GET /some/..%2fitems/1", expect: {status: 400}}',
+    ],
+)
+def test_passes(tmp_path: Path, test: str) -> None:
+    assert failures(tmp_path, test) == []
+
+
+@pytest.mark.parametrize(
+    ("test", "said"),
+    [
+        (
+            '{request: "GET /items/1", expect: {route: some}}',
+            "routes.yaml:10:47: route test 'GET /items/1': expected the route 'some', got the route 'item'; "
+            "of some: segment 1 is 'items', not 'some'",
+        ),
+        (
+            '{request: "POST /items/1", expect: {route: item}}',
+            "routes.yaml:10:48: route test 'POST /items/1': expected the route 'item', got no route (405); "
+            "item refuses: method is GET or HEAD, and it is POST",
+        ),
+        (
+            '{request: "GET /items/1", expect: {upstream: canary}}',
+            "routes.yaml:10:50: route test 'GET /items/1': expected the upstream 'canary', got the route 'item', to up",
+        ),
+        (
+            '{request: "GET /items/1", expect: {path: /items/1}}',
+            "routes.yaml:10:46: route test 'GET /items/1': expected the path '/items/1', got '/i/1'",
+        ),
+        (
+            '{request: "GET /v1/1", expect: {path: /1}}',
+            "routes.yaml:10:43: route test 'GET /v1/1': expected the path '/1', got the route 'old'",
+        ),
+        (
+            '{request: "GET /items/1", expect: {status: 200}}',
+            "routes.yaml:10:48: route test 'GET /items/1': expected the status 200, got the route 'item', "
+            "where the upstream decides",
+        ),
+        (
+            '{request: "GET /nowhere", expect: {status: 405}}',
+            "routes.yaml:10:48: route test 'GET /nowhere': expected the status 405, got 404",
+        ),
+    ],
+)
+def test_fails(tmp_path: Path, test: str, said: str) -> None:
+    assert failures(tmp_path, test) == [said]
+
+
+def test_every_difference_is_told(tmp_path: Path) -> None:
+    found = failures(tmp_path, '{request: "GET /x", expect: {route: item, upstream: up, path: /y, status: 200}}')
+    assert len(found) == 4
+
+
+def test_tests_of_included_files(tmp_path: Path) -> None:
+    (tmp_path / "more.yaml").write_text('tests:\n  - {request: "GET /x", expect: {route: item}}\n')
+    compiled = compile_offline(write_config(tmp_path, "include: [more.yaml]\n" + CONFIG))
+    assert compiled.generation is not None
+    (problem,) = run_route_tests(compiled.generation, compiled.loaded)
+    assert problem.position == (str(tmp_path / "more.yaml"), 2, 41)
