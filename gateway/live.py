@@ -57,7 +57,7 @@ class LiveExchange(Exchange):
     )
 
     headers: RequestHead
-    attempt: LiveAttempt | None  # type: ignore[assignment]
+    attempt: LiveAttempt | None
 
     def __init__(
         self, client: ClientConnection, head: RequestHead, path: str, query: str, table: RouteTable, ended: bool

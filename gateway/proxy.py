@@ -69,7 +69,7 @@ class Proxy:
             if route is not None:
                 self._enter(exchange, route)
         except GatewayError as error:
-            self._fail(exchange, error)
+            self.fail(exchange, error)
         except Exception as error:
             self._crash(exchange, "routing", error)
 
@@ -78,7 +78,7 @@ class Proxy:
         head = client.parser.head or unread_head(client.settings.untrusted_policy)
         exchange = client.exchange = LiveExchange(client, head, head.target.partition("?")[0], "", self.table, True)
         self.active += 1
-        self._fail(exchange, error)
+        self.fail(exchange, error)
 
     def _enter(self, exchange: LiveExchange, route: Route) -> None:
         """The route is found: its plugins first."""
@@ -164,12 +164,12 @@ class Proxy:
         assert route is not None
         action = route.action
         try:
-            if type(action) is Forward:
+            if isinstance(action, Forward):
                 self._forward(exchange, action)
             else:
                 self._answer(exchange, action.reply(exchange))
         except GatewayError as error:
-            self._fail(exchange, error)
+            self.fail(exchange, error)
         except Exception as error:
             self._crash(exchange, "forwarding", error)
 
@@ -201,7 +201,7 @@ class Proxy:
                 try:
                     self._collect(exchange)
                 except GatewayError as error:
-                    self._fail(exchange, error)
+                    self.fail(exchange, error)
             elif not ended and exchange.bytes_in > READ_AHEAD:
                 exchange.client.pause_reading()
             return
@@ -213,10 +213,6 @@ class Proxy:
         elif not exchange.upstream_congested:
             exchange.wait(Kind.REQUEST_TIMEOUT, exchange.client.settings.body_timeout)
 
-    def request_failed(self, exchange: LiveExchange, error: GatewayError) -> None:
-        """The rest of the client's body cannot be had."""
-        self._fail(exchange, error)
-
     # back from the upstream
 
     def response(
@@ -225,15 +221,14 @@ class Proxy:
         """The upstream's head, with as much of the body as came with it."""
         exchange.replay = None
         attempt.status = head.status
-        chain = exchange.chain
-        if chain.response_body:
+        if exchange.chain.response_body:
             exchange.held = head
             self._collect_response(exchange, attempt, body, ended)
             return
         now = monotonic()
         if ended:
             attempt.end(None, now)
-        if chain.responses and not self._run_responses(exchange, head):
+        if exchange.chain.responses and not self._run_responses(exchange, head):
             return
         exchange.status = head.status
         exchange.responding = True
@@ -270,7 +265,7 @@ class Proxy:
         collected = head.body = (head.body or b"") + body
         if len(collected) > exchange.chain.response_body:
             attempt.drop(Kind.UPSTREAM_BODY_TOO_LARGE)
-            self._fail(exchange, GatewayError(Kind.UPSTREAM_BODY_TOO_LARGE))
+            self.fail(exchange, GatewayError(Kind.UPSTREAM_BODY_TOO_LARGE))
         elif not ended:
             exchange.wait(Kind.BODY_TIMEOUT, attempt.upstream.timeouts.body)
         else:
@@ -291,11 +286,11 @@ class Proxy:
             try:
                 self._attempt(exchange, upstream, True)
             except GatewayError as second:
-                self._fail(exchange, second)
+                self.fail(exchange, second)
             except Exception as crash:
                 self._crash(exchange, "retrying", crash)
             return
-        self._fail(exchange, error)
+        self.fail(exchange, error)
 
     # the end of patience
 
@@ -315,11 +310,11 @@ class Proxy:
         else:
             if kind is Kind.REQUEST_TIMEOUT:
                 exchange.client.refuse_rest()
-            self._fail(exchange, GatewayError(kind))
+            self.fail(exchange, GatewayError(kind))
 
     # the answer
 
-    def _fail(self, exchange: LiveExchange, error: GatewayError) -> None:
+    def fail(self, exchange: LiveExchange, error: GatewayError) -> None:
         """Answer with the table's row for this failure; abort when an answer has begun."""
         self._stop_work(exchange, error.kind)
         exchange.held = None
@@ -334,7 +329,7 @@ class Proxy:
         if not isinstance(error, GatewayError):
             log.error("%s failed on %s %s", where, exchange.method, exchange.raw_path, exc_info=error)
             error = GatewayError(Kind.PLUGIN_CRASHED)
-        self._fail(exchange, error)
+        self.fail(exchange, error)
 
     def _answer(self, exchange: LiveExchange, reply: Reply, error: GatewayError | None = None) -> None:
         """The gateway's own answer, or a plugin's."""
@@ -355,7 +350,7 @@ class Proxy:
         if exchange.chain.run_responses(exchange, head, exchange.ran) is None:
             return True
         exchange.crashed = True
-        self._fail(exchange, GatewayError(Kind.PLUGIN_CRASHED))
+        self.fail(exchange, GatewayError(Kind.PLUGIN_CRASHED))
         return False
 
     def _send_whole(self, exchange: LiveExchange, head: ResponseHead, original: bytes, outcome: str, flag: str) -> None:

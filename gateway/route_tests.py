@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gateway.compile import Generation
 from gateway.config.load import Loaded
+from gateway.config.masking import masked
 from gateway.config.problems import Problem
 from gateway.config.specs import RouteTestSpec
 from gateway.dry_run import DryRun, dry_run, make_request
@@ -25,7 +26,7 @@ def run_route_tests(generation: Generation, loaded: Loaded) -> list[Problem]:
             place = loaded.position(("tests", number, "expect", key))
             hint = _reason(run, test.expect.route) if key == "route" else ""
             problems.append(Problem(place, f"route test {test.request!r}: {message}", hint))
-    return problems
+    return [masked(problem, generation.secrets) for problem in problems]
 
 
 def _differences(test: RouteTestSpec, run: DryRun) -> list[tuple[str, str]]:

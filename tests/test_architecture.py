@@ -41,7 +41,7 @@ IMPURE = ("aiohttp", "asyncio", "logging", "time", "uvloop")
 HOT = ("gateway.proxy", "gateway.routing", "gateway.wire")
 COLD = ("gateway.admin", "gateway.cli", "gateway.compile", "gateway.config", "gateway.process", "pydantic", "yaml")
 KNOW_THE_BUILTINS = ("gateway.builtins", "gateway.compile")
-PLUGINS_MAY_IMPORT = ("gateway.plugin", "gateway.units", "orjson")
+PLUGINS_MAY_IMPORT = ("gateway.plugin", "gateway.units", "gateway.telemetry", "orjson")
 MAY_TOUCH_TRANSPORTS = ("gateway.wire", "gateway.process", "gateway.demo")
 TRANSPORT_ATTRIBUTES = frozenset(
     {
@@ -210,7 +210,7 @@ def plugins_stand_alone(tree: Tree) -> list[str]:
     return forbidden_imports(
         tree,
         [source.module for source in tree.below("gateway.plugins") if not source.is_package],
-        lambda name: name.partition(".")[0] in sys.stdlib_module_names or name in PLUGINS_MAY_IMPORT,
+        lambda name: name.partition(".")[0] in sys.stdlib_module_names or name.startswith(PLUGINS_MAY_IMPORT),
     )
 
 
@@ -318,7 +318,7 @@ RULES: dict[Callable[[Tree], list[str]], str] = {
     config_knows_no_plugins: "config makes plain *Spec objects: put the two together in gateway/compile.py",
     hot_path_is_not_cold: "compile what a request needs into the route table, and reach it from there",
     only_the_root_knows_builtins: "name the plugin in the hand-written list of built-ins, and nowhere else",
-    plugins_stand_alone: "it may use the standard library, gateway.plugin, gateway.units and orjson: see self.env",
+    plugins_stand_alone: "it may use the standard library, gateway.plugin, gateway.units, gateway.telemetry and orjson: see self.env",
     transports_stay_in_the_wire: "ask a client stream or an upstream stream of gateway/wire instead",
     no_cycles: "move what both need into a module below them",
     a_test_for_each_module: "write it: gateway/a/b.py has tests/a/test_b.py, plugins/x.py has tests/plugins/test_x.py",

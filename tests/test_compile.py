@@ -107,12 +107,12 @@ def test_upstreams(tmp_path: Path) -> None:
         ("plugins: [{rate_metrics: {a: 1}}]\n", "3:12: the plugin 'rate_metrics' takes no options"),
         ("plugins: [{strict: {number: -1, key: geheim}}]\n", "refuses its options: -1 is below 0, says ***"),
         ("plugins: [{strict: {number: 7}}]\n", "refuses its options: 'seven'"),
-        ("plugins: [{strict: {upstream: pu}}]\n" + UP + TO_UP, "unknown upstream 'pu'; did you mean 'up'?"),
+        ("plugins: [{strict: {upstream: upp}}]\n" + UP + TO_UP, "unknown upstream 'upp'; did you mean 'up'?"),
         ("routes: [{name: a, match: {path: '/{a}/{a}'}, respond: {}}]\n", "3:34: 'a' is captured twice"),
         ("routes: [{name: a, match: {path: '/a{b}'}, respond: {}}]\n", "mixes text and a capture"),
         ("routes: [{name: a, redirect: {to: '/{b}'}}]\n", "3:35: '{b}' is not captured by the path"),
         (UP + "routes: [{name: a, to: up, rewrite: {path: '/{b}'}}]\n", "5:44: '{b}' is not captured"),
-        (UP.replace("[::1]:2", "127.0.0.1:1") + TO_UP, "4:46: 127.0.0.1:1 stands here twice; give it a weight"),
+        (UP.replace("[::1]:2", "127.0.0.1:1") + TO_UP, "4:42: 127.0.0.1:1 stands here twice; give it a weight"),
     ],
 )
 def test_what_is_wrong(tmp_path: Path, text: str, said: str) -> None:
@@ -124,7 +124,8 @@ def test_what_is_wrong(tmp_path: Path, text: str, said: str) -> None:
 
 
 def test_everything_at_once_and_in_the_order_of_the_file(tmp_path: Path) -> None:
-    text = "plugins: [one, two]\nroutes:\n  - {name: a, match: {path: '/**/b'}, respond: {}}\n  - {name: b, redirect: {to: '/{x}'}}\n"
+    routes = "routes:\n  - {name: a, match: {path: '/**/b'}, respond: {}}\n  - {name: b, redirect: {to: '/{x}'}}\n"
+    text = "plugins: [one, two]\n" + routes
     _, problems = compiled(tmp_path, HEAD + text)
     assert [problem.split(":")[1] for problem in problems] == ["3", "3", "5", "6"]
 

@@ -15,6 +15,8 @@ NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 PLUGIN = '''"""Marks every answer with a header.
 
     - {name}: {{header: X-Served-By, value: "{name}"}}
+
+Options that are left out have the defaults below.
 """
 
 from __future__ import annotations

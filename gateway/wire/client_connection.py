@@ -33,11 +33,8 @@ _WRITE = 4
 
 
 class ClientConnection(asyncio.Protocol):
-    """HTTP/1.1 server side, and the client stream of the exchange it carries.
-
-    Mutable state: the parser, the exchange (None between requests), whether the response has begun and ended, why
-    reading is paused, and the deadline.
-    """
+    """HTTP/1.1 server side, and the client stream of the exchange it carries. Mutable state: the parser, the exchange
+    (None between requests), whether the response has begun and ended, why reading is paused, and the deadline."""
 
     __slots__ = (
         "_bodyless",
@@ -75,27 +72,19 @@ class ClientConnection(asyncio.Protocol):
         self._connections = connections
         self.transport: asyncio.Transport | None = None
         self.exchange: Any = None
-        self.deadline = NEVER
-        self.check_at = NEVER
-        self.responded = False
-        self._bodyless = False
-        self._chunked = False
+        self.deadline = self.check_at = NEVER
+        self.responded = self._bodyless = self._chunked = self._closing = False
+        self._eof = self._head_begun = self._lingers = self._reading = False
         self._keep = True
-        self._closing = False
-        self._eof = False
-        self._head_begun = False
-        self._lingered = 0
-        self._lingers = False
-        self._pauses = 0
+        self._lingered = self._pauses = 0
         self._stash = Stash()
-        self._reading = False
 
     # the handler calls these
 
     @property
-    def congested(self) -> bool:
-        """Does the client read too slowly just now?"""
-        return bool(self._pauses & _WRITE)
+    def congested(self) -> int:
+        """Not 0 while the client reads too slowly."""
+        return self._pauses & _WRITE
 
     def watch(self, deadline: float) -> None:
         """Call the handler's `expired` once `deadline` is over."""
@@ -218,7 +207,9 @@ class ClientConnection(asyncio.Protocol):
             if self.exchange is not None:
                 self._receive_more(data)
             elif self._closing:
-                self._discard(data)
+                self._lingered += len(data)
+                if self._lingered > LINGER_BYTES:
+                    self.abort()
             elif self._pauses or self._stash:
                 # The client does not read its answers, or others have their turn: it gets no new ones yet.
                 self._hold(data)
@@ -294,8 +285,6 @@ class ClientConnection(asyncio.Protocol):
         except Exception as error:
             self._crashed(error)
 
-    # the rest is ours
-
     def _advance(self) -> None:
         """Serve what is parsed, and parse what is stashed, until something is missing."""
         parser = self.parser
@@ -344,20 +333,16 @@ class ClientConnection(asyncio.Protocol):
             self._reading = False
 
     def _refused(self, error: GatewayError) -> None:
-        self._keep = False
-        self._lingers = True
+        self.refuse_rest()
         exchange = self.exchange
         if exchange is None:
             self.handler.refuse(self, error)
         else:
-            self.handler.request_failed(exchange, error)
+            self.handler.fail(exchange, error)
 
     def _crashed(self, error: Exception) -> None:
         log.error("a client's connection was given up", exc_info=error)
-        exchange = self.exchange
-        self.abort()
-        if exchange is not None:
-            self.handler.client_gone(exchange)
+        self.break_off()
 
     def _lost(self) -> None:
         exchange = self.exchange
@@ -396,11 +381,6 @@ class ClientConnection(asyncio.Protocol):
             # A client that does not read what is still to be written is cut off after as long as it might be idle.
             self.watch(time.monotonic() + self.settings.idle_timeout)
             transport.close()
-
-    def _discard(self, data: bytes) -> None:
-        self._lingered += len(data)
-        if self._lingered > LINGER_BYTES:
-            self.abort()
 
     def _pause(self, reason: int) -> None:
         if self.transport is not None:

@@ -30,7 +30,7 @@ class Handler(Protocol):
     def request_body(self, exchange: Any, body: bytes, ended: bool) -> None:
         """More of the body."""
 
-    def request_failed(self, exchange: Any, error: GatewayError) -> None:
+    def fail(self, exchange: Any, error: GatewayError) -> None:
         """The rest of the body cannot be had."""
 
     def client_gone(self, exchange: Any) -> None:

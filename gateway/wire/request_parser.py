@@ -26,7 +26,9 @@ class _Sink:
 
     __slots__ = ("on_body", "on_header", "on_message_complete", "on_url")
 
-    def __init__(self, targets: list[bytes], fields: dict[bytes, bytes], chunks: list[bytes], unfinished: list[None]) -> None:
+    def __init__(
+        self, targets: list[bytes], fields: dict[bytes, bytes], chunks: list[bytes], unfinished: list[None]
+    ) -> None:
         self.on_url = targets.append
         self.on_header = fields.__setitem__
         self.on_body = chunks.append
@@ -274,13 +276,12 @@ class RequestParser:
     def _feed_chunked(self, data: bytes) -> None:
         chunks = self._chunks
         before = len(chunks)
+        parser = self._parser
+        assert parser is not None
         try:
             end = self._map.find_end(data)
             piece = data if end < 0 else data[:end]
-            assert self._parser is not None
-            self._parser.feed_data(piece)
-        except httptools.HttpParserUpgrade:
-            self._parser = None
+            parser.feed_data(piece)
         except (httptools.HttpParserError, ValueError) as error:
             raise GatewayError(Kind.BAD_REQUEST, "the chunked body is malformed", cause=str(error)) from None
         # Trailers are not passed on: nobody vouches for them.

@@ -141,8 +141,8 @@ class UpstreamConnection(asyncio.Protocol):
             began = parser.head is not None
             parser.feed(data)
             if parser.interim:
-                for head in parser.interim:
-                    receiver.interim(head)
+                for interim in parser.interim:
+                    receiver.interim(interim)
                 parser.interim = []
                 if self.receiver is not receiver:
                     return

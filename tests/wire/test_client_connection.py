@@ -12,8 +12,8 @@ from gateway.wire.date import DATE
 from gateway.wire.deadlines import Deadlines
 from gateway.wire.head import RequestHead, ResponseBlock, ResponseHead
 from gateway.wire.shapes import RESPONSES
-from tests.support.polling import eventually
 from tests.support.gateways import make_settings, request
+from tests.support.polling import eventually
 
 
 class Transport:
@@ -72,7 +72,7 @@ class Handler:
     def request_body(self, exchange: Any, body: bytes, ended: bool) -> None:
         self.calls.append(("body", body, ended))
 
-    def request_failed(self, exchange: Any, error: GatewayError) -> None:
+    def fail(self, exchange: Any, error: GatewayError) -> None:
         self.calls.append(("failed", error.kind.value))
 
     def client_gone(self, exchange: Any) -> None:
