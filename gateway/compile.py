@@ -23,6 +23,7 @@ from gateway.config.specs import ConfigSpec, HeaderEditSpec, RewriteSpec, RouteS
 from gateway.errors import ConfigError
 from gateway.exchange import Reply
 from gateway.library import Library
+from gateway.partial import also_wrong
 from gateway.plugin import Env, Plugin, UpstreamClient
 from gateway.routing.actions import Action, Forward, HeaderEdit, QueryEdit, Redirect, Respond, Rewrite
 from gateway.routing.pattern import Pattern, Template, parse_pattern, parse_template
@@ -82,16 +83,21 @@ def compile_table(
 ) -> tuple[Generation | None, tuple[Problem, ...]]:
     """The generation for a loaded configuration, or None and what is wrong. Pure but for the plugins' constructors."""
     if loaded.spec is None:
-        return None, loaded.problems
+        return None, _in_order(loaded, also_wrong(loaded, library))
     compiler = _Compiler(loaded, loaded.spec, env, metrics, library, before)
     generation = compiler.compile()
-    order = {str(file): number for number, file in enumerate(loaded.files)}
-    found = [*loaded.problems, *compiler.problems]
-    problems = tuple(sorted(found, key=lambda one: (order.get(one.position.file, len(order)), one.position)))
+    problems = _in_order(loaded, compiler.problems)
     if any(problem.severity == "error" for problem in problems):
         return None, problems
     generation.warnings = problems
     return generation, problems
+
+
+def _in_order(loaded: Loaded, found: Iterable[Problem]) -> tuple[Problem, ...]:
+    """These and those of the file itself, in the order of files and lines."""
+    order = {str(file): number for number, file in enumerate(loaded.files)}
+    problems = [*loaded.problems, *found]
+    return tuple(sorted(problems, key=lambda one: (order.get(one.position.file, len(order)), one.position)))
 
 
 class _Compiler:

@@ -210,7 +210,7 @@ def plugins_stand_alone(tree: Tree) -> list[str]:
     return forbidden_imports(
         tree,
         [source.module for source in tree.below("gateway.plugins") if not source.is_package],
-        lambda name: name.partition(".")[0] in sys.stdlib_module_names or name.startswith(PLUGINS_MAY_IMPORT),
+        lambda name: name.partition(".")[0] in sys.stdlib_module_names or is_below(name, PLUGINS_MAY_IMPORT),
     )
 
 

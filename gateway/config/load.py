@@ -123,6 +123,7 @@ class _Reading:
         except OSError as error:
             document = parse(str(path), b"")
             reason = (error.strerror or str(error)).lower()
+            document.source.lines = []
             document.problems[:] = [Problem(Position(str(path), 1, 1), f"cannot read the file: {reason}")]
             return document
 

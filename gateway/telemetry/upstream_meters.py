@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
+
 from gateway.telemetry.metrics import Counter, Metrics
 
 
@@ -31,7 +33,9 @@ class UpstreamMeters:
         if counter is None:
             counter = self._codes[status] = self._requests.labels(self.name, str(status))
         counter.value += 1
-        self.duration.observe(seconds)
+        duration = self.duration
+        duration.counts[bisect_left(duration.buckets, seconds)] += 1
+        duration.sum += seconds
 
     def retried(self, reason: str) -> None:
         """One more attempt begins."""

@@ -45,7 +45,7 @@ def test_route_tests_that_fail(tmp_path: Path) -> None:
     path = config(tmp_path, WARNS + 'tests:\n  - {request: "GET /x", expect: {route: b}}\n')
     result = command("check", "-c", path)
     assert result.exit_code == 1
-    assert f"{path}:6:42: route test 'GET /x': expected the route 'b', got the route 'a'" in result.output
+    assert f"{path}:6:41: route test 'GET /x': expected the route 'b', got the route 'a'" in result.output
     assert result.output.splitlines()[-1] == f"{path}: 1 error, 1 warning, 1 route test run"
 
 

@@ -1,0 +1,80 @@
+"""What compiling would find in a file that does not validate: plugins and their options, path patterns, templates. So
+that a user is told every error at once, and not the second half after mending the first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from gateway.config.load import Loaded
+from gateway.config.nodes import Node
+from gateway.config.options import build_options
+from gateway.config.plugin_use import PluginUse
+from gateway.config.problems import Problem
+from gateway.errors import ConfigError
+from gateway.library import Library
+from gateway.routing.pattern import parse_pattern, parse_template
+
+TEMPLATES = (("rewrite", "path"), ("redirect", "to"))
+
+
+def also_wrong(loaded: Loaded, library: Library) -> list[Problem]:
+    """Problems beside those of `loaded`, whose spec is None. Of one place only the first is told."""
+    if loaded.root is None:
+        return []
+    known = {problem.position for problem in loaded.problems}
+    found = [*_plugins(loaded.root, library), *_routes(loaded.root, library)]
+    return [problem for problem in found if problem.position not in known]
+
+
+def _routes(root: Node, library: Library) -> Iterator[Problem]:
+    for route in _items(root.child("routes")):
+        yield from _plugins(route, library)
+        yield from _paths(route)
+
+
+def _plugins(holder: Node, library: Library) -> Iterator[Problem]:
+    for entry in _items(holder.child("plugins")):
+        try:
+            use = PluginUse.parse(entry.plain(), entry)
+        except ValueError:
+            continue
+        try:
+            options = library.find(use.name).Options
+        except ConfigError as error:
+            yield Problem(use.position, str(error))
+        else:
+            yield from build_options(options, use)[1]
+
+
+def _paths(route: Node) -> Iterator[Problem]:
+    path = route.nearest(("match", "path"))
+    # Without a path of its own the route matches everything, and captures `**`.
+    written = _text(route, "match", "path")
+    text = "/**" if written is None else written
+    try:
+        names = parse_pattern(text).names
+    except ConfigError as error:
+        yield Problem(path.position, str(error))
+        return
+    for place in TEMPLATES:
+        template = _text(route, *place)
+        if template is not None:
+            yield from _problem(route.nearest(place), lambda template=template: parse_template(template, names))
+
+
+def _problem(node: Node, make: Callable[[], object]) -> Iterator[Problem]:
+    try:
+        make()
+    except ConfigError as error:
+        yield Problem(node.position, str(error))
+
+
+def _text(node: Node, *path: str) -> str | None:
+    found: Node | None = node
+    for step in path:
+        found = found.child(step) if found is not None else None
+    return found.value if found is not None and isinstance(found.value, str) else None
+
+
+def _items(node: Node | None) -> list[Node]:
+    return node.value if node is not None and isinstance(node.value, list) else []
