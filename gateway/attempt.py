@@ -57,9 +57,9 @@ class LiveAttempt(Attempt):
         """The plugins' `on_attempt`, then a connection, now or later. `fresh` asks for a new one."""
         exchange = self.exchange
         chain = exchange.chain
-        for index, call, _ in chain.attempts:
-            self.ran = index + 1
-            reply: Reply | None = call(exchange, self)
+        for step in chain.attempts:
+            self.ran = step.place + 1
+            reply: Reply | None = step.call(exchange, self)
             if reply is not None:
                 return reply
         self.ran = len(chain.plugins)

@@ -12,17 +12,12 @@ log = logging.getLogger("gateway.proxy")
 
 
 class Step(NamedTuple):
-    """One plugin's method. `place` is the plugin's in the list."""
+    """One plugin's method. `place` is the plugin's in the list, `plugin` its name for the log."""
 
     place: int
     call: Callable[..., Any]
+    plugin: str
     waits: bool = False
-
-    @property
-    def plugin(self) -> str:
-        """The plugin's name, for the log."""
-        owner = getattr(self.call, "__self__", None)
-        return f"plugin {getattr(owner, 'name', '') or type(owner).__name__}"
 
 
 class Chain:
@@ -46,7 +41,7 @@ class Chain:
     def __init__(self, plugins: Sequence[Plugin]) -> None:
         self.plugins = tuple(plugins)
         self.requests: tuple[Step, ...] = tuple(
-            Step(index, getattr(plugin, phase), phase == "admit")
+            Step(index, getattr(plugin, phase), _named(plugin), phase == "admit")
             for index, plugin in enumerate(plugins)
             for phase in ("on_request", "admit")
             if plugin.overrides(phase)
@@ -60,7 +55,9 @@ class Chain:
 
     def _steps(self, phase: str) -> tuple[Step, ...]:
         return tuple(
-            Step(index, getattr(plugin, phase)) for index, plugin in enumerate(self.plugins) if plugin.overrides(phase)
+            Step(index, getattr(plugin, phase), _named(plugin))
+            for index, plugin in enumerate(self.plugins)
+            if plugin.overrides(phase)
         )
 
     def _needed(self, what: str) -> int:
@@ -98,6 +95,10 @@ class Chain:
 
     def __repr__(self) -> str:
         return f"<Chain {' '.join(plugin.name for plugin in self.plugins) or '-'}>"
+
+
+def _named(plugin: Plugin) -> str:
+    return f"plugin {plugin.name or type(plugin).__name__}"
 
 
 EMPTY = Chain(())

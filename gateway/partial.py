@@ -3,13 +3,13 @@ that a user is told every error at once, and not the second half after mending t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from gateway.config.load import Loaded
 from gateway.config.nodes import Node
 from gateway.config.options import build_options
 from gateway.config.plugin_use import PluginUse
-from gateway.config.problems import Problem
+from gateway.config.problems import Position, Problem
 from gateway.errors import ConfigError
 from gateway.library import Library
 from gateway.routing.pattern import parse_pattern, parse_template
@@ -21,19 +21,18 @@ def also_wrong(loaded: Loaded, library: Library) -> list[Problem]:
     """Problems beside those of `loaded`, whose spec is None. Of one place only the first is told."""
     if loaded.root is None:
         return []
-    known = {problem.position for problem in loaded.problems}
-    found = [*_plugins(loaded.root, library), *_routes(loaded.root, library)]
-    return [problem for problem in found if problem.position not in known]
+    known = frozenset(problem.position for problem in loaded.problems)
+    routes = _items(loaded.root.child("routes"))
+    found = [problem for holder in (loaded.root, *routes) for problem in _plugins(holder, library, known)]
+    found += [problem for route in routes for problem in _paths(route) if problem.position not in known]
+    return found
 
 
-def _routes(root: Node, library: Library) -> Iterator[Problem]:
-    for route in _items(root.child("routes")):
-        yield from _plugins(route, library)
-        yield from _paths(route)
-
-
-def _plugins(holder: Node, library: Library) -> Iterator[Problem]:
+def _plugins(holder: Node, library: Library, known: frozenset[Position]) -> Iterator[Problem]:
     for entry in _items(holder.child("plugins")):
+        if any(scalar.position in known for scalar in entry.scalars()):
+            # A value that could not be filled in is wrong once.
+            continue
         try:
             use = PluginUse.parse(entry.plain(), entry)
         except ValueError:
@@ -59,14 +58,10 @@ def _paths(route: Node) -> Iterator[Problem]:
     for place in TEMPLATES:
         template = _text(route, *place)
         if template is not None:
-            yield from _problem(route.nearest(place), lambda template=template: parse_template(template, names))
-
-
-def _problem(node: Node, make: Callable[[], object]) -> Iterator[Problem]:
-    try:
-        make()
-    except ConfigError as error:
-        yield Problem(node.position, str(error))
+            try:
+                parse_template(template, names)
+            except ConfigError as error:
+                yield Problem(route.nearest(place).position, str(error))
 
 
 def _text(node: Node, *path: str) -> str | None:

@@ -66,8 +66,16 @@ class Proxy:
                 self._refuse_method(exchange, ALL_METHODS)
                 return
             route = table.router.find(head.block.host, path, exchange) or self._missed(exchange)
-            if route is not None:
-                self._enter(exchange, route)
+            if route is None:
+                return
+            exchange.route = route.name
+            exchange.matched = route
+            exchange.chain = chain = route.chain
+            action = route.action
+            if isinstance(action, Forward):
+                exchange.upstream = action.upstream or action.pick()
+            if not chain.request_body or exchange.collect(chain.request_body):
+                self._admit(exchange, 0)
         except GatewayError as error:
             self.fail(exchange, error)
         except Exception as error:
@@ -79,19 +87,6 @@ class Proxy:
         exchange = client.exchange = LiveExchange(client, head, head.target.partition("?")[0], "", self.table, True)
         self.active += 1
         self.fail(exchange, error)
-
-    def _enter(self, exchange: LiveExchange, route: Route) -> None:
-        """The route is found: its plugins first."""
-        exchange.route = route.name
-        exchange.matched = route
-        exchange.chain = chain = route.chain
-        action = route.action
-        if type(action) is Forward:
-            exchange.upstream = action.upstream or action.pick()
-        if chain.request_body:
-            self._collect(exchange)
-        else:
-            self._admit(exchange, 0)
 
     def _missed(self, exchange: LiveExchange) -> Route | None:
         """404 or 405, unless it is a preflight that a route's plugin answers: then that route."""
@@ -114,35 +109,33 @@ class Proxy:
 
     # the plugins' phases before anything is sent
 
-    def _collect(self, exchange: LiveExchange) -> None:
-        """Plugins of this route read the whole body first."""
-        if exchange.collect(exchange.chain.request_body):
-            self._admit(exchange, 0)
-
     def _admit(self, exchange: LiveExchange, first: int) -> None:
         """Each plugin's `on_request`, then its `admit`, in list order, from the step `first` on."""
         chain = exchange.chain
         steps = chain.requests
-        position = first
+        where = "forwarding"
         try:
-            for index, call, waits in steps[first:] if first else steps:
-                position += 1
-                exchange.ran = index + 1
-                if waits:
+            for step in steps[first:] if first else steps:
+                first += 1
+                exchange.ran = step.place + 1
+                where = step.plugin
+                if step.waits:
                     exchange.wait(None, NEVER)
-                    task = run_eagerly(call(exchange), partial(self._admitted, exchange, position))
+                    task = run_eagerly(step.call(exchange), partial(self._admitted, exchange, first))
                     if task is not None:
                         exchange.task = task
                     return
-                reply = call(exchange)
+                reply = step.call(exchange)
                 if reply is not None:
                     self._answer(exchange, reply)
                     return
+            where = "forwarding"
+            exchange.ran = len(chain.plugins)
+            self._act(exchange)
+        except GatewayError as error:
+            self.fail(exchange, error)
         except Exception as error:
-            self._crash(exchange, steps[position - 1].plugin, error)
-            return
-        exchange.ran = len(chain.plugins)
-        self._act(exchange)
+            self._crash(exchange, where, error)
 
     def _admitted(
         self, exchange: LiveExchange, following: int, reply: Reply | None, error: BaseException | None
@@ -163,20 +156,12 @@ class Proxy:
         route = exchange.matched
         assert route is not None
         action = route.action
-        try:
-            if isinstance(action, Forward):
-                self._forward(exchange, action)
-            else:
-                self._answer(exchange, action.reply(exchange))
-        except GatewayError as error:
-            self.fail(exchange, error)
-        except Exception as error:
-            self._crash(exchange, "forwarding", error)
-
-    def _forward(self, exchange: LiveExchange, action: Forward) -> None:
-        upstream = exchange.table.upstreams[exchange.upstream]
-        exchange.prepare(action, upstream)
-        self._attempt(exchange, upstream, False)
+        if isinstance(action, Forward):
+            upstream = exchange.table.upstreams[exchange.upstream]
+            exchange.prepare(action, upstream)
+            self._attempt(exchange, upstream, False)
+        else:
+            self._answer(exchange, action.reply(exchange))
 
     def _attempt(self, exchange: LiveExchange, upstream: Upstream, fresh: bool) -> None:
         """One try at one endpoint. `fresh` asks for a new connection."""
@@ -199,9 +184,12 @@ class Proxy:
             exchange.pending.append(body)
             if exchange.collecting:
                 try:
-                    self._collect(exchange)
+                    collected = exchange.collect(exchange.chain.request_body)
                 except GatewayError as error:
                     self.fail(exchange, error)
+                else:
+                    if collected:
+                        self._admit(exchange, 0)
             elif not ended and exchange.bytes_in > READ_AHEAD:
                 exchange.client.pause_reading()
             return

@@ -245,7 +245,7 @@ async def _walk(chain: Chain, exchange: Exchange, upstream: Upstream, seconds: f
     exchange.started = exchange.started or clock.now()
     ran = 0
     answer: Reply | GatewayError | None = None
-    for index, call, waits in chain.requests:
+    for index, call, _, waits in chain.requests:
         ran = index + 1
         answer = await call(exchange) if waits else call(exchange)
         if answer is not None:
@@ -258,7 +258,7 @@ async def _walk(chain: Chain, exchange: Exchange, upstream: Upstream, seconds: f
     kind = answer.kind if isinstance(answer, GatewayError) else None
     reply = problem_reply(answer, exchange, GATEWAY) if isinstance(answer, GatewayError) else answer
     head = _response(chain, reply, local or kind is not None)
-    for index, call, _ in chain.responses:
+    for index, call, *_ in chain.responses:
         if index < ran:
             call(exchange, head)
     if head.body is None:
@@ -268,7 +268,7 @@ async def _walk(chain: Chain, exchange: Exchange, upstream: Upstream, seconds: f
     exchange.outcome = kind.value if kind is not None else "local" if local else "answered"
     exchange.flag = GatewayError(kind).answer.flag if kind is not None else "-"
     exchange.ended = max(clock.now(), exchange.started + seconds)
-    for index, call, _ in chain.finishes:
+    for index, call, *_ in chain.finishes:
         if index < ran:
             call(exchange)
     return head
@@ -282,7 +282,7 @@ def _attempt(
     attempt = exchange.attempt = Attempt(exchange.attempts, "127.0.0.1:9001", clock.now())
     ran = 0
     answer: Reply | GatewayError | None = None
-    for index, call, _ in chain.attempts:
+    for index, call, *_ in chain.attempts:
         ran = index + 1
         answer = call(exchange, attempt)
         if answer is not None:
@@ -300,7 +300,7 @@ def _attempt(
         else:
             attempt.status = answer.status
     exchange.upstream_seconds += attempt.seconds
-    for index, call, _ in chain.attempt_ends:
+    for index, call, *_ in chain.attempt_ends:
         if index < ran:
             call(exchange, attempt)
     return answer, local

@@ -22,7 +22,7 @@ def problems(folder: Path, text: str) -> list[str]:
     ("text", "said"),
     [
         ("plugins: [cros]\n", "routes.yaml:3:11: no plugin is named 'cros'; did you mean 'cors'?"),
-        ("plugins: [{cors: {origin: a}}]\n", "routes.yaml:3:19: unknown key 'origin' in cors; did you mean 'origins'?"),
+        ("plugins: [{cors: {origin: a}}]\n", "routes.yaml:3:19: unknown key 'origin'; did you mean 'origins'?"),
         ("routes: [{name: a, plugins: [nothing]}]\n", "routes.yaml:3:30: no plugin is named 'nothing'"),
         ("routes: [{name: a, match: {path: '/**/a'}}]\n", "routes.yaml:3:34: '**' stands for the rest of the path"),
         ("routes: [{name: a, rewrite: {path: '/{x}'}}]\n", "routes.yaml:3:36: '{x}' is not captured by the path"),
@@ -31,7 +31,7 @@ def problems(folder: Path, text: str) -> list[str]:
 )
 def test_what_compiling_would_find(tmp_path: Path, text: str, said: str) -> None:
     (found,) = problems(tmp_path, text)
-    assert found.startswith(said.replace(" in cors", "")) or found.startswith(said)
+    assert found.startswith(said)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,10 @@ found the end, and must not read beyond it.
 
 from __future__ import annotations
 
+import re
+
 LINE_LIMIT = 32 * 1024
+SIZE = re.compile(rb"[0-9A-Fa-f]{1,16}")
 
 
 class ChunkMap:
@@ -48,7 +51,10 @@ class ChunkMap:
                 if line == b"\r":
                     return at
                 continue
-            length = int(line.partition(b";")[0], 16)
+            digits = line.partition(b";")[0].removesuffix(b"\r")
+            if not SIZE.fullmatch(digits):
+                raise ValueError("a chunk size is hexadecimal digits")
+            length = int(digits, 16)
             if length:
                 self._skip = length + 2
             else:

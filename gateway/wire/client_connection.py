@@ -19,17 +19,8 @@ from gateway.wire.stash import PIECE, Stash
 from gateway.wire.transport import opened, peer_address, reset
 
 log = logging.getLogger("gateway.wire")
-# How long, and how many bytes, a refused client may go on sending before its connection is closed for good: closing
-# at once would answer its bytes with a reset, which takes the refusal out of its hands (RFC 9112 §9.6).
-LINGER_SECONDS = 2.0
-LINGER_BYTES = 1 << 20
-SERVED_PER_TURN = 32
-# Pipelined bytes that are read ahead of their turn.
-PIPELINE_HELD = 64 * 1024
 # Why reading, or the response, stands still.
-_PIPELINE = 1
-_BODY = 2
-_WRITE = 4
+_PIPELINE, _BODY, _WRITE = 1, 2, 4
 
 
 class ClientConnection(asyncio.Protocol):
@@ -77,9 +68,7 @@ class ClientConnection(asyncio.Protocol):
         self._eof = self._head_begun = self._lingers = self._reading = False
         self._keep = True
         self._lingered = self._pauses = 0
-        self._stash = Stash()
-
-    # the handler calls these
+        self._stash: Stash | None = None
 
     @property
     def congested(self) -> int:
@@ -187,8 +176,6 @@ class ClientConnection(asyncio.Protocol):
         else:
             self._keep = False
 
-    # asyncio and the ticker call these
-
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = opened(transport)
         self._connections.add(self)
@@ -208,32 +195,39 @@ class ClientConnection(asyncio.Protocol):
                 self._receive_more(data)
             elif self._closing:
                 self._lingered += len(data)
-                if self._lingered > LINGER_BYTES:
+                if self._lingered > self.settings.linger_bytes:
                     self.abort()
             elif self._pauses or self._stash:
                 # The client does not read its answers, or others have their turn: it gets no new ones yet.
                 self._hold(data)
             else:
-                parser = self.parser
-                parser.feed(data)
-                head = parser.head
+                head = self.parser.read_known(data)
                 if head is not None:
                     self._keep = True
-                    self.handler.begin(self, head, parser.take_body(), parser.complete)
-                    if parser.rest:
-                        if len(parser.rest) > PIECE:
-                            self._stash.add(parser.rest)
-                            parser.rest = b""
-                        self._advance()
-                elif not self._head_begun:
-                    self._head_begun = True
-                    self.watch(time.monotonic() + self.settings.head_timeout)
-        except GatewayError as error:
-            self._refused(error)
+                    self.handler.begin(self, head, b"", True)
+                else:
+                    self._receive_head(data)
         except Exception as error:
-            self._crashed(error)
+            self._stumbled(error)
         finally:
             self._reading = False
+
+    def _receive_head(self, data: bytes) -> None:
+        """Bytes of a new request, perhaps all of it, and perhaps of more behind it."""
+        parser = self.parser
+        parser.feed(data)
+        head = parser.head
+        if head is not None:
+            self._keep = True
+            self.handler.begin(self, head, parser.take_body(), parser.complete)
+            if parser.rest:
+                if len(parser.rest) > PIECE:
+                    self._hold(parser.rest)
+                    parser.rest = b""
+                self._advance()
+        elif not self._head_begun:
+            self._head_begun = True
+            self.watch(time.monotonic() + self.settings.head_timeout)
 
     def _receive_more(self, data: bytes) -> None:
         """Bytes while a request is served: more of its body, or what is pipelined behind it."""
@@ -283,7 +277,7 @@ class ClientConnection(asyncio.Protocol):
             else:
                 self._end()
         except Exception as error:
-            self._crashed(error)
+            self._stumbled(error)
 
     def _advance(self) -> None:
         """Serve what is parsed, and parse what is stashed, until something is missing."""
@@ -300,7 +294,7 @@ class ClientConnection(asyncio.Protocol):
                     self.watch(time.monotonic() + self.settings.head_timeout)
                 return
             served += 1
-            if served > SERVED_PER_TURN:
+            if served > self.settings.served_per_turn:
                 # Others want their turn too.
                 asyncio.get_running_loop().call_soon(self._guarded_advance)
                 return
@@ -310,27 +304,38 @@ class ClientConnection(asyncio.Protocol):
     def _feed_stash(self) -> None:
         """Parse the next piece of what came before its turn."""
         parser = self.parser
-        data = parser.rest
-        parser.rest = b""
-        parser.feed(data or self._stash.next_piece())
+        data, parser.rest = parser.rest, b""
+        if not data and self._stash is not None:
+            data = self._stash.next_piece()
+            if not self._stash:
+                self._stash = None
+        parser.feed(data)
         self._head_begun = parser.head is None
 
     def _hold(self, data: bytes) -> None:
         """Bytes that come before their turn. Reading goes on for a while, so that a client that leaves is noticed."""
+        if self._stash is None:
+            self._stash = Stash()
         self._stash.add(data)
-        if len(self._stash) > PIPELINE_HELD:
+        if len(self._stash) > self.settings.pipeline_held:
             self._pause(_PIPELINE)
 
     def _guarded_advance(self) -> None:
         self._reading = True
         try:
             self._advance()
-        except GatewayError as error:
-            self._refused(error)
         except Exception as error:
-            self._crashed(error)
+            self._stumbled(error)
         finally:
             self._reading = False
+
+    def _stumbled(self, error: Exception) -> None:
+        """Refuse what the client sent, or give the connection up when the mistake is ours."""
+        if isinstance(error, GatewayError):
+            self._refused(error)
+        else:
+            log.error("a client's connection was given up", exc_info=error)
+            self.break_off()
 
     def _refused(self, error: GatewayError) -> None:
         self.refuse_rest()
@@ -339,10 +344,6 @@ class ClientConnection(asyncio.Protocol):
             self.handler.refuse(self, error)
         else:
             self.handler.fail(exchange, error)
-
-    def _crashed(self, error: Exception) -> None:
-        log.error("a client's connection was given up", exc_info=error)
-        self.break_off()
 
     def _lost(self) -> None:
         exchange = self.exchange
@@ -370,9 +371,9 @@ class ClientConnection(asyncio.Protocol):
             return
         self._closing = True
         self.parser.rest = b""
-        self._stash.clear()
+        self._stash = None
         if self._lingers or (self.parser.begun and not self.parser.complete):
-            self.watch(time.monotonic() + LINGER_SECONDS)
+            self.watch(time.monotonic() + self.settings.linger_seconds)
             if self._pauses & (_PIPELINE | _BODY):
                 transport.resume_reading()
             if transport.can_write_eof():
@@ -395,5 +396,4 @@ class ClientConnection(asyncio.Protocol):
                 self.transport.resume_reading()
 
     def __repr__(self) -> str:
-        state = "closed" if self.transport is None else "active" if self.exchange is not None else "idle"
-        return f"<ClientConnection {getattr(self, 'peer', '?')} {state}>"
+        return f"<ClientConnection {getattr(self, 'peer', '?')} {'idle' if self.exchange is None else 'active'}>"

@@ -56,6 +56,13 @@ class ClientSettings:
     half_close: bool = False
     connections: int = 20_000
     scheme: str = "http"
+    # How long, and how many bytes, a refused client may go on sending before its connection is closed for good:
+    # closing at once would answer its bytes with a reset, which takes the refusal out of its hands (RFC 9112 §9.6).
+    linger_seconds: float = 2.0
+    linger_bytes: int = 1 << 20
+    # Pipelined bytes that are read ahead of their turn, and requests that are served before others have theirs.
+    pipeline_held: int = 64 * 1024
+    served_per_turn: int = 32
 
     def parser(self, trusted: bool) -> RequestParser:
         """What reads the requests of one connection."""

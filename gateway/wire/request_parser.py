@@ -105,8 +105,6 @@ class RequestParser:
         """Read on. GatewayError when the request is refused."""
         head = self.head
         if head is None:
-            if not self._seen and self._feed_known(data):
-                return
             data = self._feed_head(data)
             head = self.head
         if data:
@@ -117,28 +115,29 @@ class RequestParser:
             else:
                 self._count(data)
 
-    # the head
+    def read_known(self, data: bytes) -> RequestHead | None:
+        """The head, where `data` is a whole request without a body whose fields, byte for byte, were read and found
+        good before. Only the request line is new then.
 
-    def _feed_known(self, data: bytes) -> bool:
-        """A whole head without a body whose fields, byte for byte, were read and found good before.
-
-        Only the request line is new then. Anything that is not plainly `METHOD /path HTTP/1.1` is left to the parser.
+        None for anything else, which is for `feed`: also what is not plainly `METHOD /path HTTP/1.1`.
         """
         eol = data.find(b"\r\n") + 2
         policy = self._policy
         block = policy.blocks.get(data[eol:])
-        if block is None or len(data) > self._head_limit or block.count > self._fields_limit:
-            return False
+        if block is None or self._seen or len(data) > self._head_limit or block.count > self._fields_limit:
+            return None
         line = data[:eol]
         target = policy.targets.get(line)
         if target is None:
             target = plain_target(line)
             if target is None:
-                return False
+                return None
             policy.remember_target(line, target)
-        self.head = RequestHead(block, target[0], target[1], "1.1", line)
         self.complete = True
-        return True
+        self.head = head = RequestHead(block, target[0], target[1], "1.1", line)
+        return head
+
+    # the head
 
     def _feed_head(self, data: bytes) -> bytes:
         """Feed up to the end of the head; returns what follows it."""

@@ -202,7 +202,8 @@ class UpstreamConnection(asyncio.Protocol):
         if self.transport is None:
             return
         if head.block.keep_alive and self._request_ended and not self.parser.surplus and not self._congested:
-            self.resume_reading()
+            if self._paused:
+                self.resume_reading()
             self.pool.release(self)
         else:
             self.close()

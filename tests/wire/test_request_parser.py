@@ -181,54 +181,6 @@ def test_only_so_many_empty_lines() -> None:
         drip()
 
 
-@pytest.mark.parametrize(
-    ("fields", "version", "keep_alive"),
-    [
-        ((), "1.1", True),
-        ((b"Connection: close",), "1.1", False),
-        ((b"Connection: Close",), "1.1", False),
-        ((b"Connection: x, CLOSE",), "1.1", False),
-        ((b"Connection: x", b"Connection: close"), "1.1", False),
-        ((), "1.0", False),
-        ((b"Connection: keep-alive",), "1.0", True),
-        ((b"Connection: keep-alive, close",), "1.0", False),
-    ],
-)
-def test_keep_alive(fields: tuple[bytes, ...], version: str, keep_alive: bool) -> None:
-    parser = make_parser()
-    parser.feed(request("/", *fields, version=version))
-    assert parser.head is not None
-    assert parser.head.block.keep_alive is keep_alive
-
-
-@pytest.mark.parametrize(
-    ("fields", "version", "expects"),
-    [
-        ((b"Expect: 100-continue", b"Content-Length: 3"), "1.1", True),
-        ((b"expect: 100-Continue", b"Transfer-Encoding: chunked"), "1.1", True),
-        ((b"Expect: 100-continue",), "1.1", False),
-        ((b"Expect: 100-continue", b"Content-Length: 0"), "1.1", False),
-        ((b"Expect: 100-continue", b"Content-Length: 3"), "1.0", False),
-    ],
-)
-def test_expectation(fields: tuple[bytes, ...], version: str, expects: bool) -> None:
-    parser = make_parser()
-    parser.feed(request("/", *fields, version=version, method="POST"))
-    assert parser.head is not None
-    assert parser.head.block.expects_continue is expects
-
-
-@pytest.mark.parametrize(
-    "host",
-    ["a", "a.example:8080", "A-b_c.d~e", "127.0.0.1", "[::1]", "[::1]:80", "xn--caf-dma.example", "a:", "10.0.0.1:1"],
-)
-def test_good_host(host: str) -> None:
-    parser = make_parser()
-    parser.feed(request(host=host.encode()))
-    assert parser.head is not None
-    assert parser.head.block.host == host
-
-
 @pytest.mark.parametrize("known_before", [False, True])
 @pytest.mark.parametrize("second", [b"Host: known", b"host: known", b"HOST: other"])
 def test_second_host_is_refused_however_well_known(known_before: bool, second: bytes) -> None:
@@ -284,13 +236,6 @@ def test_body_limit_counts_what_came() -> None:
     assert read_all(make_parser(body=7), [wire])[1] is Kind.BODY_TOO_LARGE
     assert read_all(make_parser(body=7), [wire[at : at + 1] for at in range(len(wire))])[1] is Kind.BODY_TOO_LARGE
     assert read_all(make_parser(body=2), [request(method="POST", body=b"abc")])[1] is Kind.BODY_TOO_LARGE
-
-
-def test_absolute_target_in_http_1_0_names_the_host() -> None:
-    parser = make_parser()
-    parser.feed(request("http://b.example/x", host=None, version="1.0"))
-    assert parser.head is not None
-    assert (parser.head.target, parser.head.block.host) == ("/x", "b.example")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,79 @@
+"""What is done with a transport, on real sockets where the kernel has a say."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import Any
+
+import pytest
+
+from gateway.wire.transport import WRITE_HIGH, WRITE_LOW, opened, peer_address, reset
+from tests.support.polling import eventually, soon
+
+
+class NoSocket:
+    """A transport that notes what is done to it."""
+
+    def __init__(self, **extra: Any) -> None:
+        self.extra = extra
+        self.calls: list[Any] = []
+
+    def get_extra_info(self, name: str) -> Any:
+        return self.extra.get(name)
+
+    def set_write_buffer_limits(self, high: int, low: int) -> None:
+        self.calls.append((high, low))
+
+    def abort(self) -> None:
+        self.calls.append("abort")
+
+
+def test_new_transport_gets_our_marks() -> None:
+    transport: Any = NoSocket()
+    assert opened(transport) is transport
+    assert transport.calls == [(WRITE_HIGH, WRITE_LOW)]
+
+
+@pytest.mark.parametrize(
+    ("peername", "address"),
+    [(("1.2.3.4", 80), "1.2.3.4"), (("::1", 80, 0, 0), "::1"), ("/tmp/x", "unix"), ("", "unix"), (None, "unix")],
+)
+def test_peer_address(peername: Any, address: str) -> None:
+    transport: Any = NoSocket(peername=peername)
+    assert peer_address(transport) == address
+
+
+def test_transport_without_a_socket_is_aborted() -> None:
+    transport: Any = NoSocket()
+    reset(transport)
+    assert transport.calls == ["abort"]
+
+
+@pytest.mark.parametrize("resets", [True, False])
+async def test_reset_is_seen_as_a_reset_and_an_abort_is_not(resets: bool) -> None:
+    """The peer had all that was written; only the way it ends tells it that there should have been more."""
+    made: list[asyncio.Transport] = []
+
+    class Server(asyncio.Protocol):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            made.append(opened(transport))
+
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(Server, "127.0.0.1", 0)
+    with socket.socket() as peer:
+        peer.setblocking(False)
+        await soon(loop.sock_connect(peer, server.sockets[0].getsockname()))
+        await eventually(lambda: made)
+        made[0].write(b"half")
+        assert await soon(loop.sock_recv(peer, 10)) == b"half"
+        assert peer_address(made[0]) == "127.0.0.1"
+        if resets:
+            reset(made[0])
+            with pytest.raises(ConnectionResetError):
+                await soon(loop.sock_recv(peer, 10))
+        else:
+            made[0].abort()
+            assert await soon(loop.sock_recv(peer, 10)) == b""
+    server.close()
+    await server.wait_closed()
