@@ -9,7 +9,7 @@ PYTHON := $(shell for name in python3.13 python3.12 python3.11 python3; do \
 	done)
 UV := $(shell command -v uv 2>/dev/null)
 BIN := .venv/bin
-PYTEST_ARGS ?=
+PYTEST_ARGS ?= -n 2
 LOAD_ARGS ?=
 
 # $(call install,VENV,LOCK,WITH-THE-PROJECT): make the virtual environment and bring it to the lock's state, unless its

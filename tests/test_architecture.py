@@ -318,7 +318,7 @@ RULES: dict[Callable[[Tree], list[str]], str] = {
     config_knows_no_plugins: "config makes plain *Spec objects: put the two together in gateway/compile.py",
     hot_path_is_not_cold: "compile what a request needs into the route table, and reach it from there",
     only_the_root_knows_builtins: "name the plugin in the hand-written list of built-ins, and nowhere else",
-    plugins_stand_alone: "it may use the standard library, gateway.plugin, gateway.units, gateway.telemetry and orjson: see self.env",
+    plugins_stand_alone: "it may use the standard library, gateway.plugin, .units, .telemetry and orjson: see self.env",
     transports_stay_in_the_wire: "ask a client stream or an upstream stream of gateway/wire instead",
     no_cycles: "move what both need into a module below them",
     a_test_for_each_module: "write it: gateway/a/b.py has tests/a/test_b.py, plugins/x.py has tests/plugins/test_x.py",

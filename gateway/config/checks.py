@@ -134,9 +134,14 @@ def _expectation(test: Node, routes: set[str], upstreams: set[str]) -> Iterator[
 def _known(kind: str, node: Node | None, names: set[str]) -> Iterator[Problem]:
     if node is not None and isinstance(node.value, str) and node.value not in names:
         hint = closest(node.value, names) or (
-            f"there are: {', '.join(sorted(names)[:12])}" if names else "there is none"
+            f"there are: {', '.join(_shown(name) for name in sorted(names)[:12])}" if names else "there is none"
         )
         yield Problem(node.position, f"unknown {kind} {node.value!r}", hint)
+
+
+def _shown(name: str) -> str:
+    """As it stands, unless it would break the line."""
+    return name if name.isprintable() else repr(name)
 
 
 def _bind(node: Node | None) -> Bind | None:

@@ -43,7 +43,8 @@ class Problem:
     def __str__(self) -> str:
         warning = "warning: " if self.severity == "warning" else ""
         hint = f"; {self.hint}" if self.hint else ""
-        return f"{self.position}: {warning}{self.message}{hint}"
+        # One line, whatever text of the file it repeats.
+        return f"{self.position}: {warning}{self.message}{hint}".replace("\r", "\\r").replace("\n", "\\n")
 
 
 def render(problem: Problem, source_lines: Sequence[str]) -> str:

@@ -109,21 +109,23 @@ def test_no_bytes_that_httptools_lets_pass_are_read_in_another_way(
         assert mapped_end(splits(wire, cuts)) == end
 
 
-@pytest.mark.parametrize("line", [b"", b"g", b"-", b"+", b";a", b" ", b"0x", b"5 5", b"\xff", b"1.0", b"abc:"])
+NO_NUMBERS = [b"", b"g", b"-", b"+", b";a", b" ", b"0x", b"5 5", b"\xff", b"1.0", b"abc:", b"5\r", b"0" * 17]
+# int() reads these: below nought the walk would go backwards, and round and round.
+NUMBERS_OF_PYTHON = [b"-1", b"-2", b"-6", b"-6;a=b", b"-0", b"+5", b"0x5", b"1_0", b" 5", b"5 ", b"\x0b5"]
+
+
+@pytest.mark.parametrize("line", [*NO_NUMBERS, *NUMBERS_OF_PYTHON])
 @pytest.mark.parametrize("before", [b"", b"3\r\nabc\r\n"])
 def test_size_that_is_no_number(line: bytes, before: bytes) -> None:
-    for wire in ([before + line + b"\r\n"], [before, line, b"\r\n"], [before + line + b"\r", b"\n"]):
-        with pytest.raises(ValueError, match="invalid literal"):
+    end = b"\r\n" + b"x" * 40
+    for wire in ([before + line + end], [before, line, end], [before + line + end[:1], end[1:]]):
+        with pytest.raises(ValueError, match="hexadecimal digits"):
             mapped_end(wire)
 
 
-# It may go backwards, and round and round.
-@pytest.mark.timeout(5)
-@pytest.mark.parametrize("line", [b"-1", b"-2", b"-6"])
-@pytest.mark.parametrize("before", [b"", b"3\r\nabc\r\n"])
-def test_size_below_nought_is_refused(line: bytes, before: bytes) -> None:
-    with pytest.raises(ValueError):  # noqa: PT011
-        ChunkMap().find_end(before + line + b"\r\n" + b"x" * 40)
+def test_size_of_any_body_that_can_be_is_read() -> None:
+    chunks = ChunkMap()
+    assert chunks.find_end(b"7FFFFFFFFFFFFFFF\r\n" + b"0\r\n\r\n" * 1000) == -1
 
 
 @pytest.mark.parametrize("before", [b"", b"1\r\na\r\n", b"0\r\n", b"0\r\nT: 1\r\n"])
@@ -131,14 +133,15 @@ def test_size_below_nought_is_refused(line: bytes, before: bytes) -> None:
 def test_line_without_end_is_refused(before: bytes, step: int) -> None:
     chunks = ChunkMap()
     chunks.find_end(before)
+    for _ in range(LINE_LIMIT // step):
+        assert chunks.find_end(b"1" * step) == -1
     with pytest.raises(ValueError, match="line without end"):
-        for _ in range(LINE_LIMIT // step + 1):
-            chunks.find_end(b"1" * step)
+        chunks.find_end(b"1" * step)
 
 
 @pytest.mark.parametrize("before", [b"", b"0\r\n"])
 def test_line_at_the_limit_passes(before: bytes) -> None:
     chunks = ChunkMap()
     assert chunks.find_end(before) == -1
-    assert chunks.find_end(b"0" * LINE_LIMIT) == -1
+    assert chunks.find_end(b"0;".ljust(LINE_LIMIT, b"a")) == -1
     assert chunks.find_end(b"\r\n\r\n") == 4

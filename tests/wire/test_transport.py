@@ -30,9 +30,10 @@ class NoSocket:
 
 
 def test_new_transport_gets_our_marks() -> None:
-    transport: Any = NoSocket()
+    made = NoSocket()
+    transport: Any = made
     assert opened(transport) is transport
-    assert transport.calls == [(WRITE_HIGH, WRITE_LOW)]
+    assert made.calls == [(WRITE_HIGH, WRITE_LOW)]
 
 
 @pytest.mark.parametrize(
