@@ -108,9 +108,10 @@ ANSWERS: dict[Kind, Answer] = {
 
 
 class GatewayError(Exception):
-    """A failure of one request. `detail` may be shown to the client: no address, no stack trace, no secret in it.
+    """A failure of one request, with the table's row as `answer`.
 
-    `cause` is for the log alone, and for trusted peers.
+    `detail` may be shown to the client: no address, no stack trace, no secret in it. `cause` is for the log alone, and
+    for trusted peers.
     """
 
     def __init__(self, kind: Kind, detail: str = "", cause: str = "") -> None:
@@ -118,11 +119,7 @@ class GatewayError(Exception):
         self.kind = kind
         self.detail = detail
         self.cause = cause
-
-    @property
-    def answer(self) -> Answer:
-        """Status, flag and the rest of the table's row."""
-        return ANSWERS[self.kind]
+        self.answer = ANSWERS[kind]
 
 
 class ConfigError(Exception):

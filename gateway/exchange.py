@@ -48,9 +48,12 @@ class ResponseHead(Protocol):
 
 
 class Reply:
-    """An answer that the gateway gives itself. Immutable once made; header values are text."""
+    """An answer that the gateway gives itself. Immutable once it is given; header values are text.
 
-    __slots__ = ("body", "headers", "status")
+    `written` is where the wire keeps what it made of it, for a reply that is given more than once.
+    """
+
+    __slots__ = ("body", "headers", "status", "written")
 
     def __init__(self, status: int, headers: Mapping[str, str] | None = None, body: bytes = b"") -> None:
         if not 200 <= status <= 599:
@@ -58,6 +61,7 @@ class Reply:
         self.status = status
         self.headers = dict(headers or {})
         self.body = body
+        self.written: Any = None
 
     @classmethod
     def text(cls, status: int, text: str, headers: Mapping[str, str] | None = None) -> Reply:

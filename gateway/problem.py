@@ -20,7 +20,7 @@ small{{color:#777}}</style></head>
 def problem_reply(error: GatewayError, exchange: Exchange, name: str, retry_after: int = 1) -> Reply:
     """The answer for a failure. `name` is the gateway's in `Proxy-Status`; only a trusted peer reads the cause."""
     answer = error.answer
-    headers = {"Cache-Control": "no-store"}
+    headers = {"Cache-Control": "no-store", "Content-Type": "application/problem+json"}
     if answer.side != "client":
         headers["Proxy-Status"] = _proxy_status(error, exchange, name)
     if answer.status == 503:
@@ -35,7 +35,6 @@ def problem_reply(error: GatewayError, exchange: Exchange, name: str, retry_afte
         )
         headers["Content-Type"] = "text/html; charset=utf-8"
         return Reply(answer.status, headers, page.encode())
-    headers["Content-Type"] = "application/problem+json"
     body = orjson.dumps(
         {
             "type": f"urn:aiogate:problem:{error.kind.value}",

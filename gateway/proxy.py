@@ -23,7 +23,7 @@ from gateway.table import RouteTable
 from gateway.upstreams.upstream import Upstream
 from gateway.wire.client_connection import ClientConnection
 from gateway.wire.deadlines import NEVER
-from gateway.wire.head import RequestHead, ResponseHead, response_head, unread_head
+from gateway.wire.head import RequestHead, ResponseHead, reply_head, unread_head
 from gateway.wire.headers import resolve_client
 
 log = logging.getLogger("gateway.proxy")
@@ -33,6 +33,10 @@ IDEMPOTENT = frozenset(["GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"])
 READ_AHEAD = 64 * 1024
 REFUSED_METHODS = frozenset(["CONNECT", "TRACE"])
 ALL_METHODS = frozenset(["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"])
+
+
+# Scanners ask for what is not there: this one is made once, and never raised.
+NO_ROUTE = GatewayError(Kind.NO_ROUTE)
 
 
 class Proxy:
@@ -93,7 +97,8 @@ class Proxy:
         router = exchange.table.router
         allowed = router.allowed(exchange.host, exchange.raw_path, exchange)
         if not allowed:
-            raise GatewayError(Kind.NO_ROUTE)
+            self.fail(exchange, NO_ROUTE)
+            return None
         if exchange.method == "OPTIONS" and exchange.headers.get("access-control-request-method"):
             route = router.preflight(exchange.host, exchange.raw_path)
             if route is not None:
@@ -322,7 +327,7 @@ class Proxy:
     def _answer(self, exchange: LiveExchange, reply: Reply, error: GatewayError | None = None) -> None:
         """The gateway's own answer, or a plugin's."""
         try:
-            head = response_head(reply.status, reply.headers, reply.body)
+            head = reply_head(reply)
         except ValueError as invalid:
             self._crash(exchange, "a reply", invalid)
             return

@@ -22,7 +22,7 @@ from gateway.problem import problem_reply
 from gateway.state.memory import MemoryShared
 from gateway.telemetry.metrics import Metrics
 from gateway.units import Duration, Secret, Share, Size
-from gateway.wire.head import RequestBlock, RequestHead, ResponseBlock, ResponseHead, response_head
+from gateway.wire.head import RequestBlock, RequestHead, ResponseBlock, ResponseHead, reply_head
 from gateway.wire.shapes import RESPONSES, request_policy
 
 Fields = Mapping[str, str] | Iterable[tuple[str, str]]
@@ -308,5 +308,5 @@ def _attempt(
 
 def _response(chain: Chain, reply: Reply, local: bool) -> ResponseHead:
     if local:
-        return response_head(reply.status, reply.headers, reply.body)
+        return reply_head(reply)
     return make_head(reply.status, reply.headers, reply.body if chain.response_body else None)

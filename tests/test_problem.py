@@ -10,7 +10,7 @@ import pytest
 
 from gateway.errors import ANSWERS, GatewayError, Kind
 from gateway.problem import problem_reply
-from gateway.wire.head import response_head
+from gateway.wire.head import reply_head
 
 
 def exchange(accept: str | None = None, trusted: bool = False, attempt: Any = None, path: str = "/x") -> Any:
@@ -37,7 +37,7 @@ def test_every_kind(kind: Kind) -> None:
     assert status == (None if answer.side == "client" else f"edge; error={answer.error_type}")
     assert ("Retry-After" in reply.headers) == (answer.status == 503)
     assert reply.headers["Content-Type"] == "application/problem+json"
-    response_head(reply.status, reply.headers, reply.body)
+    reply_head(reply)
 
 
 def test_trusted_peer_reads_the_cause() -> None:
@@ -48,7 +48,7 @@ def test_trusted_peer_reads_the_cause() -> None:
         'edge; error=http_response_incomplete; next-hop="10.0.0.1:80"; received-status=200; '
         'details="said \\"no\\"??\\\\ ?"'
     )
-    response_head(reply.status, reply.headers, reply.body)
+    reply_head(reply)
 
 
 @pytest.mark.parametrize(

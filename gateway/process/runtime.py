@@ -252,6 +252,8 @@ class Runtime:
 
     def prepare(self) -> None:
         """Read and compile the configuration. ConfigError with all problems."""
+        # What is built now stays: the collector would only walk it again and again. `start` has it on again.
+        gc.disable()
         loaded = load(self.path, self._environ)
         generation = self.compile(loaded)
         self._note(loaded, generation is not None)
@@ -289,6 +291,7 @@ class Runtime:
             gc.collect()
             gc.freeze()
             gc.set_threshold(50_000, 20, 100)
+            gc.enable()
             self.ready = True
 
     async def drain(self) -> None:

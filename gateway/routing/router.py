@@ -15,7 +15,7 @@ from gateway.routing.predicates import Request
 from gateway.routing.route import Route
 
 HOSTS_KEPT = 1024
-PATHS_KEPT = 8192
+PATHS_KEPT = 16_384
 PATH_KEPT = 256
 
 
@@ -127,7 +127,8 @@ class Node:
             if segment in self.literals:
                 yield from self.literals[segment].candidates(segments, at + 1)
             if segment:
-                yield from self._among_expressions(segments, at)
+                if self.regexes:
+                    yield from self._among_expressions(segments, at)
                 for below in (self.name, self.any):
                     if below is not None:
                         yield from below.candidates(segments, at + 1)
@@ -215,7 +216,8 @@ class Router:
     def candidates(self, host: str, raw_path: str) -> list[Route]:
         """Every route whose host and path fit, in the order in which they are asked."""
         segments = segments_of(raw_path)
-        found = [route for table in self._tables_of(host) for route in table.root.candidates(segments, 0)]
+        tables = self._hosts.get(host) or self._tables_of(host)
+        found = [route for table in tables for route in table.root.candidates(segments, 0)]
         return sorted(found, key=lambda route: -route.priority)
 
     def allowed(self, host: str, raw_path: str, request: Request) -> frozenset[str]:
@@ -223,10 +225,14 @@ class Router:
 
         405 only when every candidate failed on its method alone.
         """
-        candidates = self.candidates(host, raw_path)
-        if any(not predicate.matches(request) for route in candidates for predicate in route.predicates):
-            return frozenset()
-        return frozenset(method for route in candidates for method in route.methods or ())
+        segments = segments_of(raw_path)
+        methods: set[str] = set()
+        for table in self._hosts.get(host) or self._tables_of(host):
+            for route in table.root.candidates(segments, 0):
+                if not all(predicate.matches(request) for predicate in route.predicates):
+                    return frozenset()
+                methods.update(route.methods or ())
+        return frozenset(methods)
 
     def preflight(self, host: str, raw_path: str) -> Route | None:
         """The route with a plugin that answers a CORS preflight for its path, whatever methods the route takes."""

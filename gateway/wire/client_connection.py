@@ -11,7 +11,7 @@ from gateway.errors import GatewayError, Kind
 from gateway.wire.client_settings import ClientSettings, Handler
 from gateway.wire.date import DATE
 from gateway.wire.deadlines import NEVER, Deadlines
-from gateway.wire.framing import write_chunk
+from gateway.wire.framing import JOIN, write_chunk
 from gateway.wire.head import ResponseHead, status_line
 from gateway.wire.headers import is_trusted
 from gateway.wire.response_text import BODYLESS, unusual_framing
@@ -109,7 +109,7 @@ class ClientConnection(asyncio.Protocol):
             pieces.append(b"Connection: keep-alive\r\n")
         self._keep = keep
         pieces += (b"\r\n", body)
-        if len(body) <= 65536:
+        if len(body) <= JOIN:
             transport.write(b"".join(pieces))
         else:
             transport.writelines(pieces)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from http import HTTPStatus
 
-from gateway.wire.fields import FIELD_KEYS, FRAMING, ONLY_ONE, checked_field, field_line
+from gateway.exchange import Reply
+from gateway.wire.fields import FIELD_KEYS, FRAMING, KEYS_KEPT, ONLY_ONE, checked_field, field_line
 from gateway.wire.shapes import RESPONSES, HeaderPolicy, Shape
 
 
@@ -265,13 +266,45 @@ def status_line(status: int, reason: bytes) -> bytes:
     return line
 
 
-def response_head(status: int, headers: Mapping[str, str], body: bytes) -> ResponseHead:
-    """The head of a reply that the gateway gives itself, with its Content-Length."""
-    fields = [checked_field(name, value) for name, value in headers.items()]
-    fields = [field for field in fields if field[0].lower() not in (b"content-length", b"transfer-encoding")]
-    if status != 204:
-        fields.append((b"Content-Length", b"%d" % len(body)))
-    shape = RESPONSES.shape([name for name, _ in fields])
-    block = ResponseBlock(shape, [value for _, value in fields], status)
-    block.length = len(body)
-    return ResponseHead(block, body)
+# Shapes of replies by their names as text, and names without any that frame a message; bounded, cleared when full.
+REPLY_SHAPES: dict[tuple[str, ...], Shape] = {}
+GOOD_NAMES: set[tuple[str, ...]] = set()
+
+
+def reply_head(reply: Reply) -> ResponseHead:
+    """The head of a reply that the gateway gives itself, with its Content-Length. ValueError for a header that HTTP
+    does not allow. What it comes to is kept with the reply, which may be given again."""
+    block: ResponseBlock | None = reply.written
+    if block is None:
+        headers = reply.headers
+        if tuple(headers) not in GOOD_NAMES:
+            headers = _without_framing(headers)
+        values = [
+            value.encode() if value.isascii() and value.isprintable() else checked_field(name, value)[1]
+            for name, value in headers.items()
+        ]
+        names = tuple(headers)
+        if reply.status != 204:
+            values.append(b"%d" % len(reply.body))
+            names = (*names, "Content-Length")
+        shape = REPLY_SHAPES.get(names) or _reply_shape(names)
+        block = reply.written = ResponseBlock(shape, values, reply.status)
+        block.length = len(reply.body)
+    return ResponseHead(block, reply.body)
+
+
+def _without_framing(headers: dict[str, str]) -> dict[str, str]:
+    kept = {name: value for name, value in headers.items() if name.lower().encode("latin-1", "replace") not in FRAMING}
+    if len(GOOD_NAMES) >= KEYS_KEPT:
+        GOOD_NAMES.clear()
+    GOOD_NAMES.add(tuple(kept))
+    return kept
+
+
+def _reply_shape(names: tuple[str, ...]) -> Shape:
+    raw = [checked_field(name, "")[0] for name in names]
+    shape = RESPONSES.shape(raw)
+    if len(REPLY_SHAPES) >= KEYS_KEPT:
+        REPLY_SHAPES.clear()
+    REPLY_SHAPES[names] = shape
+    return shape

@@ -16,7 +16,7 @@ SHAPES_KEPT = 1024
 FIELDS_KEPT = 48
 BLOCK_KEPT = 4096
 LINE_KEPT = 512
-LINES_KEPT = 4096
+LINES_KEPT = 16_384
 
 Pick = Callable[[list[bytes]], tuple[bytes, ...]]
 

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.wire.head import RequestBlock, RequestHead, ResponseBlock, ResponseHead, response_head, status_line
+from gateway.exchange import Reply
+from gateway.wire.head import RequestBlock, RequestHead, ResponseBlock, ResponseHead, reply_head, status_line
 from gateway.wire.shapes import RESPONSES, HeaderPolicy, request_policy
 
 KEEP_ALL = HeaderPolicy(())
@@ -102,12 +103,14 @@ def test_plugin_cannot_take_away_or_forge_what_frames_a_message(name: str) -> No
 
 
 def test_own_reply() -> None:
-    head = response_head(200, {"Content-Type": "a/b", "Content-Length": "99", "transfer-encoding": "chunked"}, b"abc")
+    head = reply_head(
+        Reply(200, {"Content-Type": "a/b", "Content-Length": "99", "transfer-encoding": "chunked"}, b"abc")
+    )
     assert head.text() == b"Content-Type: a/b\r\nContent-Length: 3\r\n"
     assert (head.status, head.length, head.body, head.block.dated) == (200, 3, b"abc", False)
-    assert response_head(204, {}, b"").text() == b""
+    assert reply_head(Reply(204)).text() == b""
     with pytest.raises(ValueError, match="control"):
-        response_head(200, {"X": "a\r\nb"}, b"")
+        reply_head(Reply(200, {"X": "a\r\nb"}))
 
 
 @pytest.mark.parametrize(
