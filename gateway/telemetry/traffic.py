@@ -25,23 +25,28 @@ class Figures(TypedDict):
 
 
 class Traffic:
-    """What one route or upstream has served. Mutable state: the sums and the window."""
+    """What one route has served from one upstream. Mutable state: the sums and the window."""
 
-    __slots__ = ("calls", "errors", "longest", "seconds", "window")
+    __slots__ = ("calls", "errors", "longest", "longest_wait", "seconds", "waited", "window")
 
     def __init__(self) -> None:
         self.calls = 0
         self.errors = 0
         self.seconds = 0.0
         self.longest = 0.0
+        self.waited = 0.0
+        self.longest_wait = 0.0
         self.window = RateWindow()
 
-    def add(self, now: float, seconds: float, failed: bool) -> None:
-        """One call is over at `now` (monotonic) after `seconds`."""
+    def add(self, now: float, seconds: float, failed: bool, waited: float = 0.0) -> None:
+        """One call is over at `now` (monotonic) after `seconds`, of which it `waited` for the upstream."""
         self.calls += 1
         self.seconds += seconds
+        self.waited += waited
         if seconds > self.longest:
             self.longest = seconds
+        if waited > self.longest_wait:
+            self.longest_wait = waited
         if failed:
             self.errors += 1
         window = self.window
@@ -50,14 +55,21 @@ class Traffic:
         window.counts[window.place] += 1
 
     def figures(self, now: float) -> Figures:
-        """All figures as of `now`."""
+        """All figures as of `now`, as the client sees them."""
+        return self._figures(now, self.seconds, self.longest)
+
+    def upstream_figures(self, now: float) -> Figures:
+        """The same, with the latencies of the upstream alone."""
+        return self._figures(now, self.waited, self.longest_wait)
+
+    def _figures(self, now: float, seconds: float, longest: float) -> Figures:
         calls = self.calls
         return {
             "calls": calls,
             "errors": self.errors,
             "error_rate": self.errors / calls if calls else 0.0,
-            "latency_avg_ms": self.seconds / calls * 1000 if calls else 0.0,
-            "latency_max_ms": self.longest * 1000,
+            "latency_avg_ms": seconds / calls * 1000 if calls else 0.0,
+            "latency_max_ms": longest * 1000,
             "rate_1m": self.window.rate(now, 60),
             "rate_5m": self.window.rate(now, 300),
         }

@@ -12,7 +12,6 @@ FIELD_VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
 # Header names that were found well formed and free to use, with their lower-case bytes; bounded.
 FIELD_KEYS: dict[str, bytes] = {}
 KEYS_KEPT = 1024
-ONLY_ONE = frozenset(["Host", "host", "HOST"])
 # What the gateway alone says, since it frames every message anew.
 FRAMING = HOP_BY_HOP | {b"content-length"}
 
@@ -23,7 +22,7 @@ def field_line(name: str, value: str) -> bytes:
     raw, encoded = checked_field(name, value)
     if raw.lower() in FRAMING:
         raise ValueError(f"{name} is the gateway's own, which frames every message anew")
-    if len(FIELD_KEYS) < KEYS_KEPT:
+    if len(FIELD_KEYS) < KEYS_KEPT and raw.lower() != b"host":
         FIELD_KEYS[name] = raw.lower()
     return b"%b: %b\r\n" % (raw, encoded)
 

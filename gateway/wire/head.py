@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from http import HTTPStatus
 
 from gateway.exchange import Reply
-from gateway.wire.fields import FIELD_KEYS, FRAMING, KEYS_KEPT, ONLY_ONE, checked_field, field_line
+from gateway.wire.fields import FIELD_KEYS, FRAMING, KEYS_KEPT, checked_field, field_line
 from gateway.wire.shapes import RESPONSES, HeaderPolicy, Shape
 
 
@@ -67,16 +67,17 @@ class Head:
 
     def add(self, name: str, value: str) -> None:
         """Append a field. ValueError for what HTTP does not allow, and for fields that frame the message."""
-        if name in ONLY_ONE:
-            raise ValueError(f"there is one {name} in a message: use set")
         if name in FIELD_KEYS and value.isascii() and value.isprintable():
             line = f"{name}: {value}\r\n".encode()
         else:
+            if name.lower() == "host":
+                raise ValueError("there is one Host in a message: use set")
             line = field_line(name, value)
-        if self._added is None:
+        added = self._added
+        if added is None:
             self._added = [line]
         else:
-            self._added.append(line)
+            added.append(line)
 
     def set(self, name: str, value: str) -> None:
         """Put one field in place of all of that name. ValueError as with `add`."""

@@ -63,18 +63,17 @@ async def test_reset_is_seen_as_a_reset_and_an_abort_is_not(resets: bool) -> Non
     loop = asyncio.get_running_loop()
     server = await loop.create_server(Server, "127.0.0.1", 0)
     with socket.socket() as peer:
-        peer.setblocking(False)
-        await soon(loop.sock_connect(peer, server.sockets[0].getsockname()))
-        await eventually(lambda: made)
-        made[0].write(b"half")
-        assert await soon(loop.sock_recv(peer, 10)) == b"half"
-        assert peer_address(made[0]) == "127.0.0.1"
-        if resets:
-            reset(made[0])
-            with pytest.raises(ConnectionResetError):
-                await soon(loop.sock_recv(peer, 10))
-        else:
-            made[0].abort()
-            assert await soon(loop.sock_recv(peer, 10)) == b""
-    server.close()
-    await server.wait_closed()
+        async with server:
+            peer.setblocking(False)
+            await soon(loop.sock_connect(peer, server.sockets[0].getsockname()))
+            await eventually(lambda: made)
+            made[0].write(b"half")
+            assert await soon(loop.sock_recv(peer, 10)) == b"half"
+            assert peer_address(made[0]) == "127.0.0.1"
+            if resets:
+                reset(made[0])
+                with pytest.raises(ConnectionResetError):
+                    await soon(loop.sock_recv(peer, 10))
+            else:
+                made[0].abort()
+                assert await soon(loop.sock_recv(peer, 10)) == b""
