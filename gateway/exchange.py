@@ -10,6 +10,8 @@ from urllib.parse import unquote
 
 import orjson
 
+# What is taken over from a trusted peer as a request's id.
+REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _ORIGIN_FORM = re.compile(r"/[!-\"$-~]*")
 
 
@@ -200,7 +202,9 @@ class Exchange:
     def request_id(self) -> str:
         """The request's id: a trusted peer's, or one minted at first use (32 hex digits)."""
         if self._request_id is None:
-            self._request_id = f"{random.getrandbits(128):032x}"
+            theirs = self.headers.get("x-request-id") if self.peer_trusted else None
+            minted = random.getrandbits(128).to_bytes(16, "big").hex()
+            self._request_id = theirs if theirs is not None and REQUEST_ID.fullmatch(theirs) else minted
         return self._request_id
 
     @request_id.setter

@@ -18,7 +18,6 @@ from typing import Literal, NamedTuple
 
 from gateway.plugin import Env, Exchange, Headers, Plugin, ResponseHead
 
-REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 # W3C Trace Context §3.2: versions after 00 may go on behind another dash.
 TRACEPARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
 # §3.3.1: a key, or a tenant's key at a system; the value ends in no blank.
@@ -68,8 +67,7 @@ class TracingIds(Plugin):
         digits = random.getrandbits(320).to_bytes(40, "big").hex()
         trace, span, request_id, headers = digits[:32], digits[32:48], digits[48:], exchange.headers
         if exchange.peer_trusted:
-            theirs = headers.get("x-request-id") or ""
-            request_id = theirs if REQUEST_ID.fullmatch(theirs) else request_id
+            request_id = exchange.request_id
             context = self._continued(headers, trace)
             trace = context.trace
             self._write(headers, context, span)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from typing import TypeVar
 
 from gateway.errors import GatewayError, Kind
 from gateway.routing.actions import Forward
@@ -17,6 +18,7 @@ from gateway.routing.route import Route
 HOSTS_KEPT = 1024
 PATHS_KEPT = 16_384
 PATH_KEPT = 256
+Known = TypeVar("Known")
 
 
 class Node:
@@ -161,8 +163,9 @@ def _rank(route: Route) -> tuple[int, int, int]:
 
 
 class Router:
-    """All routes. Immutable but for two bounded memories, cleared when full: `_hosts`, the tables to ask for a Host
-    value, and `_found`, routes by host, method and path, where no route asks for more than that."""
+    """All routes. Immutable but for three bounded memories, cleared when full: `_hosts`, the tables to ask for a Host
+    value; and by host, method and path, where no route asks for more than that, the routes that were `_found`, and
+    the methods allowed where one was `_missed`."""
 
     def __init__(self, routes: Iterable[Route]) -> None:
         self.routes = tuple(routes)
@@ -175,6 +178,7 @@ class Router:
         self._hosts: dict[str, tuple[HostTable, ...]] = {}
         self._memorable = not any(route.predicates for route in self.routes)
         self._found: dict[tuple[str, str, str], Route] = {}
+        self._missed: dict[tuple[str, str, str], frozenset[str]] = {}
 
     def find(self, host: str, raw_path: str, request: Request) -> Route | None:
         """The route of a request, or None.
@@ -183,14 +187,12 @@ class Router:
         """
         key = (host, request.method, raw_path)
         found = self._found.get(key)
-        if found is not None:
+        if found is not None or key in self._missed:
             return found
         if is_plain(raw_path):
             found = self._find(host, raw_path, raw_path.split("/"), 1, request)
-            if found is not None and self._memorable and len(raw_path) <= PATH_KEPT:
-                if len(self._found) >= PATHS_KEPT:
-                    self._found.clear()
-                self._found[key] = found
+            if found is not None:
+                self._remember(self._found, key, found)
             return found
         check_escapes(raw_path)
         route = self._find(host, None, segments_of(raw_path), 0, request)
@@ -225,7 +227,15 @@ class Router:
 
         405 only when every candidate failed on its method alone.
         """
-        segments = segments_of(raw_path)
+        key = (host, request.method, raw_path)
+        known = self._missed.get(key)
+        if known is None:
+            known = self._allowed(host, segments_of(raw_path), request)
+            if is_plain(raw_path):
+                self._remember(self._missed, key, known)
+        return known
+
+    def _allowed(self, host: str, segments: list[str], request: Request) -> frozenset[str]:
         methods: set[str] = set()
         for table in self._hosts.get(host) or self._tables_of(host):
             for route in table.root.candidates(segments, 0):
@@ -233,6 +243,12 @@ class Router:
                     return frozenset()
                 methods.update(route.methods or ())
         return frozenset(methods)
+
+    def _remember(self, memory: dict[tuple[str, str, str], Known], key: tuple[str, str, str], known: Known) -> None:
+        if self._memorable and len(key[2]) <= PATH_KEPT:
+            if len(memory) >= PATHS_KEPT:
+                memory.clear()
+            memory[key] = known
 
     def preflight(self, host: str, raw_path: str) -> Route | None:
         """The route with a plugin that answers a CORS preflight for its path, whatever methods the route takes."""

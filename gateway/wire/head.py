@@ -62,8 +62,17 @@ class Head:
 
     def get_all(self, name: str) -> list[str]:
         """Every value of `name`, in order."""
-        wanted = name.lower()
-        return [value for found, value in self.items() if found.lower() == wanted]
+        key = name.lower().encode("latin-1")
+        shape = self.block.shape
+        first = shape.index.get(key)
+        positions = () if first is None else shape.repeats.get(key, (first,))
+        removed = self._removed or ()
+        found = [self.block.values[at].strip().decode("latin-1") for at in positions if at not in removed]
+        for line in self._added or ():
+            added, _, value = line.partition(b": ")
+            if added.lower() == key:
+                found.append(value[:-2].decode("latin-1"))
+        return found
 
     def add(self, name: str, value: str) -> None:
         """Append a field. ValueError for what HTTP does not allow, and for fields that frame the message."""
