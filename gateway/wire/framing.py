@@ -9,6 +9,24 @@ LAST_CHUNK = b"0\r\n\r\n"
 JOIN = 16 * 1024
 
 
+class BodyPieces:
+    """What has come of a body and was not taken yet. Mutable state: the pieces."""
+
+    __slots__ = ("_chunks",)
+
+    def __init__(self) -> None:
+        self._chunks: list[bytes] = []
+
+    def take_body(self) -> bytes:
+        """The body bytes since the last call."""
+        chunks = self._chunks
+        if not chunks:
+            return b""
+        body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        chunks.clear()
+        return body
+
+
 def chunk(data: bytes) -> bytes:
     """One chunk. Not for empty data: that would be the last chunk."""
     return b"%x\r\n%b\r\n" % (len(data), data)

@@ -13,6 +13,7 @@ import httptools
 
 from gateway.errors import GatewayError, Kind
 from gateway.wire.chunks import ChunkMap
+from gateway.wire.framing import BodyPieces
 from gateway.wire.head import RequestBlock, RequestHead
 from gateway.wire.request_checks import METHODS, check_host, examine, plain_target, refusal, request_line, take_absolute
 from gateway.wire.shapes import HeaderPolicy
@@ -35,7 +36,7 @@ class _Sink:
         self.on_message_complete = unfinished.clear
 
 
-class RequestParser:
+class RequestParser(BodyPieces):
     """Reads requests of one connection, one at a time.
 
     After `feed`: `head` is set once it is complete, `take_body()` gives the body bytes that came, `complete` tells
@@ -47,7 +48,6 @@ class RequestParser:
     """
 
     __slots__ = (
-        "_chunks",
         "_fields",
         "_fields_limit",
         "_framing",
@@ -67,6 +67,7 @@ class RequestParser:
     )
 
     def __init__(self, policy: HeaderPolicy, head_limit: int, fields_limit: int, body_limit: int) -> None:
+        super().__init__()
         self._policy = policy
         self._head_limit = head_limit
         self._fields_limit = fields_limit
@@ -74,7 +75,6 @@ class RequestParser:
         self._parser: httptools.HttpRequestParser | None = None
         self._targets: list[bytes] = []
         self._fields: dict[bytes, bytes] = {}
-        self._chunks: list[bytes] = []
         self._open: list[None] = []
         self.rest = b""
         self.next()
@@ -91,15 +91,6 @@ class RequestParser:
     def begun(self) -> bool:
         """Has the head begun to arrive?"""
         return self.head is not None or bool(self._seen)
-
-    def take_body(self) -> bytes:
-        """The body bytes since the last call."""
-        chunks = self._chunks
-        if not chunks:
-            return b""
-        body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-        chunks.clear()
-        return body
 
     def feed(self, data: bytes) -> None:
         """Read on. GatewayError when the request is refused."""

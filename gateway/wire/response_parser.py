@@ -12,6 +12,7 @@ import httptools
 from gateway.errors import GatewayError, Kind
 from gateway.wire.chunks import ChunkMap
 from gateway.wire.fields import tokens
+from gateway.wire.framing import BodyPieces
 from gateway.wire.head import ResponseBlock, ResponseHead
 from gateway.wire.shapes import BLOCK_KEPT, RESPONSES, SHAPES_KEPT, Shape
 
@@ -37,7 +38,7 @@ class _Sink:
         self.values.append(value)
 
 
-class ResponseParser:
+class ResponseParser(BodyPieces):
     """Reads the responses of one upstream connection, one exchange at a time.
 
     After `feed`: `interim` holds 1xx heads, `head` the final one, `take_body()` the body bytes that came, `complete`
@@ -47,7 +48,6 @@ class ResponseParser:
 
     __slots__ = (
         "_bodyless",
-        "_chunks",
         "_framing",
         "_head_limit",
         "_interim_size",
@@ -64,10 +64,10 @@ class ResponseParser:
     )
 
     def __init__(self, head_limit: int) -> None:
+        super().__init__()
         self._head_limit = head_limit
         self._parser: httptools.HttpResponseParser | None = None
         self._sink: _Sink | None = None
-        self._chunks: list[bytes] = []
         self._open: list[None] = []
         self.interim: list[ResponseHead] = []
         self.surplus = False
@@ -85,15 +85,6 @@ class ResponseParser:
     def begun(self) -> bool:
         """Has any byte of a response come?"""
         return bool(self._seen) or self.head is not None or self._interim_size > 0
-
-    def take_body(self) -> bytes:
-        """The body bytes since the last call."""
-        chunks = self._chunks
-        if not chunks:
-            return b""
-        body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-        chunks.clear()
-        return body
 
     def feed(self, data: bytes) -> None:
         """Read on. GatewayError when the response is malformed."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.wire.framing import JOIN, LAST_CHUNK, chunk, write_chunk
+from gateway.wire.framing import JOIN, LAST_CHUNK, BodyPieces, chunk, write_chunk
 
 
 class Written:
@@ -41,3 +41,19 @@ def test_nothing_is_no_chunk() -> None:
 
 def test_chunk() -> None:
     assert chunk(b"a" * 26) == b"1a\r\n" + b"a" * 26 + b"\r\n"
+
+
+class Pieces(BodyPieces):
+    def add(self, piece: bytes) -> None:
+        self._chunks.append(piece)
+
+
+def test_a_body_is_taken_once_and_whole() -> None:
+    body = Pieces()
+    assert body.take_body() == b""
+    body.add(b"a")
+    assert body.take_body() == b"a"
+    body.add(b"b")
+    body.add(b"c")
+    assert body.take_body() == b"bc"
+    assert body.take_body() == b""
