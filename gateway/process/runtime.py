@@ -173,7 +173,7 @@ class Runtime:
         self.loaded = loaded
         self.proxy.table = generation.table
         for listener, spec in zip(self.listeners, generation.spec.listeners, strict=False):
-            listener.settings = replace(settings, half_close=spec.half_close == "allow")
+            listener.adopt(replace(settings, half_close=spec.half_close == "allow"))
         if before is not None:
             self._retire(before, generation)
 

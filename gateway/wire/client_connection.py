@@ -138,7 +138,7 @@ class ClientConnection(asyncio.Protocol):
             self._deadlines.watch(self, deadline)
         if self._pauses:
             self._resume(_BODY if self._pauses & _WRITE else _BODY | _PIPELINE)
-        if (parser.rest or self._stash or self._eof) and not self._reading:
+        if parser.rest or self._stash or self._eof:
             self._guarded_advance()
 
     def abort(self) -> None:
@@ -153,6 +153,12 @@ class ClientConnection(asyncio.Protocol):
         """What is still to come of the request is not wanted: close after the answer, and let the client finish."""
         self._keep = False
         self._lingers = True
+
+    def adopt(self, settings: ClientSettings) -> None:
+        """A reload: what it trusts and strips holds from the next head on."""
+        self.settings = settings
+        self.trusted = is_trusted(self.peer, settings.trusted_proxies)
+        self.parser.adopt(*settings.parsing(self.trusted))
 
     def break_off(self) -> None:
         """The time to stop is over: the answer under way is cut."""
@@ -179,8 +185,7 @@ class ClientConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = opened(transport)
         self._connections.add(self)
-        settings = self.settings
-        self.peer = peer_address(self.transport)
+        self.peer, settings = peer_address(self.transport), self.settings
         self.trusted = is_trusted(self.peer, settings.trusted_proxies)
         self.forwarded = settings.forwarded_lines(self.peer)
         self.parser = settings.parser(self.trusted)
@@ -262,8 +267,7 @@ class ClientConnection(asyncio.Protocol):
             self.exchange.resume_response()
         elif not self._closing:
             self._resume(_PIPELINE)
-            if not self._reading:
-                self._guarded_advance()
+            self._guarded_advance()
 
     def expired(self, now: float) -> None:
         """The deadline is over."""
@@ -307,20 +311,20 @@ class ClientConnection(asyncio.Protocol):
         data, parser.rest = parser.rest, b""
         if not data and self._stash is not None:
             data = self._stash.next_piece()
-            if not self._stash:
-                self._stash = None
+            self._stash = self._stash or None
         parser.feed(data)
         self._head_begun = parser.head is None
 
     def _hold(self, data: bytes) -> None:
         """Bytes that come before their turn. Reading goes on for a while, so that a client that leaves is noticed."""
-        if self._stash is None:
-            self._stash = Stash()
-        self._stash.add(data)
-        if len(self._stash) > self.settings.pipeline_held:
+        stash = self._stash = self._stash or Stash()
+        stash.add(data)
+        if len(stash) > self.settings.pipeline_held:
             self._pause(_PIPELINE)
 
     def _guarded_advance(self) -> None:
+        if self._reading:
+            return
         self._reading = True
         try:
             self._advance()
@@ -339,15 +343,13 @@ class ClientConnection(asyncio.Protocol):
 
     def _refused(self, error: GatewayError) -> None:
         self.refuse_rest()
-        exchange = self.exchange
-        if exchange is None:
+        if self.exchange is None:
             self.handler.refuse(self, error)
         else:
-            self.handler.fail(exchange, error)
+            self.handler.fail(self.exchange, error)
 
     def _lost(self) -> None:
-        exchange = self.exchange
-        self.exchange = None
+        exchange, self.exchange = self.exchange, None
         self._forget()
         if exchange is not None:
             try:
@@ -356,8 +358,7 @@ class ClientConnection(asyncio.Protocol):
                 log.exception("a client's leaving was not handled")
 
     def _forget(self, close: bool = True) -> None:
-        transport = self.transport
-        self.transport = None
+        transport, self.transport = self.transport, None
         self._closing = True
         self._deadlines.forget(self)
         self._connections.discard(self)

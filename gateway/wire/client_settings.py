@@ -66,8 +66,12 @@ class ClientSettings:
 
     def parser(self, trusted: bool) -> RequestParser:
         """What reads the requests of one connection."""
+        return RequestParser(*self.parsing(trusted))
+
+    def parsing(self, trusted: bool) -> tuple[HeaderPolicy, int, int, int]:
+        """Rule and limits for what reads the requests of one connection."""
         policy = self.trusted_policy if trusted else self.untrusted_policy
-        return RequestParser(policy, self.request_head, self.header_count, self.request_body)
+        return policy, self.request_head, self.header_count, self.request_body
 
     def forwarded_lines(self, peer: str) -> bytes:
         """The `X-Forwarded-*` lines of every request of a peer that is not trusted, up to the host's name."""

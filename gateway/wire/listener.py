@@ -15,8 +15,7 @@ BACKLOG = 2048
 class Listener:
     """Accepts on one address.
 
-    Mutable state: the server while it listens, the set of open connections, and `settings`, which a reload replaces
-    for connections to come.
+    Mutable state: the server while it listens, the set of open connections, and `settings`, which a reload replaces.
     """
 
     def __init__(self, host: str, port: int, settings: ClientSettings, handler: Handler, deadlines: Deadlines) -> None:
@@ -41,6 +40,12 @@ class Listener:
             self._accepted, self.host or None, self.port, backlog=BACKLOG, family=_family(self.host)
         )
         self.port = self._server.sockets[0].getsockname()[1]
+
+    def adopt(self, settings: ClientSettings) -> None:
+        """A reload: for connections to come, and from their next request on for those that are open."""
+        self.settings = settings
+        for connection in self.connections:
+            connection.adopt(settings)
 
     def stop_accepting(self) -> None:
         """No new connections; idle ones are closed, the others after their answer."""

@@ -68,16 +68,20 @@ class RequestParser(BodyPieces):
 
     def __init__(self, policy: HeaderPolicy, head_limit: int, fields_limit: int, body_limit: int) -> None:
         super().__init__()
-        self._policy = policy
-        self._head_limit = head_limit
-        self._fields_limit = fields_limit
-        self.body_limit = body_limit
+        self.adopt(policy, head_limit, fields_limit, body_limit)
         self._parser: httptools.HttpRequestParser | None = None
         self._targets: list[bytes] = []
         self._fields: dict[bytes, bytes] = {}
         self._open: list[None] = []
         self.rest = b""
         self.next()
+
+    def adopt(self, policy: HeaderPolicy, head_limit: int, fields_limit: int, body_limit: int) -> None:
+        """Read by another configuration's rule and limits from here on."""
+        self._policy = policy
+        self._head_limit = head_limit
+        self._fields_limit = fields_limit
+        self.body_limit = body_limit
 
     def next(self) -> None:
         """Forget the finished request; `rest` stays."""

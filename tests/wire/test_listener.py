@@ -34,14 +34,24 @@ async def test_port_that_is_taken() -> None:
         second.stop_accepting()
 
 
-async def test_new_settings_are_for_connections_to_come() -> None:
+async def test_new_settings_are_for_open_connections_too() -> None:
     async with gateway() as running, running.client() as before:
         assert (await before.ask(request("/ping"))).status == 200
-        running.listener.settings = make_settings(request_head=100)
+        running.listener.adopt(make_settings(request_head=100))
         long = request("/ping", b"X: " + b"a" * 200)
         async with running.client() as after:
             assert (await after.ask(long)).status == 431
-        assert (await before.ask(long)).status == 200
+        assert (await before.ask(long)).status == 431
+
+
+async def test_what_a_reload_reserves_for_identities_is_taken_from_open_connections_too() -> None:
+    forged = request("/x", b"X-User-Id: admin", b"x_user_id: admin")
+    async with upstream(answering) as service, gateway(service.port) as running, running.client() as client:
+        assert (await client.ask(forged)).status == 200
+        running.listener.adopt(make_settings(identity_headers=["X-User-Id"]))
+        assert (await client.ask(forged)).status == 200
+    assert [seen.get("x-user-id") for seen in service.requests] == ["admin", None]
+    assert service.requests[1].get("x_user_id") is None
 
 
 async def test_stop_accepting() -> None:
