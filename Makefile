@@ -68,7 +68,8 @@ load: .venv-run .venv-load ## Locust against the demo (LOAD_ARGS=...); a report 
 		if ! kill -0 $$demo 2>/dev/null || [ $$tries -ge 100 ]; then \
 			echo "the demo did not become ready; its last words:" >&2; tail -n 20 loadtest/results/demo.log >&2; exit 1; fi; \
 		sleep 0.2; done; \
-	.venv-load/bin/locust --config loadtest/locust.conf $(LOAD_ARGS)
+	.venv-load/bin/locust -f loadtest/locustfile.py --headless -u 20 -r 20 -t 30s --html loadtest/results/load.html \
+		--only-summary $(LOAD_ARGS)
 
 schema: .venv-run ## write routes.schema.json, for editors
 	@$(BIN)/gateway schema > routes.schema.json.new || { rm -f routes.schema.json.new; exit 1; }
