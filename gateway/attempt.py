@@ -121,7 +121,8 @@ class LiveAttempt(Attempt):
         head = exchange.headers
         ended = exchange.request_ended
         body = b""
-        if exchange.bytes_in:
+        # A plugin may have put a body where the client sent none.
+        if exchange.bytes_in or exchange.body:
             body = b"".join(exchange.pending)
             exchange.pending.clear()
         # Nothing is lost by keeping a small whole body a little longer.

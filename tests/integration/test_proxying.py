@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.exchange import Exchange
+from gateway.exchange import Exchange, Reply
 from gateway.routing.actions import Forward, Rewrite
 from gateway.routing.pattern import parse_template
 from tests.support.gateways import gateway, make_settings, request
@@ -420,6 +420,22 @@ async def test_plugin_reads_the_request_first() -> None:
     assert reader.bodies == [b"abcde"]
     assert service.requests[0].get("content-length") == "5"
     assert not service.requests[0].all("expect")
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_plugin_makes_a_body_where_the_client_sent_none(method: str) -> None:
+    class MakesBody(ReadsRequest):
+        def on_request(self, exchange: Exchange) -> Reply | None:
+            exchange.body = b"made"
+            return None
+
+    async with (
+        upstream(echoing) as service,
+        gateway(service.port, plugins=[MakesBody()]) as running,
+        running.client() as client,
+    ):
+        assert (await client.ask(request("/x", method=method))).body == b"made"
+    assert service.requests[0].get("content-length") == "4"
 
 
 @pytest.mark.parametrize("framing", [b"Content-Length: 101", b"Transfer-Encoding: chunked"])
