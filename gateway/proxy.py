@@ -18,6 +18,7 @@ from gateway.exchange import Reply
 from gateway.live import LiveExchange
 from gateway.problem import problem_reply
 from gateway.routing.actions import Forward
+from gateway.routing.predicates import ROUTABLE
 from gateway.routing.route import Route
 from gateway.table import RouteTable
 from gateway.upstreams.upstream import Upstream
@@ -32,7 +33,6 @@ IDEMPOTENT = frozenset(["GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"])
 # While no upstream connection is there yet, so much of a body is read ahead.
 READ_AHEAD = 64 * 1024
 REFUSED_METHODS = frozenset(["CONNECT", "TRACE"])
-ALL_METHODS = frozenset(["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"])
 
 
 # Scanners ask for what is not there: this one is made once, and never raised.
@@ -67,7 +67,7 @@ class Proxy:
                     client.peer, head.get_all("x-forwarded-for"), client.settings.trusted_proxies
                 )
             if head.method in REFUSED_METHODS or path == "*":
-                self._refuse_method(exchange, ALL_METHODS)
+                self._refuse_method(exchange, ROUTABLE)
                 return
             route = table.router.find(head.block.host, path, exchange) or self._missed(exchange)
             if route is None:

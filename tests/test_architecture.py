@@ -345,7 +345,6 @@ def test_repository_was_read(repository: Tree) -> None:
     assert {"gateway", "gateway.demo.services", "tests.test_architecture"} <= set(repository.modules)
 
 
-@pytest.mark.skipif(not (ROOT / "gateway/cli/main.py").exists(), reason="there is no command line yet")
 def test_command_line_starts_quickly() -> None:
     code = f"import gateway.cli.main, sys; print([name for name in {SLOW_IMPORTS} if name in sys.modules])"
 

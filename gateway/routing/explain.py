@@ -13,12 +13,11 @@ from gateway.errors import GatewayError, Kind
 from gateway.routing.actions import Forward
 from gateway.routing.paths import other_reading, segments_of
 from gateway.routing.pattern import Pattern, Segment
-from gateway.routing.predicates import HeaderPredicate, Predicate, Request
+from gateway.routing.predicates import ROUTABLE, HeaderPredicate, Predicate, Request
 from gateway.routing.route import Route
 from gateway.routing.router import Router, escaped, host_name
 
 NEVER_ROUTED = ("CONNECT", "TRACE")
-ROUTABLE = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
 # Their values are nobody's business, wherever the explanation is read.
 HIDDEN = frozenset(("authorization", "cookie", "proxy-authorization", "x-api-key"))
 MASK = "***"
@@ -59,7 +58,7 @@ class Explanation:
 def explain(router: Router, host: str, raw_path: str, request: Request) -> Explanation:
     """Route a request, and say why. `host` is the Host field, `raw_path` the path without its query."""
     if request.method in NEVER_ROUTED or raw_path == "*":
-        return Explanation(None, 405, f"{request.method} {raw_path} is never routed", allow=ROUTABLE)
+        return Explanation(None, 405, f"{request.method} {raw_path} is never routed", allow=tuple(sorted(ROUTABLE)))
     candidates = router.candidates(host, raw_path)
     try:
         winner = router.find(host, raw_path, request)

@@ -69,6 +69,8 @@ class QueryPredicate:
         return f"query {self.name} is {self.value.text!r}"
 
 
+# What a route without `methods` takes; CONNECT and TRACE are never routed.
+ROUTABLE = frozenset(["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"])
 Predicate = HeaderPredicate | QueryPredicate
 
 
