@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from gateway.plugin import Attempt, Exchange, Plugin, ResponseHead
+from gateway.plugin import Attempt, Exchange, Failure, Plugin, Reply, ResponseHead
 
 log = logging.getLogger("gateway.proxy")
 
@@ -23,17 +23,20 @@ class Step(NamedTuple):
 class Chain:
     """The compiled plugin list of one route, or of requests without one. Immutable.
 
-    `requests` holds `on_request` and `admit` in list order, `responses` and `attempt_ends` run backwards.
+    `requests` holds `on_request` and `admit` in list order; `responses`, `failures` and `attempt_ends` run backwards.
+    `resends`: a plugin may send the request to another upstream after a failure.
     `request_body` and `response_body` are the most bytes to collect for plugins that declare `needs_body`, else 0.
     """
 
     __slots__ = (
         "attempt_ends",
         "attempts",
+        "failures",
         "finishes",
         "plugins",
         "request_body",
         "requests",
+        "resends",
         "response_body",
         "responses",
     )
@@ -44,10 +47,12 @@ class Chain:
             Step(index, getattr(plugin, phase), _named(plugin), phase == "admit")
             for index, plugin in enumerate(plugins)
             for phase in ("on_request", "admit")
-            if plugin.overrides(phase)
+            if plugin.uses(phase)
         )
         self.attempts = self._steps("on_attempt")
         self.attempt_ends = self._steps("on_attempt_end")[::-1]
+        self.failures = self._steps("on_failure")[::-1]
+        self.resends = any(plugin.resends for plugin in plugins)
         self.responses = self._steps("on_response")[::-1]
         self.finishes = self._steps("on_finish")
         self.request_body = self._needed("request")
@@ -57,12 +62,27 @@ class Chain:
         return tuple(
             Step(index, getattr(plugin, phase), _named(plugin))
             for index, plugin in enumerate(self.plugins)
-            if plugin.overrides(phase)
+            if plugin.uses(phase)
         )
 
     def _needed(self, what: str) -> int:
         # The strictest plugin decides, since it is the one that cannot cope with more.
         return min((plugin.max_body for plugin in self.plugins if plugin.needs_body == what), default=0)
+
+    def run_failures(self, exchange: Exchange, failure: Failure, ran: int) -> Reply | None:
+        """`on_failure` of the first `ran` plugins, backwards, until one replies or chooses another upstream. One that
+        fails is passed over."""
+        upstream = exchange.upstream
+        for step in self.failures:
+            if step.place < ran:
+                try:
+                    reply: Reply | None = step.call(exchange, failure)
+                except Exception:
+                    log.exception("%s failed in on_failure", step.plugin)
+                    continue
+                if reply is not None or exchange.upstream != upstream:
+                    return reply
+        return None
 
     def run_responses(self, exchange: Exchange, head: ResponseHead, ran: int) -> Step | None:
         """`on_response` of the first `ran` plugins, backwards. The step that failed, with its error logged, or None."""

@@ -1,6 +1,7 @@
 """Everything that can go wrong with a request, and the one table that says what the client is told.
 
-A kind answers three questions: whose fault it is, what the client sees, and whether another try is safe.
+A kind answers four questions: whose fault it is, what the client sees, whether another try is safe, and as what
+retry policies and breakers count it.
 Status codes follow RFC 9110, `error_type` is a registered RFC 9209 §2.3 type, `flag` is the short word of logs.
 """
 
@@ -8,10 +9,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import Literal
+from typing import Literal, NamedTuple
 
 Side = Literal["client", "gateway", "upstream"]
 Retry = Literal["never", "idempotent", "always"]
+# The words of retry policies and breakers. "" is none of their business, "full" is refused for want of room.
+Condition = Literal["", "connect", "reset", "timeout", "full"]
 
 
 class Kind(Enum):
@@ -34,7 +37,9 @@ class Kind(Enum):
     STOPPING = "stopping"
     PLUGIN_CRASHED = "plugin_crashed"
     INTERNAL = "internal"
+    BREAKER_OPEN = "breaker_open"
     NO_ENDPOINT = "no_endpoint"
+    OVERLOADED = "overloaded"
     QUEUE_FULL = "queue_full"
     QUEUE_TIMEOUT = "queue_timeout"
     DNS_ERROR = "dns_error"
@@ -48,6 +53,7 @@ class Kind(Enum):
     RESPONSE_TIMEOUT = "response_timeout"
     BODY_TIMEOUT = "body_timeout"
     TOTAL_TIMEOUT = "total_timeout"
+    SUPERSEDED = "superseded"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +66,7 @@ class Answer:
     side: Side
     title: str
     retry: Retry = "never"
+    condition: Condition = ""
 
 
 ANSWERS: dict[Kind, Answer] = {
@@ -80,46 +87,96 @@ ANSWERS: dict[Kind, Answer] = {
     Kind.STOPPING: Answer(503, "destination_unavailable", "OM", "gateway", "The gateway is stopping"),
     Kind.PLUGIN_CRASHED: Answer(500, "proxy_internal_error", "PE", "gateway", "Internal error"),
     Kind.INTERNAL: Answer(500, "proxy_internal_error", "PE", "gateway", "Internal error"),
-    Kind.NO_ENDPOINT: Answer(503, "destination_unavailable", "UH", "upstream", "No endpoint is available"),
-    Kind.QUEUE_FULL: Answer(503, "connection_limit_reached", "UO", "upstream", "The upstream is overloaded"),
-    Kind.QUEUE_TIMEOUT: Answer(503, "connection_limit_reached", "UO", "upstream", "The upstream is overloaded"),
-    Kind.DNS_ERROR: Answer(502, "dns_error", "DF", "upstream", "The upstream's name has no address", "always"),
-    Kind.CONNECT_FAILED: Answer(502, "connection_refused", "UF", "upstream", "The upstream refused", "always"),
-    Kind.CONNECT_TIMEOUT: Answer(504, "connection_timeout", "UF", "upstream", "Connecting took too long", "always"),
-    Kind.UPSTREAM_RESET: Answer(502, "connection_terminated", "UC", "upstream", "The upstream hung up", "idempotent"),
+    Kind.BREAKER_OPEN: Answer(503, "destination_unavailable", "UO", "upstream", "The service is being spared"),
+    Kind.NO_ENDPOINT: Answer(
+        503, "destination_unavailable", "UH", "upstream", "No endpoint is available", condition="connect"
+    ),
+    Kind.OVERLOADED: Answer(
+        503, "connection_limit_reached", "UO", "upstream", "The upstream is overloaded", condition="full"
+    ),
+    Kind.QUEUE_FULL: Answer(
+        503, "connection_limit_reached", "UO", "upstream", "The upstream is overloaded", condition="full"
+    ),
+    Kind.QUEUE_TIMEOUT: Answer(
+        503, "connection_limit_reached", "UO", "upstream", "The upstream is overloaded", condition="full"
+    ),
+    Kind.DNS_ERROR: Answer(
+        502, "dns_error", "DF", "upstream", "The upstream's name has no address", "always", "connect"
+    ),
+    Kind.CONNECT_FAILED: Answer(
+        502, "connection_refused", "UF", "upstream", "The upstream refused", "always", "connect"
+    ),
+    Kind.CONNECT_TIMEOUT: Answer(
+        504, "connection_timeout", "UF", "upstream", "Connecting took too long", "always", "connect"
+    ),
+    Kind.UPSTREAM_RESET: Answer(
+        502, "connection_terminated", "UC", "upstream", "The upstream hung up", "idempotent", "reset"
+    ),
     Kind.UPSTREAM_MALFORMED: Answer(
-        502, "http_protocol_error", "UPE", "upstream", "The upstream's answer is malformed", "idempotent"
+        502, "http_protocol_error", "UPE", "upstream", "The upstream's answer is malformed", "idempotent", "reset"
     ),
     Kind.UPSTREAM_HEAD_TOO_LARGE: Answer(
-        502, "http_response_header_section_size", "UPE", "upstream", "The upstream's header fields are too large"
+        502,
+        "http_response_header_section_size",
+        "UPE",
+        "upstream",
+        "The upstream's header fields are too large",
+        condition="reset",
     ),
     Kind.UPSTREAM_BODY_TOO_LARGE: Answer(
-        502, "http_response_body_size", "UPE", "upstream", "The upstream's answer is too large"
+        502, "http_response_body_size", "UPE", "upstream", "The upstream's answer is too large", condition="reset"
     ),
     Kind.UPSTREAM_INCOMPLETE: Answer(
-        502, "http_response_incomplete", "UPE", "upstream", "The upstream's answer is incomplete", "idempotent"
+        502, "http_response_incomplete", "UPE", "upstream", "The upstream's answer is incomplete", "idempotent", "reset"
     ),
     Kind.RESPONSE_TIMEOUT: Answer(
-        504, "http_response_timeout", "UT", "upstream", "The upstream took too long to answer", "idempotent"
+        504, "http_response_timeout", "UT", "upstream", "The upstream took too long to answer", "idempotent", "timeout"
     ),
-    Kind.BODY_TIMEOUT: Answer(504, "http_response_timeout", "UT", "upstream", "The upstream stopped sending"),
-    Kind.TOTAL_TIMEOUT: Answer(504, "http_response_timeout", "UT", "upstream", "The time for this request is over"),
+    Kind.BODY_TIMEOUT: Answer(
+        504, "http_response_timeout", "UT", "upstream", "The upstream stopped sending", condition="timeout"
+    ),
+    Kind.TOTAL_TIMEOUT: Answer(
+        504, "http_response_timeout", "UT", "upstream", "The time for this request is over", condition="timeout"
+    ),
+    # Nobody is told: of two attempts at once the other one was faster.
+    Kind.SUPERSEDED: Answer(499, "http_request_error", "-", "client", "Another attempt was faster"),
 }
+
+
+class Failure(NamedTuple):
+    """Why the answer to a request would be a failure.
+
+    `status` is what the client would be told. `error` is the word of the kind, "" where the upstream itself answered
+    with that status. `condition` is what retry policies and breakers call it, `5xx` for the upstream's own answer.
+    """
+
+    status: int
+    error: str
+    condition: str
 
 
 class GatewayError(Exception):
     """A failure of one request, with the table's row as `answer`.
 
     `detail` may be shown to the client: no address, no stack trace, no secret in it. `cause` is for the log alone, and
-    for trusted peers.
+    for trusted peers. `retry_after` is in seconds, None where nothing better than the table's is known.
     """
 
-    def __init__(self, kind: Kind, detail: str = "", cause: str = "") -> None:
+    def __init__(self, kind: Kind, detail: str = "", cause: str = "", retry_after: float | None = None) -> None:
         super().__init__(kind.value, detail, cause)
         self.kind = kind
         self.detail = detail
         self.cause = cause
+        self.retry_after = retry_after
         self.answer = ANSWERS[kind]
+
+    @property
+    def failure(self) -> Failure | None:
+        """What plugins may answer instead of, None where it is the client's fault or the gateway's own."""
+        answer = self.answer
+        if answer.side != "upstream":
+            return None
+        return Failure(answer.status, self.kind.value, answer.condition)
 
 
 class ConfigError(Exception):

@@ -110,13 +110,25 @@ class Attempt:
         return f"<Attempt {self.number} at {self.endpoint}: {self.error or self.status or 'running'}>"
 
 
+class Tap(Protocol):
+    """Sees the answer's body as it passes to the client. It may not change it, nor wait."""
+
+    def feed(self, data: bytes) -> None:
+        """The next slice."""
+
+    def end(self) -> None:
+        """That was all of it. Never called for a body that broke off."""
+
+
 class Exchange:
     """One request and its answer, from the first byte of the request's head to the last of the response.
 
     Owns all state of the request; nothing of it outlives `on_finish`. `raw_path` and the captures are as the client
     sent them; `path` is decoded once. `status` is what the client was told (0 before), `outcome` one word: `answered`
-    by the upstream, `local` for the gateway's own or a plugin's reply, else the kind of the failure. Times are
-    monotonic seconds, sizes are body bytes. `target` is the path and query that go upstream, empty until settled.
+    by the upstream, `local` for the gateway's own or a plugin's reply, else the kind of the failure. `fallback` says
+    what answered in place of a failure, "" if nothing did; `flag` is then both, as in `UF,FB`. Times are monotonic
+    seconds, sizes are body bytes. `target` is the path and query that go upstream, empty until settled. A plugin may
+    set `tap` in `on_response`: it sees the answer's body pass.
     """
 
     __slots__ = (
@@ -132,6 +144,7 @@ class Exchange:
         "claims",
         "client_ip",
         "ended",
+        "fallback",
         "flag",
         "headers",
         "host",
@@ -146,6 +159,7 @@ class Exchange:
         "span_id",
         "started",
         "status",
+        "tap",
         "target",
         "trace_id",
         "upstream",
@@ -178,6 +192,8 @@ class Exchange:
         self.status = 0
         self.outcome = ""
         self.flag = "-"
+        self.fallback = ""
+        self.tap: Tap | None = None
         self.body: bytes | None = None
         self.bytes_in = 0
         self.bytes_out = 0

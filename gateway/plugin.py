@@ -12,9 +12,11 @@ import inspect
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeVar
 
-from gateway.exchange import Attempt, Exchange, Headers, Reply, ResponseHead
+from gateway.errors import Failure, GatewayError, Kind
+from gateway.exchange import Attempt, Exchange, Headers, Reply, ResponseHead, Tap
 from gateway.units import Duration, Secret, Share, Size
 
 if TYPE_CHECKING:
@@ -25,13 +27,17 @@ __all__ = [
     "Duration",
     "Env",
     "Exchange",
+    "Failure",
+    "GatewayError",
     "Headers",
+    "Kind",
     "Plugin",
     "Reply",
     "ResponseHead",
     "Secret",
     "Share",
     "Size",
+    "Tap",
 ]
 
 # phase -> (asynchronous, number of parameters after self)
@@ -42,6 +48,7 @@ PHASES: dict[str, tuple[bool, int]] = {
     "admit": (True, 1),
     "on_attempt": (False, 2),
     "on_attempt_end": (False, 2),
+    "on_failure": (False, 2),
     "on_response": (False, 2),
     "on_finish": (False, 1),
 }
@@ -164,7 +171,8 @@ def _no_sinks(place: str) -> LogSink:
 
 @dataclass(frozen=True, slots=True)
 class Env:
-    """What the gateway gives a plugin instance. `name` is the gateway's own, as in `Via` and `service.name`."""
+    """What the gateway gives a plugin instance. `name` is the gateway's own, as in `Via` and `service.name`; `folder`
+    is the configuration's, which relative paths in options are relative to."""
 
     clock: Clock
     metrics: Metrics
@@ -173,6 +181,7 @@ class Env:
     http_session: Callable[[], aiohttp.ClientSession]
     upstream_client: Callable[[str], UpstreamClient]
     name: str = "gateway"
+    folder: Path = Path()
     open_sink: Callable[[str], LogSink] = _no_sinks
 
     @property
@@ -190,12 +199,14 @@ class Plugin:
 
     `Options` is a frozen dataclass; the configuration's values arrive as `self.options`. With `needs_body` the whole
     request or response body is collected first, up to `max_body` bytes (413, or 502 for a response, above it), and
-    is there as `exchange.body` or `head.body`.
+    is there as `exchange.body` or `head.body`. With `resends` a body that fits is kept until the answer begins, so that
+    `on_failure` may send the request to another upstream.
     """
 
     Options: ClassVar[type | None] = None
     needs_body: ClassVar[Literal["request", "response"] | None] = None
     max_body: ClassVar[int] = 1 << 20
+    resends: bool = False
 
     name: str = ""
     options: Any
@@ -208,6 +219,14 @@ class Plugin:
     def identity_headers(self) -> Iterable[str]:
         """Headers this instance sets from an identity: every client's own copy is removed, on every route."""
         return ()
+
+    def serves(self, routes: Mapping[str, Iterable[str]]) -> None:
+        """The routes whose chain this instance is in, each with the upstreams it goes to. Called whenever a
+        configuration goes into service, before its first request."""
+
+    def uses(self, phase: str) -> bool:
+        """Does this instance need the phase? Every one that its class overrides, unless it knows better."""
+        return type(self).overrides(phase)
 
     async def start(self) -> None:
         """Before the first request."""
@@ -226,6 +245,11 @@ class Plugin:
 
     def on_attempt_end(self, exchange: Exchange, attempt: Attempt) -> None:
         """Exactly once for every `on_attempt`."""
+
+    def on_failure(self, exchange: Exchange, failure: Failure) -> Reply | None:
+        """The answer would be a failure: an upstream's 5xx, or the gateway's own error for an upstream's fault. A reply
+        answers in its place; `exchange.set_upstream` sends the request there instead (see `resends`). In reverse
+        order, the first that does either decides; once per request."""
 
     def on_response(self, exchange: Exchange, head: ResponseHead) -> None:
         """Before the head goes to the client, in reverse order; the gateway's own replies pass here too."""
@@ -260,7 +284,8 @@ def _check_phase(cls: type, name: str, member: Any) -> None:
         inspect.signature(member).bind(*range(parameters + 1))
     except TypeError:
         shape = {0: "self", 1: "self, exchange"}.get(parameters)
-        shape = shape or ("self, exchange, head" if name == "on_response" else "self, exchange, attempt")
+        last = {"on_response": "head", "on_failure": "failure"}.get(name, "attempt")
+        shape = shape or f"self, exchange, {last}"
         raise TypeError(f"{cls.__name__}.{name} must take ({shape})") from None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 from json.encoder import encode_basestring_ascii as quoted
+from math import ceil
 
 from gateway.errors import GatewayError
 from gateway.exchange import Exchange, Reply
@@ -16,14 +17,14 @@ small{{color:#777}}</style></head>
 """
 
 
-def problem_reply(error: GatewayError, exchange: Exchange, name: str, retry_after: int = 1) -> Reply:
+def problem_reply(error: GatewayError, exchange: Exchange, name: str) -> Reply:
     """The answer for a failure. `name` is the gateway's in `Proxy-Status`; only a trusted peer reads the cause."""
     answer = error.answer
     headers = {"Cache-Control": "no-store", "Content-Type": "application/problem+json"}
     if answer.side != "client":
         headers["Proxy-Status"] = _proxy_status(error, exchange, name)
     if answer.status == 503:
-        headers["Retry-After"] = str(retry_after)
+        headers["Retry-After"] = str(max(1, ceil(error.retry_after or 0)))
     detail = error.detail or answer.title
     if _wants_html(exchange.headers.get("accept")):
         page = PAGE.format(

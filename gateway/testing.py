@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
 
 from gateway.chain import Chain
-from gateway.errors import GatewayError
+from gateway.errors import Failure, GatewayError
 from gateway.exchange import Attempt, Exchange, Reply
 from gateway.plugin import Env, Plugin, Shared, UpstreamClient, UpstreamReply
 from gateway.problem import problem_reply
@@ -218,7 +218,8 @@ def run(
     """Walk an exchange through the phases, in the order of the contract; returns the head that the client gets.
 
     `upstream` is what the one attempt brings, or a function that is asked for it; `seconds` is how long that takes.
-    `head.body` is the whole body. What a plugin raises is raised here; the gateway would answer 500. RuntimeError
+    `head.body` is the whole body. What a plugin raises is raised here, and the gateway would answer 500; but for
+    GatewayError, which is answered by the table. RuntimeError
     where `admit` waits for something real: use `await run_async(...)` then.
     """
     walk = _walk(Chain([plugins] if isinstance(plugins, Plugin) else plugins), exchange, upstream, seconds)
@@ -243,18 +244,18 @@ async def run_async(
 async def _walk(chain: Chain, exchange: Exchange, upstream: Upstream, seconds: float) -> ResponseHead:
     clock = chain.plugins[0].env.clock if chain.plugins else FakeClock()
     exchange.started = exchange.started or clock.now()
-    ran = 0
-    answer: Reply | GatewayError | None = None
-    for index, call, _, waits in chain.requests:
-        ran = index + 1
-        answer = await call(exchange) if waits else call(exchange)
-        if answer is not None:
-            break
-    else:
-        ran = len(chain.plugins)
+    answer, ran = await _requests(chain, exchange)
     local = answer is not None
     if answer is None:
         answer, local = _attempt(chain, exchange, upstream, seconds, clock)
+    failure = _failure(answer, local)
+    if failure is not None:
+        chosen = exchange.upstream
+        instead = chain.run_failures(exchange, failure, ran)
+        if instead is not None:
+            answer, local = instead, True
+        elif exchange.upstream != chosen:
+            answer, local = _attempt(chain, exchange, upstream, seconds, clock)
     kind = answer.kind if isinstance(answer, GatewayError) else None
     reply = problem_reply(answer, exchange, GATEWAY) if isinstance(answer, GatewayError) else answer
     head = _response(chain, reply, local or kind is not None)
@@ -263,6 +264,9 @@ async def _walk(chain: Chain, exchange: Exchange, upstream: Upstream, seconds: f
             call(exchange, head)
     if head.body is None:
         head.body = reply.body
+    if exchange.tap is not None and not local and kind is None:
+        exchange.tap.feed(head.body)
+        exchange.tap.end()
     exchange.status = head.status
     exchange.bytes_out = len(head.body)
     exchange.outcome = kind.value if kind is not None else "local" if local else "answered"
@@ -272,6 +276,24 @@ async def _walk(chain: Chain, exchange: Exchange, upstream: Upstream, seconds: f
         if index < ran:
             call(exchange)
     return head
+
+
+async def _requests(chain: Chain, exchange: Exchange) -> tuple[Reply | GatewayError | None, int]:
+    """What a plugin answers before anything is sent, and how many plugins had their turn."""
+    for index, call, _, waits in chain.requests:
+        try:
+            answer = await call(exchange) if waits else call(exchange)
+        except GatewayError as error:
+            return error, index + 1
+        if answer is not None:
+            return answer, index + 1
+    return None, len(chain.plugins)
+
+
+def _failure(answer: Reply | GatewayError, local: bool) -> Failure | None:
+    if isinstance(answer, GatewayError):
+        return answer.failure
+    return Failure(answer.status, "", "5xx") if answer.status >= 500 and not local else None
 
 
 def _attempt(
@@ -284,13 +306,18 @@ def _attempt(
     answer: Reply | GatewayError | None = None
     for index, call, *_ in chain.attempts:
         ran = index + 1
-        answer = call(exchange, attempt)
+        try:
+            answer = call(exchange, attempt)
+        except GatewayError as error:
+            answer = error
         if answer is not None:
             break
     else:
         ran = len(chain.plugins)
     local = answer is not None
-    if answer is None:
+    if isinstance(answer, GatewayError):
+        attempt.error = answer.kind.value
+    elif answer is None:
         if isinstance(clock, FakeClock):
             clock.advance(seconds)
         attempt.seconds = seconds

@@ -73,7 +73,8 @@ def test_only_an_upstreams_fault_is_tried_again(kind: Kind) -> None:
 
 
 def test_flags_and_words_are_short_and_plain() -> None:
-    assert all(answer.flag.isupper() and 2 <= len(answer.flag) <= 3 for answer in ANSWERS.values())
+    told = [answer for kind, answer in ANSWERS.items() if kind is not Kind.SUPERSEDED]
+    assert all(answer.flag.isupper() and 2 <= len(answer.flag) <= 3 for answer in told)
     assert all(kind.value == kind.name.lower() for kind in Kind)
 
 

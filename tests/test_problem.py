@@ -79,5 +79,7 @@ def test_page_is_escaped() -> None:
     assert b"&lt;script&gt;{0}" in reply.body
 
 
-def test_retry_after() -> None:
-    assert problem_reply(GatewayError(Kind.QUEUE_FULL), exchange(), "edge", 7).headers["Retry-After"] == "7"
+@pytest.mark.parametrize(("seconds", "shown"), [(None, "1"), (0.0, "1"), (7, "7"), (6.2, "7")])
+def test_retry_after(seconds: float | None, shown: str) -> None:
+    error = GatewayError(Kind.QUEUE_FULL, retry_after=seconds)
+    assert problem_reply(error, exchange(), "edge").headers["Retry-After"] == shown

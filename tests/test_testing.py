@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from gateway.errors import GatewayError, Kind
+from gateway.errors import Failure, GatewayError, Kind
 from gateway.exchange import Attempt, Exchange, Reply
 from gateway.plugin import Duration, Plugin, ResponseHead, Secret, UpstreamReply
 from gateway.testing import (
@@ -189,8 +189,66 @@ def test_admit_may_call_fakes() -> None:
 def test_a_fake_upstream_can_fail() -> None:
     plugin = make_plugin(Delegation, make_env(upstreams={"auth": FakeUpstream([GatewayError(Kind.CONNECT_FAILED)])}))
 
-    with pytest.raises(GatewayError):
-        run(plugin, make_exchange())
+    assert run(plugin, make_exchange()).status == 502
+
+
+class Rescuer(Plugin):
+    """Answers for the upstream's failures, or sends them elsewhere."""
+
+    def __init__(self, elsewhere: str = "") -> None:
+        super().__init__(None, make_env())
+        self.elsewhere = elsewhere
+        self.failures: list[Failure] = []
+        self.passed = b""
+
+    def on_failure(self, exchange: Exchange, failure: Failure) -> Reply | None:
+        self.failures.append(failure)
+        if self.elsewhere:
+            exchange.set_upstream(self.elsewhere)
+            return None
+        return Reply.text(200, "instead")
+
+    def on_response(self, exchange: Exchange, head: ResponseHead) -> None:
+        exchange.tap = self
+
+    def feed(self, data: bytes) -> None:
+        self.passed += data
+
+    def end(self) -> None:
+        self.passed += b"."
+
+
+@pytest.mark.parametrize(
+    ("answer", "failure"),
+    [
+        (Reply(503), Failure(503, "", "5xx")),
+        (GatewayError(Kind.CONNECT_FAILED), Failure(502, "connect_failed", "connect")),
+        (GatewayError(Kind.BREAKER_OPEN), Failure(503, "breaker_open", "")),
+    ],
+)
+def test_a_failure_may_be_answered(answer: Reply | GatewayError, failure: Failure) -> None:
+    rescuer = Rescuer()
+    head = run(rescuer, make_exchange(), answer)
+    assert (head.status, head.body) == (200, b"instead")
+    assert rescuer.failures == [failure]
+
+
+def test_a_failure_may_be_sent_elsewhere() -> None:
+    exchange = make_exchange(upstream_names=("service", "standby"))
+
+    def answer(asked: Exchange) -> Reply:
+        return Reply.text(200, "standby") if asked.upstream == "standby" else Reply(500)
+
+    assert run(Rescuer("standby"), exchange, answer).body == b"standby"
+    assert exchange.attempts == 2
+
+
+def test_no_failure() -> None:
+    rescuer = Rescuer()
+    assert run(rescuer, make_exchange(), Reply.text(404, "gone")).body == b"gone"
+    assert run(rescuer, make_exchange(), GatewayError(Kind.BODY_TOO_LARGE)).status == 413
+    assert not rescuer.failures
+    assert rescuer.passed == b"gone."
 
 
 def test_what_was_not_given_says_how_to_give_it() -> None:

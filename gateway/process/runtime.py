@@ -120,6 +120,7 @@ class Runtime:
             self._shared,
             self._http_session,
             lambda name: UpstreamCaller(self.proxy, name),
+            folder=config_folder(path),
             open_sink=self._sinks.open,
         )
         watch_runtime(self)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from gateway.upstreams.balance import RoundRobin
+from gateway.upstreams.balance.round_robin import RoundRobin
 from gateway.wire.pool import Pool
 
 State = Literal["enabled", "drain"]

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.upstreams.balance import RoundRobin, smooth_cycle
+from gateway.upstreams.balance.round_robin import RoundRobin, smooth_cycle
 
 
 @dataclass
