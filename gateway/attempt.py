@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from gateway.errors import ANSWERS, GatewayError, Kind
 from gateway.exchange import Attempt, Reply
 from gateway.live import LiveExchange
-from gateway.upstreams.upstream import Endpoint, Upstream
+from gateway.upstreams.endpoint import Endpoint
+from gateway.upstreams.upstream import Upstream
 from gateway.wire.deadlines import NEVER
 from gateway.wire.head import ResponseHead
 from gateway.wire.request_text import request_text
@@ -17,8 +18,8 @@ from gateway.wire.upstream_connection import UpstreamConnection
 if TYPE_CHECKING:
     from gateway.proxy import Proxy
 
-# Bodies up to here are kept until the head of the answer, in case a reused connection turns out to be dead.
-REPLAY_LIMIT = 64 * 1024
+# What says nothing about the upstream: the client left, another attempt was faster, or none was made at all.
+NOT_ITS_FAULT = frozenset([Kind.CLIENT_GONE, Kind.SUPERSEDED, Kind.BREAKER_OPEN])
 # How long an upstream may keep silent about `Expect: 100-continue` before the client is told to go on.
 CONTINUE_AFTER = 1.0
 
@@ -26,15 +27,18 @@ CONTINUE_AFTER = 1.0
 class LiveAttempt(Attempt):
     """One try under way, and the receiver of what its upstream connection tells.
 
-    Mutable state besides the noun's: the connection once there is one, `ran`, the plugins that saw its start, and
-    `over` once it has ended.
+    Mutable state besides the noun's: the connection once there is one, `ran`, the plugins that saw its start, `over`
+    once it has ended, and `waited`, the seconds until the head of an answer with a body to come. Where the upstream
+    has a limiter, it holds one place of it.
     """
 
-    __slots__ = ("_proxy", "connection", "exchange", "over", "ran", "target", "upstream")
+    __slots__ = ("_proxy", "connection", "exchange", "over", "ran", "target", "upstream", "waited")
 
     exchange: LiveExchange
 
-    def __init__(self, proxy: Proxy, exchange: LiveExchange, upstream: Upstream, target: Endpoint) -> None:
+    def __init__(
+        self, proxy: Proxy, exchange: LiveExchange, upstream: Upstream, target: Endpoint, started: float
+    ) -> None:
         self._proxy = proxy
         self.exchange = exchange
         self.upstream = upstream
@@ -42,8 +46,8 @@ class LiveAttempt(Attempt):
         self.endpoint = target.address
         exchange.attempts = self.number = exchange.attempts + 1
         exchange.attempt = self
-        self.started = monotonic()
-        self.seconds = 0.0
+        self.started = started
+        self.seconds = self.waited = 0.0
         self.status = self.error = self.connection = None
         self.ran = 0
         self.over = False
@@ -89,17 +93,40 @@ class LiveAttempt(Attempt):
         exchange.upstream_seconds += seconds
         target = self.target
         target.in_flight -= 1
+        upstream = self.upstream
         status = self.status or 0
-        if kind is not None:
-            self.error = kind.value
-        if kind is not Kind.CLIENT_GONE:
-            self.upstream.meters.attempted(status, seconds)
-            if status >= 500 or (kind is not None and ANSWERS[kind].side == "upstream"):
-                target.errors += 1
+        if kind is None and status < 500:
+            upstream.meters.attempted(status, seconds)
+            if target.failures:
+                target.failures = target.refusals = 0
+            failed: bool | None = False
+        else:
+            failed = self._failed(kind, status, now)
+        for observe in upstream.observers:
+            observe(target, self.waited or seconds, now, failed)
+        if exchange.permit is not None:
+            exchange.give_back()
         exchange.chain.run_attempt_ends(exchange, self, self.ran)
         # Point at nothing any more, so that no cycle is left behind.
         self.connection = None
         del self.exchange
+
+    def _failed(self, kind: Kind | None, status: int, now: float) -> bool | None:
+        """Count it against the upstream and the endpoint; None when it says nothing about them."""
+        if kind is not None:
+            self.error = kind.value
+            if kind in NOT_ITS_FAULT:
+                return None
+        self.upstream.meters.attempted(status, self.seconds)
+        if kind is not None and ANSWERS[kind].side != "upstream":
+            return None
+        target = self.target
+        target.errors += 1
+        condition = "" if kind is None else ANSWERS[kind].condition
+        if condition == "full":
+            return None
+        self.upstream.failed(target, now, condition == "connect")
+        return True
 
     def drop(self, kind: Kind) -> None:
         """Give it up: its connection is closed, or its wait for one is over."""
@@ -125,27 +152,44 @@ class LiveAttempt(Attempt):
         if exchange.bytes_in or exchange.body:
             body = b"".join(exchange.pending)
             exchange.pending.clear()
-        # Nothing is lost by keeping a small whole body a little longer.
-        exchange.replay = body if ended and len(body) <= REPLAY_LIMIT else None
+        if ended and len(body) <= upstream.replay_limit:
+            # Nothing is lost by keeping a small whole body a little longer.
+            exchange.replay = body
+        else:
+            self._keep(body)
         host: bytes | None = None
         if upstream.host is not None or not head.block.host_field:
             host = (upstream.host or self.endpoint).encode("latin-1")
-        text = request_text(head, exchange.target, host, exchange.added, body, ended, head.chunked)
+        added = exchange.added
+        if exchange.total_at != NEVER:
+            added += b"X-Request-Deadline-Ms: %d\r\n" % max(0.0, (exchange.total_at - monotonic()) * 1000)
+        text = request_text(head, exchange.target, host, added, body, ended, head.chunked)
         connection.send(text, ended, head.chunked, head.method == "HEAD")
         if ended:
-            exchange.wait_until(Kind.RESPONSE_TIMEOUT, self.started + upstream.timeouts.response)
-        else:
+            exchange.wait_until(Kind.RESPONSE_TIMEOUT, self.started + upstream.try_timeout)
+        elif not exchange.upstream_congested:
             exchange.client.resume_reading()
             if head.block.expects_continue and not exchange.continued and not exchange.bytes_in:
                 exchange.wait(Kind.EXPECTATION_FAILED, CONTINUE_AFTER)
             else:
                 exchange.wait(Kind.REQUEST_TIMEOUT, exchange.client.settings.body_timeout)
 
+    def _keep(self, body: bytes) -> None:
+        """The body is not all here, or long: keep it only where another attempt may need it."""
+        exchange = self.exchange
+        policy = self.upstream.retries
+        if exchange.chain.resends or (policy is not None and policy.repeats(exchange.method, exchange.headers)):
+            exchange.replay = b""
+            exchange.keep(body, self.upstream.replay_limit)
+        else:
+            exchange.replay = None
+            exchange.spent = True
+
     def interim(self, head: ResponseHead) -> None:
         """A 1xx head goes to the client; a 100 only if it waits for one."""
         exchange = self.exchange
         if head.status == 100:
-            if not exchange.headers.block.expects_continue or exchange.continued:
+            if not exchange.headers.block.expects_continue or exchange.continued or exchange.request_ended:
                 return
             exchange.continued = True
             exchange.wait(Kind.REQUEST_TIMEOUT, exchange.client.settings.body_timeout)

@@ -10,22 +10,25 @@ import dataclasses
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from gateway.chain import Chain
+from gateway.compile_upstreams import key_of, make_upstream, pool_limits
 from gateway.config.load import Loaded
 from gateway.config.masking import masked
 from gateway.config.options import build_options
 from gateway.config.plugin_use import PluginUse
 from gateway.config.problems import Position, Problem, closest
-from gateway.config.specs import ConfigSpec, HeaderEditSpec, RewriteSpec, RouteSpec, UpstreamSpec
+from gateway.config.specs import ConfigSpec, HeaderEditSpec, RewriteSpec, RouteSpec
+from gateway.config.upstream_specs import EndpointSpec, HashBalanceSpec, KeySpec, UpstreamSpec
 from gateway.errors import ConfigError
 from gateway.exchange import Reply
 from gateway.library import Library
 from gateway.partial import also_wrong
 from gateway.plugin import Env, Plugin, UpstreamClient
-from gateway.routing.actions import Action, Forward, HeaderEdit, QueryEdit, Redirect, Respond, Rewrite
+from gateway.routing.actions import Action, Forward, HeaderEdit, Mirror, QueryEdit, Redirect, Respond, Rewrite
 from gateway.routing.pattern import Pattern, Template, parse_pattern, parse_template
 from gateway.routing.predicates import HeaderPredicate, Predicate, QueryPredicate, with_head
 from gateway.routing.route import Route
@@ -35,7 +38,8 @@ from gateway.table import RouteTable
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.upstream_meters import UpstreamMeters
 from gateway.units import Secret
-from gateway.upstreams.upstream import Endpoint, Upstream, UpstreamTimeouts
+from gateway.upstreams.endpoint import Changes, Endpoint
+from gateway.upstreams.upstream import Upstream
 from gateway.wire.pool import Pool, PoolLimits
 
 Path_ = tuple[Any, ...]
@@ -56,15 +60,23 @@ class Generation:
     plugins: dict[tuple[str, str, int], Plugin] = field(default_factory=dict)
     endpoints: dict[tuple[str, str], Endpoint] = field(default_factory=dict)
     uses: dict[str, tuple[PluginUse, ...]] = field(default_factory=dict)
-    settings: list[tuple[Endpoint, int, PoolLimits]] = field(default_factory=list)
+    settings: list[tuple[Endpoint, EndpointSpec, PoolLimits]] = field(default_factory=list)
     warnings: tuple[Problem, ...] = ()
     secrets: frozenset[str] = field(default=frozenset(), repr=False)
 
     def take_over(self) -> None:
-        """Give endpoints that live on their new weights and limits. Only for a generation that goes into service."""
-        for endpoint, weight, limits in self.settings:
-            endpoint.weight = weight
+        """Give endpoints that live on their new weights and limits, and tell plugins their routes. Only for a
+        generation that goes into service."""
+        for endpoint, spec, limits in self.settings:
+            endpoint.configure(spec.weight, spec.priority)
             endpoint.pool.limits = limits
+        served: dict[Plugin, dict[str, tuple[str, ...]]] = {plugin: {} for plugin in self.plugins.values()}
+        for route in self.table.router.routes:
+            upstreams = route.action.names if isinstance(route.action, Forward) else ()
+            for plugin in route.chain.plugins:
+                served[plugin][route.name] = upstreams
+        for plugin, routes in served.items():
+            plugin.serves(routes)
 
     def plugin(self, name: str) -> list[Plugin]:
         """Every instance of the plugin of that name."""
@@ -121,7 +133,7 @@ class _Compiler:
         self.problems: list[Problem] = []
         self.plugins: dict[tuple[str, str, int], Plugin] = {}
         self.endpoints: dict[tuple[str, str], Endpoint] = {}
-        self.settings: list[tuple[Endpoint, int, PoolLimits]] = []
+        self.settings: list[tuple[Endpoint, EndpointSpec, PoolLimits]] = []
 
     def compile(self) -> Generation:
         spec = self.spec
@@ -153,6 +165,7 @@ class _Compiler:
     def _find_unused(self) -> None:
         """Upstreams that no route goes to. One that a plugin's options name is in use too."""
         used = {target.upstream for route in self.spec.routes for target in route.to or ()}
+        used.update(route.mirror.to for route in self.spec.routes if route.mirror is not None)
         for use in self._uses():
             used.update(_texts(use.options))
         for name in self.spec.upstreams:
@@ -189,31 +202,23 @@ class _Compiler:
             if one.address in [other.address for other in spec.endpoints[:number]]:
                 position = self.loaded.position(("upstreams", name, "endpoints", number))
                 self.problems.append(Problem(position, f"{one.address} stands here twice", "give it a weight"))
-        endpoints = [self._endpoint(name, spec, one.host, one.port, one.weight) for one in spec.endpoints]
-        timeouts = UpstreamTimeouts(
-            spec.timeouts.connect, spec.timeouts.response, spec.timeouts.body, spec.timeouts.total
-        )
-        host = {"client": None, "upstream": ""}.get(spec.host, spec.host)
-        forwarded = (spec.forwarded or self.spec.forwarded) == "rfc7239"
-        return Upstream(
-            name, endpoints, timeouts, host=host, forwarded=forwarded, meters=UpstreamMeters(self.metrics, name)
-        )
+        before = self.before
+        known = None
+        if before is not None and name in before.spec.upstreams:
+            known = before.spec.upstreams[name], before.table.upstreams[name]
+        changes = known[1].changes if known is not None else Changes()
+        endpoints = [self._endpoint(name, spec, one, changes) for one in spec.endpoints]
+        rfc7239 = (spec.forwarded or self.spec.forwarded) == "rfc7239"
+        return make_upstream(name, spec, endpoints, UpstreamMeters(self.metrics, name), rfc7239=rfc7239, before=known)
 
-    def _endpoint(self, name: str, spec: UpstreamSpec, host: str, port: int, weight: int) -> Endpoint:
-        limits = PoolLimits(
-            spec.pool.max_connections,
-            spec.pool.max_queue,
-            spec.pool.queue_timeout,
-            spec.pool.idle,
-            spec.pool.max_age,
-            spec.timeouts.connect,
-        )
-        pool = Pool(host, port, limits)
+    def _endpoint(self, name: str, spec: UpstreamSpec, one: EndpointSpec, changes: Changes) -> Endpoint:
+        limits = pool_limits(spec.pool, spec.timeouts.connect)
+        pool = Pool(one.host, one.port, limits)
         key = (name, pool.address)
         known = self.before.endpoints.get(key) if self.before is not None else None
-        endpoint = known or Endpoint(pool, weight)
+        endpoint = known or Endpoint(pool, one.weight, one.priority, changes)
         self.endpoints[key] = endpoint
-        self.settings.append((endpoint, weight, limits))
+        self.settings.append((endpoint, one, limits))
         return endpoint
 
     # plugins
@@ -289,9 +294,26 @@ class _Compiler:
             if "json_body" in respond.model_fields_set:
                 return Respond(Reply.json(respond.status, respond.json_body, respond.headers))
             return Respond(Reply.empty(respond.status, respond.headers))
+        return self._forward(at, spec, pattern)
+
+    def _forward(self, at: Path_, spec: RouteSpec, pattern: Pattern) -> Forward | None:
         targets = tuple((target.upstream, target.weight) for target in spec.to or ())
+        self._check_capture((*at, "sticky"), spec.sticky, pattern)
+        for target, _ in targets:
+            balance = self.spec.upstreams[target].balance
+            if isinstance(balance, HashBalanceSpec):
+                self._check_capture((*at, "to"), balance.hash, pattern)
+        mirror = spec.mirror
+        make = partial(
+            Forward,
+            targets,
+            sticky=key_of(spec.sticky) if spec.sticky is not None else None,
+            mirror=Mirror(mirror.to, float(mirror.share), int(mirror.body)) if mirror is not None else None,
+            importance=spec.importance,
+            total=float(spec.timeouts.total) if spec.timeouts.total is not None else None,
+        )
         if spec.rewrite is None:
-            return Forward(targets)
+            return make()
         rewrite = spec.rewrite
         path: Template | None = None
         if rewrite.path is not None:
@@ -299,7 +321,15 @@ class _Compiler:
             path = self._checked_at((*at, "rewrite", "path"), lambda: parse_template(text, pattern.names))
             if path is None:
                 return None
-        return Forward(targets, _rewrite(rewrite, path))
+        return make(_rewrite(rewrite, path))
+
+    def _check_capture(self, at: Path_, key: KeySpec | None, pattern: Pattern) -> None:
+        """A capture that decides where a request goes has to be one of its route's path."""
+        if key is not None and key.capture is not None and key.capture not in pattern.names:
+            names = ", ".join(sorted(pattern.names))
+            hint = closest(key.capture, pattern.names) or (f"it captures {names}" if names else "it captures nothing")
+            message = f"the path {pattern.text} has no {{{key.capture}}} to choose by"
+            self.problems.append(Problem(self.loaded.position(at), message, hint))
 
     # problems
 

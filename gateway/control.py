@@ -10,7 +10,8 @@ from typing import Protocol
 from gateway.errors import GatewayError, Kind
 from gateway.plugin import UpstreamReply
 from gateway.table import RouteTable
-from gateway.upstreams.upstream import Endpoint, Upstream
+from gateway.upstreams.endpoint import Endpoint
+from gateway.upstreams.upstream import Upstream
 from gateway.wire.fields import checked_field
 from gateway.wire.head import ResponseHead
 from gateway.wire.upstream_connection import UpstreamConnection
@@ -44,12 +45,13 @@ class UpstreamCaller:
         upstream = table.upstreams.get(self._name)
         if upstream is None:
             raise LookupError(f"no upstream {self._name!r} in this configuration")
-        endpoint = upstream.pick()
-        if endpoint is None:
-            raise GatewayError(Kind.NO_ENDPOINT, cause=f"{self._name} has no endpoint that is enabled")
-        call = _Call(request_bytes(method, path, headers or {}, body, upstream, endpoint), method == "HEAD", max_body)
         started = monotonic()
+        endpoint = upstream.pick(None, started)
+        if endpoint is None:
+            raise GatewayError(Kind.NO_ENDPOINT, cause=f"{self._name} has no endpoint that is available")
+        call = _Call(request_bytes(method, path, headers or {}, body, upstream, endpoint), method == "HEAD", max_body)
         status = 0
+        error: GatewayError | None = None
         endpoint.in_flight += 1
         endpoint.requests += 1
         try:
@@ -61,12 +63,21 @@ class UpstreamCaller:
             status = reply.status
             return reply
         except TimeoutError:
-            raise GatewayError(Kind.RESPONSE_TIMEOUT, cause=f"{self._name} did not answer in {timeout} s") from None
+            error = GatewayError(Kind.RESPONSE_TIMEOUT, cause=f"{self._name} did not answer in {timeout} s")
+            raise error from None
+        except GatewayError as failure:
+            error = failure
+            raise
         finally:
             call.give_up(endpoint)
             endpoint.in_flight -= 1
-            endpoint.errors += status == 0 or status >= 500
-            upstream.meters.attempted(status, monotonic() - started)
+            now = monotonic()
+            upstream.meters.attempted(status, now - started)
+            if error is not None or status >= 500:
+                endpoint.errors += 1
+                upstream.failed(endpoint, now, error is not None and error.answer.condition == "connect")
+            elif status:
+                endpoint.failures = endpoint.refusals = 0
 
 
 def request_bytes(

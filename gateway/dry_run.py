@@ -176,7 +176,8 @@ def dry_run(generation: Generation, loaded: Loaded, request: Exchange, others: b
 
 
 def _entry(use: PluginUse, plugin: Any) -> PluginEntry:
-    return PluginEntry(use.name, str(use.position), phases_of(type(plugin)), plugin.needs_body or "")
+    phases = tuple(phase for phase in phases_of(type(plugin)) if plugin.uses(phase))
+    return PluginEntry(use.name, str(use.position), phases, plugin.needs_body or "")
 
 
 def phases_of(plugin: Any) -> tuple[str, ...]:
@@ -189,8 +190,8 @@ def _targets(generation: Generation, action: Forward, target: str) -> tuple[Targ
     found = []
     for name, weight in zip(action.names, action.weights, strict=True):
         endpoints = generation.table.upstreams[name].endpoints
-        urls = tuple(f"http://{one.address}{target}" for one in endpoints if one.available)
-        drained = tuple(one.address for one in endpoints if not one.available)
+        urls = tuple(f"http://{one.address}{target}" for one in endpoints if one.state == "enabled")
+        drained = tuple(one.address for one in endpoints if one.state != "enabled")
         found.append(Target(name, weight / total, urls, drained))
     return tuple(found)
 

@@ -7,6 +7,7 @@ Status codes follow RFC 9110, `error_type` is a registered RFC 9209 §2.3 type, 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 from typing import Literal, NamedTuple
@@ -159,15 +160,25 @@ class GatewayError(Exception):
     """A failure of one request, with the table's row as `answer`.
 
     `detail` may be shown to the client: no address, no stack trace, no secret in it. `cause` is for the log alone, and
-    for trusted peers. `retry_after` is in seconds, None where nothing better than the table's is known.
+    for trusted peers. `retry_after` is in seconds, None where nothing better than the table's is known; `allow` are the
+    methods of a 405.
     """
 
-    def __init__(self, kind: Kind, detail: str = "", cause: str = "", retry_after: float | None = None) -> None:
+    def __init__(
+        self,
+        kind: Kind,
+        detail: str = "",
+        cause: str = "",
+        *,
+        retry_after: float | None = None,
+        allow: Iterable[str] = (),
+    ) -> None:
         super().__init__(kind.value, detail, cause)
         self.kind = kind
         self.detail = detail
         self.cause = cause
         self.retry_after = retry_after
+        self.allow = allow
         self.answer = ANSWERS[kind]
 
     @property
@@ -177,6 +188,11 @@ class GatewayError(Exception):
         if answer.side != "upstream":
             return None
         return Failure(answer.status, self.kind.value, answer.condition)
+
+
+def not_allowed(method: str, allowed: Iterable[str]) -> GatewayError:
+    """405 with the methods that are allowed."""
+    return GatewayError(Kind.METHOD_NOT_ALLOWED, f"{method} is not allowed here", allow=allowed)
 
 
 class ConfigError(Exception):

@@ -128,7 +128,7 @@ class Exchange:
     by the upstream, `local` for the gateway's own or a plugin's reply, else the kind of the failure. `fallback` says
     what answered in place of a failure, "" if nothing did; `flag` is then both, as in `UF,FB`. Times are monotonic
     seconds, sizes are body bytes. `target` is the path and query that go upstream, empty until settled. A plugin may
-    set `tap` in `on_response`: it sees the answer's body pass.
+    set `tap` in `on_response`: it sees the answer's body pass. `cookie` is set with the upstream's answer.
     """
 
     __slots__ = (
@@ -143,6 +143,7 @@ class Exchange:
         "captures",
         "claims",
         "client_ip",
+        "cookie",
         "ended",
         "fallback",
         "flag",
@@ -193,6 +194,7 @@ class Exchange:
         self.outcome = ""
         self.flag = "-"
         self.fallback = ""
+        self.cookie: str | None = None
         self.tap: Tap | None = None
         self.body: bytes | None = None
         self.bytes_in = 0

@@ -18,7 +18,7 @@ from typing import Literal
 from gateway.errors import ConfigError
 from gateway.plugin import Plugin
 
-BUILT_IN = ("access_log", "cors", "headers", "rate_metrics", "security_headers", "tracing_ids")
+BUILT_IN = ("access_log", "breaker", "cors", "headers", "rate_metrics", "security_headers", "tracing_ids")
 GROUP = "gateway.plugins"
 
 Source = Literal["built-in", "package", "local"]

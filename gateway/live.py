@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
+import logging
 from collections.abc import Container, Mapping
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Protocol
 
 from gateway.chain import Chain
 from gateway.errors import GatewayError, Kind
 from gateway.exchange import Exchange
-from gateway.routing.actions import Action, Forward
+from gateway.routing.actions import Forward
 from gateway.routing.route import Route
 from gateway.table import RouteTable
 from gateway.upstreams.upstream import Upstream
@@ -21,16 +21,31 @@ from gateway.wire.request_text import forwarded_lines
 
 if TYPE_CHECKING:
     from gateway.attempt import LiveAttempt
+    from gateway.mirror import MirrorCopy
+    from gateway.upstreams.endpoint import Endpoint
+    from gateway.upstreams.retry import RetryBudget
 
+log = logging.getLogger("gateway.proxy")
 NOTHING: Mapping[str, str] = {}
+DEADLINE = b"x-request-deadline-ms"
+
+
+class Cancellable(Protocol):
+    """A task, or a timer."""
+
+    def cancel(self) -> object:
+        """Stop it."""
 
 
 class LiveExchange(Exchange):
     """One request under way.
 
-    `pending` holds body bytes that wait for a connection, `replay` a small whole body until the answer begins,
-    `held` the head of an answer that is collected. `waiting` is what the client's deadline stands for, `total_at` the
-    end of all time for this request. `ran` counts the plugins that had their turn.
+    `pending` holds body bytes that wait for a connection, `replay` what an attempt took of them, until the answer
+    begins, and `spent` says that some were taken and not kept: then there is no other attempt. `held` is the head of
+    an answer that is collected. `waiting` is what the client's deadline stands for, `total_at` the end of all time for
+    this request. `ran` counts the plugins that had their turn. `tried` are the endpoints that failed it, `retries`
+    counts the attempts that policy added, `permit` is what the one under way takes of the upstream's budget, `rescued`
+    says that plugins were asked for a fallback.
     """
 
     __slots__ = (
@@ -43,15 +58,21 @@ class LiveExchange(Exchange):
         "crashed",
         "held",
         "matched",
+        "mirror",
         "over",
         "pending",
+        "permit",
         "ran",
         "replay",
         "request_ended",
+        "rescued",
         "responding",
+        "retries",
+        "spent",
         "table",
         "task",
         "total_at",
+        "tried",
         "upstream_congested",
         "waiting",
     )
@@ -75,17 +96,19 @@ class LiveExchange(Exchange):
         self.started = monotonic()
         self.route = "-"
         self.matched: Route | None = None
-        self.upstream = self.target = self.trace_id = self.span_id = self.outcome = ""
+        self.upstream = self.target = self.trace_id = self.span_id = self.outcome = self.fallback = ""
         self.flag = "-"
+        self.tried = ()
         self.principal = self.claims = self.body = self.attempt = self._path = self._request_id = None
         self._state = self._captures = self.replay = self.held = self.task = self.waiting = None
-        self.status = self.bytes_in = self.bytes_out = self.attempts = 0
+        self.tap = self.cookie = self.permit = self.mirror = None
+        self.status = self.bytes_in = self.bytes_out = self.attempts = self.retries = 0
         # Until the route's plugins have their turn, the top-level ones, which come first in every chain, see the end.
         self.ran = len(table.chain.plugins)
         self.upstream_seconds = 0.0
         self.total_at = NEVER
         self.collecting = self.continued = self.crashed = self.responding = self.over = False
-        self.upstream_congested = False
+        self.upstream_congested = self.spent = self.rescued = False
         self.request_ended = ended
 
     if TYPE_CHECKING:
@@ -93,7 +116,10 @@ class LiveExchange(Exchange):
         pending: list[bytes]
         replay: bytes | None
         held: ResponseHead | None
-        task: asyncio.Task[Any] | None
+        task: Cancellable | None
+        tried: tuple[Endpoint, ...]
+        permit: RetryBudget | None
+        mirror: MirrorCopy | None
         waiting: Kind | None
         _captures: Mapping[str, str] | None
     else:
@@ -134,9 +160,9 @@ class LiveExchange(Exchange):
             return self.table.upstreams
 
     @property
-    def action(self) -> Action | None:
-        """What the route does, None without a route."""
-        return self.matched.action if self.matched is not None else None
+    def prepared(self) -> bool:
+        """Have all plugins let it pass, and is it settled what goes upstream?"""
+        return hasattr(self, "added")
 
     def collect(self, limit: int) -> bool:
         """Plugins read the whole body first: is it all here? GatewayError when it is longer than `limit` bytes."""
@@ -175,7 +201,63 @@ class LiveExchange(Exchange):
         total = upstream.timeouts.total
         if total is not None:
             self.total_at = self.started + total
+        if action.total is not None and self.started + action.total < self.total_at:
+            self.total_at = self.started + action.total
+        if self.client.trusted:
+            self._take_over_deadline(head)
         self.added = forwarded_lines(self.client, head, upstream.forwarded) + self.table.via
+
+    def _take_over_deadline(self, head: RequestHead) -> None:
+        """A trusted peer's own deadline holds too, if it is the sooner one."""
+        given = head.raw(DEADLINE)
+        if given is not None:
+            head.drop(DEADLINE)
+            if given.isdigit():
+                self.total_at = min(self.total_at, self.started + int(given[:12]) / 1000)
+
+    def take_place(self, upstream: Upstream) -> None:
+        """One place of the upstream's limit. GatewayError OVERLOADED when it is used up."""
+        route = self.matched
+        importance = route.action.importance if route is not None and isinstance(route.action, Forward) else "normal"
+        limiter = upstream.limiter
+        if limiter is not None and not limiter.take(importance):
+            upstream.meters.shed()
+            raise GatewayError(Kind.OVERLOADED, cause=f"{upstream.name} has {limiter.in_flight} requests already")
+
+    def feed_tap(self, body: bytes, ended: bool) -> None:
+        """A plugin watches the answer's body. One that stumbles watches no more."""
+        tap = self.tap
+        assert tap is not None
+        try:
+            if body:
+                tap.feed(body)
+            if ended:
+                tap.end()
+        except Exception:
+            log.exception("a tap failed on %s", self.route)
+            self.tap = None
+
+    def keep(self, body: bytes, limit: int) -> None:
+        """More of the body goes upstream: keep it for another attempt while it fits."""
+        if self.replay is not None and len(self.replay) + len(body) <= limit:
+            self.replay += body
+        else:
+            self.replay = None
+            self.spent = True
+
+    def rewind(self) -> None:
+        """What an attempt took of the body waits for the next one, to which nothing was sent yet."""
+        self.upstream_congested = False
+        if self.replay is not None:
+            self.pending = [self.replay, *self.pending] if self.bytes_in or self.body else []
+            self.replay = None
+
+    def give_back(self) -> None:
+        """Its retry is over."""
+        permit = self.permit
+        if permit is not None:
+            self.permit = None
+            permit.give_back()
 
     def pause_response(self) -> None:
         """The client reads slowly: so do we, and for as long as it might be idle."""

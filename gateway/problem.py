@@ -23,6 +23,8 @@ def problem_reply(error: GatewayError, exchange: Exchange, name: str) -> Reply:
     headers = {"Cache-Control": "no-store", "Content-Type": "application/problem+json"}
     if answer.side != "client":
         headers["Proxy-Status"] = _proxy_status(error, exchange, name)
+    if error.allow:
+        headers["Allow"] = ", ".join(sorted(error.allow))
     if answer.status == 503:
         headers["Retry-After"] = str(max(1, ceil(error.retry_after or 0)))
     detail = error.detail or answer.title

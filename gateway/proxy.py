@@ -11,11 +11,14 @@ import logging
 from functools import partial
 from time import monotonic
 
+from gateway import recovery
 from gateway.attempt import LiveAttempt
 from gateway.eager import run_eagerly
-from gateway.errors import GatewayError, Kind
+from gateway.errors import GatewayError, Kind, not_allowed
 from gateway.exchange import Reply
+from gateway.hedging import HedgedAttempt
 from gateway.live import LiveExchange
+from gateway.mirror import mirror
 from gateway.problem import problem_reply
 from gateway.routing.actions import Forward
 from gateway.routing.predicates import ROUTABLE
@@ -28,12 +31,9 @@ from gateway.wire.head import RequestHead, ResponseHead, reply_head, unread_head
 from gateway.wire.headers import resolve_client
 
 log = logging.getLogger("gateway.proxy")
-# RFC 9110 §9.2.2
-IDEMPOTENT = frozenset(["GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"])
 # While no upstream connection is there yet, so much of a body is read ahead.
 READ_AHEAD = 64 * 1024
 REFUSED_METHODS = frozenset(["CONNECT", "TRACE"])
-
 
 # Scanners ask for what is not there: this one is made once, and never raised.
 NO_ROUTE = GatewayError(Kind.NO_ROUTE)
@@ -67,8 +67,7 @@ class Proxy:
                     client.peer, head.get_all("x-forwarded-for"), client.settings.trusted_proxies
                 )
             if head.method in REFUSED_METHODS or path == "*":
-                self._refuse_method(exchange, ROUTABLE)
-                return
+                raise not_allowed(head.method, ROUTABLE)
             route = table.router.find(head.block.host, path, exchange) or self._missed(exchange)
             if route is None:
                 return
@@ -77,13 +76,13 @@ class Proxy:
             exchange.chain = chain = route.chain
             action = route.action
             if isinstance(action, Forward):
-                exchange.upstream = action.upstream or action.pick()
+                exchange.upstream = action.upstream or action.pick(exchange)
             if not chain.request_body or exchange.collect(chain.request_body):
-                self._admit(exchange, 0)
+                self.admit(exchange, 0)
         except GatewayError as error:
             self.fail(exchange, error)
         except Exception as error:
-            self._crash(exchange, "routing", error)
+            self.crash(exchange, "routing", error)
 
     def refuse(self, client: ClientConnection, error: GatewayError) -> None:
         """What came is no request that can be served: the top-level plugins see its answer and its end."""
@@ -103,18 +102,11 @@ class Proxy:
             route = router.preflight(exchange.host, exchange.raw_path)
             if route is not None:
                 return route
-        self._refuse_method(exchange, allowed)
-        return None
-
-    def _refuse_method(self, exchange: LiveExchange, allowed: frozenset[str]) -> None:
-        error = GatewayError(Kind.METHOD_NOT_ALLOWED, f"{exchange.method} is not allowed here")
-        reply = problem_reply(error, exchange, exchange.table.name)
-        reply.headers["Allow"] = ", ".join(sorted(allowed))
-        self._answer(exchange, reply, error)
+        raise not_allowed(exchange.method, allowed)
 
     # the plugins' phases before anything is sent
 
-    def _admit(self, exchange: LiveExchange, first: int) -> None:
+    def admit(self, exchange: LiveExchange, first: int) -> None:
         """Each plugin's `on_request`, then its `admit`, in list order, from the step `first` on."""
         chain = exchange.chain
         steps = chain.requests
@@ -132,7 +124,7 @@ class Proxy:
                     return
                 reply = step.call(exchange)
                 if reply is not None:
-                    self._answer(exchange, reply)
+                    self.answer(exchange, reply)
                     return
             where = "forwarding"
             exchange.ran = len(chain.plugins)
@@ -140,7 +132,7 @@ class Proxy:
         except GatewayError as error:
             self.fail(exchange, error)
         except Exception as error:
-            self._crash(exchange, where, error)
+            self.crash(exchange, where, error)
 
     def _admitted(
         self, exchange: LiveExchange, following: int, reply: Reply | None, error: BaseException | None
@@ -149,11 +141,11 @@ class Proxy:
         if exchange.over:
             return
         if error is not None:
-            self._crash(exchange, exchange.chain.requests[following - 1].plugin, error)
+            self.crash(exchange, exchange.chain.requests[following - 1].plugin, error)
         elif reply is not None:
-            self._answer(exchange, reply)
+            self.answer(exchange, reply)
         else:
-            self._admit(exchange, following)
+            self.admit(exchange, following)
 
     # to the upstream, or to an answer of our own
 
@@ -164,25 +156,38 @@ class Proxy:
         if isinstance(action, Forward):
             upstream = exchange.table.upstreams[exchange.upstream]
             exchange.prepare(action, upstream)
-            self._attempt(exchange, upstream, False)
+            if action.mirror is not None:
+                mirror(exchange, action.mirror)
+            self.attempt(exchange, upstream)
         else:
-            self._answer(exchange, action.reply(exchange))
+            self.answer(exchange, action.reply(exchange))
 
-    def _attempt(self, exchange: LiveExchange, upstream: Upstream, fresh: bool) -> None:
+    def attempt(self, exchange: LiveExchange, upstream: Upstream, fresh: bool = False) -> None:
         """One try at one endpoint. `fresh` asks for a new connection."""
-        endpoint = upstream.pick()
+        now = monotonic()
+        endpoint = upstream.pick(exchange, now, exchange.tried)
         if endpoint is None:
-            raise GatewayError(Kind.NO_ENDPOINT, cause=f"{upstream.name} has no endpoint that is enabled")
-        attempt = LiveAttempt(self, exchange, upstream, endpoint)
-        reply = attempt.start(fresh)
+            raise GatewayError(Kind.NO_ENDPOINT, cause=f"{upstream.name} has no endpoint that is available")
+        if upstream.limiter is not None:
+            exchange.take_place(upstream)
+        make = LiveAttempt if upstream.hedge is None else HedgedAttempt
+        attempt = make(self, exchange, upstream, endpoint, now)
+        try:
+            reply = attempt.start(fresh)
+        except GatewayError as error:
+            if not recovery.passed_over(self, exchange, attempt, error):
+                raise
+            return
         if reply is not None:
             attempt.end(None, monotonic())
-            self._answer(exchange, reply)
+            self.answer(exchange, reply)
 
     def request_body(self, exchange: LiveExchange, body: bytes, ended: bool) -> None:
         """More of the client's body."""
         exchange.bytes_in += len(body)
         exchange.request_ended = ended
+        if exchange.mirror is not None:
+            exchange.mirror.feed(body, ended)
         attempt = exchange.attempt
         connection = attempt.connection if attempt is not None else None
         if attempt is None or connection is None:
@@ -194,15 +199,17 @@ class Proxy:
                     self.fail(exchange, error)
                 else:
                     if collected:
-                        self._admit(exchange, 0)
+                        self.admit(exchange, 0)
             elif not ended and exchange.bytes_in > READ_AHEAD:
                 exchange.client.pause_reading()
             return
         connection.send_body(body, ended)
         if exchange.responding:
             return
+        if exchange.replay is not None:
+            exchange.keep(body, attempt.upstream.replay_limit)
         if ended:
-            exchange.wait(Kind.RESPONSE_TIMEOUT, attempt.upstream.timeouts.response)
+            exchange.wait(Kind.RESPONSE_TIMEOUT, attempt.upstream.try_timeout)
         elif not exchange.upstream_congested:
             exchange.wait(Kind.REQUEST_TIMEOUT, exchange.client.settings.body_timeout)
 
@@ -212,25 +219,32 @@ class Proxy:
         self, exchange: LiveExchange, attempt: LiveAttempt, head: ResponseHead, body: bytes, ended: bool
     ) -> None:
         """The upstream's head, with as much of the body as came with it."""
-        exchange.replay = None
-        attempt.status = head.status
+        attempt.status = status = head.status
+        if status >= 429 and recovery.replaced(self, exchange, attempt, head, ended):
+            return
         if exchange.chain.response_body:
             exchange.held = head
             self._collect_response(exchange, attempt, body, ended)
             return
+        exchange.replay = None
         now = monotonic()
         if ended:
             attempt.end(None, now)
         if exchange.chain.responses and not self._run_responses(exchange, head):
             return
+        if exchange.cookie is not None:
+            head.add("Set-Cookie", exchange.cookie)
         exchange.status = head.status
         exchange.responding = True
         exchange.bytes_out = len(body)
         client = exchange.client
         client.respond(head, body, ended)
+        if exchange.tap is not None:
+            exchange.feed_tap(body, ended)
         if ended:
             self._finish(exchange, "answered", "-", now)
             return
+        attempt.waited = now - attempt.started
         exchange.wait_until(Kind.BODY_TIMEOUT, now + attempt.upstream.timeouts.body)
         if client.congested:
             exchange.pause_response()
@@ -246,6 +260,8 @@ class Proxy:
         exchange.bytes_out += len(body)
         client = exchange.client
         client.send_body(body, ended)
+        if exchange.tap is not None:
+            exchange.feed_tap(body, ended)
         if ended:
             self._finish(exchange, "answered", "-", now)
         elif not client.congested:
@@ -265,25 +281,16 @@ class Proxy:
             exchange.held = None
             attempt.end(None, monotonic())
             if self._run_responses(exchange, head):
+                if exchange.cookie is not None:
+                    head.add("Set-Cookie", exchange.cookie)
                 self._send_whole(exchange, head, collected, "answered", "-")
 
     def failed(self, exchange: LiveExchange, attempt: LiveAttempt, error: GatewayError, stale: bool) -> None:
         """The upstream gives no (more) answer."""
-        upstream = attempt.upstream
         log.info("%s: %s at %s: %s", exchange.route, error.kind.value, attempt.endpoint, error.cause)
         attempt.end(error.kind, monotonic())
-        if stale and exchange.replay is not None and exchange.attempts == 1 and exchange.method in IDEMPOTENT:
-            # RFC 9112 §9.3.1: the connection had closed before it saw the request; once more on a new one.
-            exchange.pending = [exchange.replay]
-            upstream.meters.retried("reset")
-            try:
-                self._attempt(exchange, upstream, True)
-            except GatewayError as second:
-                self.fail(exchange, second)
-            except Exception as crash:
-                self._crash(exchange, "retrying", crash)
-            return
-        self.fail(exchange, error)
+        if not recovery.retried(self, exchange, attempt, error, stale):
+            self.fail(exchange, error)
 
     # the end of patience
 
@@ -303,7 +310,8 @@ class Proxy:
         else:
             if kind is Kind.REQUEST_TIMEOUT:
                 exchange.client.refuse_rest()
-            self.fail(exchange, GatewayError(kind))
+            if kind is not Kind.RESPONSE_TIMEOUT or not recovery.timed_out(self, exchange):
+                self.fail(exchange, GatewayError(kind))
 
     # the answer
 
@@ -314,22 +322,22 @@ class Proxy:
         if exchange.responding:
             exchange.client.abort()
             self._finish(exchange, error.kind.value, error.answer.flag, monotonic())
-        else:
-            self._answer(exchange, problem_reply(error, exchange, exchange.table.name), error)
+        elif not exchange.chain.failures or not recovery.fell_back(self, exchange, error.failure):
+            self.answer(exchange, problem_reply(error, exchange, exchange.table.name), error)
 
-    def _crash(self, exchange: LiveExchange, where: str, error: BaseException) -> None:
+    def crash(self, exchange: LiveExchange, where: str, error: BaseException) -> None:
         """A plugin, or we, failed: closed, with nothing of the reason told."""
         if not isinstance(error, GatewayError):
             log.error("%s failed on %s %s", where, exchange.method, exchange.raw_path, exc_info=error)
             error = GatewayError(Kind.PLUGIN_CRASHED)
         self.fail(exchange, error)
 
-    def _answer(self, exchange: LiveExchange, reply: Reply, error: GatewayError | None = None) -> None:
+    def answer(self, exchange: LiveExchange, reply: Reply, error: GatewayError | None = None) -> None:
         """The gateway's own answer, or a plugin's."""
         try:
             head = reply_head(reply)
         except ValueError as invalid:
-            self._crash(exchange, "a reply", invalid)
+            self.crash(exchange, "a reply", invalid)
             return
         if exchange.chain.responses and not exchange.crashed and not self._run_responses(exchange, head):
             return
@@ -366,6 +374,7 @@ class Proxy:
         attempt = exchange.attempt
         if attempt is not None:
             attempt.drop(kind)
+            exchange.give_back()
         task = exchange.task
         if task is not None:
             exchange.task = None
@@ -375,7 +384,7 @@ class Proxy:
         """`on_finish` of the plugins that ran, then on to the client's next request. Exactly once for each request."""
         exchange.over = True
         exchange.outcome = outcome
-        exchange.flag = flag
+        exchange.flag = flag if not exchange.fallback else recovery.fallback_flag(exchange, flag)
         exchange.ended = now
         exchange.chain.run_finishes(exchange, exchange.ran)
         self.active -= 1

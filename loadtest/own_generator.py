@@ -20,6 +20,7 @@ class Totals:
     def __init__(self) -> None:
         self.requests = self.unsuccessful = self.read_errors = self.connect_errors = 0
         self.stopping = False
+        self.latencies: list[float] = []
 
 
 class Asker(asyncio.Protocol):
@@ -31,6 +32,7 @@ class Asker(asyncio.Protocol):
         self.totals = totals
         self.head = b""
         self.remaining = 0
+        self.asked = 0.0
         self.transport: asyncio.WriteTransport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -41,6 +43,7 @@ class Asker(asyncio.Protocol):
         if self.totals.stopping or self.transport is None:
             return
         self.at = (self.at + 1) % len(self.requests)
+        self.asked = time.monotonic()
         self.transport.write(self.requests[self.at])
 
     def data_received(self, data: bytes) -> None:
@@ -61,6 +64,7 @@ class Asker(asyncio.Protocol):
             self.head = b""
         if self.remaining == 0:
             self.totals.requests += 1
+            self.totals.latencies.append(time.monotonic() - self.asked)
             self.ask()
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -108,6 +112,9 @@ def main() -> None:
         totals, took = uvloop.run(work)
     except ImportError:
         totals, took = asyncio.run(work)
+    if totals.latencies:
+        ordered = sorted(totals.latencies)
+        print(f"     99%  {ordered[min(len(ordered) - 1, len(ordered) * 99 // 100)] * 1000:.2f}ms")
     print(f"  {totals.requests} requests in {took:.2f}s, 0MB read")
     if totals.read_errors or totals.connect_errors:
         print(f"  Socket errors: connect {totals.connect_errors}, read {totals.read_errors}, write 0, timeout 0")

@@ -29,9 +29,15 @@ LAYERS = {
 }
 # What decides, with time and events passed in.
 PURE = (
+    "gateway.breaker.circuit",
+    "gateway.breaker.stale",
+    "gateway.breaker.window",
     "gateway.config",
     "gateway.routing",
     "gateway.upstreams.balance",
+    "gateway.upstreams.concurrency",
+    "gateway.upstreams.health",
+    "gateway.upstreams.outliers",
     "gateway.upstreams.retry",
     "gateway.wire.head",
     "gateway.wire.headers",
@@ -41,7 +47,7 @@ IMPURE = ("aiohttp", "asyncio", "logging", "time", "uvloop")
 HOT = ("gateway.proxy", "gateway.routing", "gateway.wire")
 COLD = ("gateway.admin", "gateway.cli", "gateway.compile", "gateway.config", "gateway.process", "pydantic", "yaml")
 KNOW_THE_BUILTINS = ("gateway.builtins", "gateway.compile")
-PLUGINS_MAY_IMPORT = ("gateway.plugin", "gateway.units", "gateway.telemetry", "orjson")
+PLUGINS_MAY_IMPORT = ("gateway.breaker", "gateway.plugin", "gateway.units", "gateway.telemetry", "orjson")
 MAY_TOUCH_TRANSPORTS = ("gateway.wire", "gateway.process", "gateway.demo")
 TRANSPORT_ATTRIBUTES = frozenset(
     {
@@ -318,7 +324,7 @@ RULES: dict[Callable[[Tree], list[str]], str] = {
     config_knows_no_plugins: "config makes plain *Spec objects: put the two together in gateway/compile.py",
     hot_path_is_not_cold: "compile what a request needs into the route table, and reach it from there",
     only_the_root_knows_builtins: "name the plugin in the hand-written list of built-ins, and nowhere else",
-    plugins_stand_alone: "it may use the standard library, gateway.plugin, .units, .telemetry and orjson: see self.env",
+    plugins_stand_alone: "use the standard library, gateway.plugin, .units, .telemetry, .breaker, orjson: see self.env",
     transports_stay_in_the_wire: "ask a client stream or an upstream stream of gateway/wire instead",
     no_cycles: "move what both need into a module below them",
     a_test_for_each_module: "write it: gateway/a/b.py has tests/a/test_b.py, plugins/x.py has tests/plugins/test_x.py",

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.attempt import REPLAY_LIMIT, LiveAttempt
+from gateway.attempt import LiveAttempt
 from gateway.errors import Kind
 from gateway.plugin import Attempt, Exchange, Plugin, Reply
+from gateway.upstreams.upstream import REPLAY_LIMIT
 from tests.support.gateways import Gateway, gateway, limits, request
 from tests.support.polling import eventually
 from tests.support.raw_upstream import OK, Peer, RawUpstream, answering, saying, silent, upstream

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from gateway.chain import EMPTY, Chain
+from gateway.errors import Failure
 from gateway.exchange import Attempt, Exchange, Reply
 from gateway.plugin import Plugin, ResponseHead
-from gateway.testing import make_env
+from gateway.testing import make_env, make_exchange
+
+FAILURE = Failure(502, "upstream_reset", "reset")
 
 
 class Everything(Plugin):
@@ -18,6 +23,8 @@ class Everything(Plugin):
     def on_attempt(self, exchange: Exchange, attempt: Attempt) -> Reply | None: ...
 
     def on_attempt_end(self, exchange: Exchange, attempt: Attempt) -> None: ...
+
+    def on_failure(self, exchange: Exchange, failure: Failure) -> Reply | None: ...
 
     def on_response(self, exchange: Exchange, head: ResponseHead) -> None: ...
 
@@ -50,6 +57,7 @@ def test_phases_stand_in_their_order() -> None:
     assert [step.waits for step in chain.requests] == [False, True, False, True]
     assert order(chain.attempts) == [("a", "on_attempt", 0), ("c", "on_attempt", 2)]
     assert order(chain.attempt_ends) == [("c", "on_attempt_end", 2), ("a", "on_attempt_end", 0)]
+    assert order(chain.failures) == [("c", "on_failure", 2), ("a", "on_failure", 0)]
     assert order(chain.responses) == [("c", "on_response", 2), ("a", "on_response", 0)]
     assert order(chain.finishes) == [("a", "on_finish", 0), ("c", "on_finish", 2)]
     assert repr(chain) == "<Chain a b c>"
@@ -69,4 +77,86 @@ def test_bodies_are_collected_up_to_what_the_strictest_takes() -> None:
 
 def test_an_empty_chain_costs_nothing() -> None:
     assert EMPTY.requests == EMPTY.attempts == EMPTY.attempt_ends == EMPTY.responses == EMPTY.finishes == ()
+    assert (EMPTY.failures, EMPTY.resends) == ((), False)
     assert (EMPTY.request_body, EMPTY.response_body, repr(EMPTY)) == (0, 0, "<Chain ->")
+
+
+@pytest.mark.parametrize(
+    ("unused", "left"),
+    [
+        ("on_request", "admit on_attempt on_attempt_end on_failure on_response on_finish"),
+        ("on_failure", "on_request admit on_attempt on_attempt_end on_response on_finish"),
+        ("on_attempt_end", "on_request admit on_attempt on_failure on_response on_finish"),
+    ],
+)
+def test_a_phase_that_an_instance_does_not_use_is_left_out(unused: str, left: str) -> None:
+    chain = Chain([named(Everything, "a", uses=lambda self, phase: phase != unused)])
+    steps = [*chain.requests, *chain.attempts, *chain.attempt_ends, *chain.failures, *chain.responses, *chain.finishes]
+
+    assert [step.call.__name__ for step in steps] == left.split()
+
+
+def test_an_instance_cannot_use_what_its_class_leaves_out() -> None:
+    assert not any(named(Nothing, "a").uses(phase) for phase in ("on_request", "on_failure", "on_finish"))
+
+
+def test_one_plugin_that_resends_is_enough() -> None:
+    assert Chain([named(Nothing, "a"), named(Nothing, "b", resends=True)]).resends
+    assert not Chain([named(Everything, "a"), named(Nothing, "b")]).resends
+
+
+def failing(name: str, noted: list[str], result: Any = None) -> Plugin:
+    """It notes its name, and then replies, raises, or chooses the upstream of that name."""
+
+    def on_failure(self: Plugin, exchange: Exchange, failure: Failure) -> Reply | None:
+        assert failure is FAILURE
+        noted.append(name)
+        if isinstance(result, Exception):
+            raise result
+        if isinstance(result, str):
+            exchange.set_upstream(result)
+            return None
+        reply: Reply | None = result
+        return reply
+
+    return named(Nothing, name, on_failure=on_failure)
+
+
+REPLY = Reply(200)
+
+
+@pytest.mark.parametrize(
+    ("results", "asked", "reply", "upstream"),
+    [
+        ([None, None, None], "cba", None, "service"),
+        ([None, REPLY, None], "cb", REPLY, "service"),
+        ([REPLY, "other", None], "cb", None, "other"),
+        ([REPLY, "service", None], "cba", REPLY, "service"),
+        ([REPLY, ValueError("x"), None], "cba", REPLY, "service"),
+        ([ValueError("x"), None, ValueError("x")], "cba", None, "service"),
+    ],
+)
+def test_failures_are_answered_backwards_by_the_first_who_can(
+    results: list[Any], asked: str, reply: Reply | None, upstream: str
+) -> None:
+    noted: list[str] = []
+    chain = Chain([failing(name, noted, result) for name, result in zip("abc", results, strict=True)])
+    exchange = make_exchange(upstream_names=("service", "other"))
+
+    assert chain.run_failures(exchange, FAILURE, 3) is reply
+    assert ("".join(noted), exchange.upstream) == (asked, upstream)
+
+
+@pytest.mark.parametrize(("ran", "asked"), [(0, ""), (1, "a"), (2, "ba"), (3, "cba")])
+def test_only_plugins_that_had_their_turn_are_asked(ran: int, asked: str) -> None:
+    noted: list[str] = []
+    chain = Chain([failing(name, noted) for name in "abc"])
+
+    assert chain.run_failures(make_exchange(), FAILURE, ran) is None
+    assert "".join(noted) == asked
+
+
+def test_a_plugin_that_fails_in_on_failure_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    Chain([failing("a", [], ValueError("x"))]).run_failures(make_exchange(), FAILURE, 1)
+
+    assert [record.getMessage() for record in caplog.records] == ["plugin a failed in on_failure"]

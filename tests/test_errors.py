@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.errors import ANSWERS, GatewayError, Kind
+from gateway.errors import ANSWERS, Failure, GatewayError, Kind, not_allowed
 
 # RFC 9209 §2.3, the registered proxy error types.
 REGISTERED = {
@@ -83,3 +83,27 @@ def test_an_error_knows_its_answer_and_keeps_its_cause_apart() -> None:
 
     assert error.answer.status == 502
     assert (error.detail, error.cause) == ("try later", "10.0.0.1:80 refused")
+    assert (error.retry_after, error.allow) == (None, ())
+
+
+def test_a_method_that_is_not_allowed() -> None:
+    error = not_allowed("PUT", ["GET", "HEAD"])
+
+    assert (error.kind, error.detail) == (Kind.METHOD_NOT_ALLOWED, "PUT is not allowed here")
+    assert error.allow == ["GET", "HEAD"]
+    assert error.answer.status == 405
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_plugins_may_answer_in_place_of_an_upstreams_fault_alone(kind: Kind) -> None:
+    answer = ANSWERS[kind]
+    expected = Failure(answer.status, kind.value, answer.condition) if answer.side == "upstream" else None
+
+    assert GatewayError(kind).failure == expected
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_retry_policies_have_a_word_for_what_is_safe_to_try_again(kind: Kind) -> None:
+    answer = ANSWERS[kind]
+
+    assert answer.retry == "never" or answer.condition in ("connect", "reset", "timeout")

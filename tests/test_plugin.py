@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from gateway.plugin import Attempt, Env, Exchange, Plugin, Reply, ResponseHead
+from gateway.errors import Failure
+from gateway.plugin import PHASES, Attempt, Env, Exchange, Plugin, Reply, ResponseHead
 from gateway.testing import make_env
 
 
@@ -27,6 +28,7 @@ async def waiting(self: Any, exchange: Any) -> None: ...
         ("on_reponse", "did you mean 'on_response'?"),
         ("admitt", "did you mean 'admit'?"),
         ("on_finished", "did you mean 'on_finish'?"),
+        ("on_failed", "did you mean 'on_failure'?"),
         ("on_error", "the phases are start, stop, on_request"),
     ),
 )
@@ -42,7 +44,7 @@ def test_other_methods_are_the_plugins_own(name: str) -> None:
     assert define(**{name: method}).overrides("on_request") is False
 
 
-@pytest.mark.parametrize("name", ("on_request", "on_finish"))
+@pytest.mark.parametrize("name", ("on_request", "on_failure", "on_finish"))
 def test_a_plain_phase_may_not_wait(name: str) -> None:
     with pytest.raises(TypeError, match="only `admit` may await during a request"):
         define(**{name: waiting})
@@ -59,6 +61,7 @@ def test_admit_is_asynchronous() -> None:
         ("on_response", "(self, exchange, head)"),
         ("on_attempt", "(self, exchange, attempt)"),
         ("on_attempt_end", "(self, exchange, attempt)"),
+        ("on_failure", "(self, exchange, failure)"),
     ),
 )
 def test_a_phase_has_its_arguments(name: str, shape: str) -> None:
@@ -66,6 +69,12 @@ def test_a_phase_has_its_arguments(name: str, shape: str) -> None:
         define(**{name: method})
 
     assert str(caught.value) == f"Mine.{name} must take {shape}"
+
+
+def test_a_failure_is_answered_by_exchange_and_failure() -> None:
+    def on_failure(self: Any, exchange: Any, failure: Any) -> None: ...
+
+    assert define(on_failure=on_failure).overrides("on_failure")
 
 
 def test_a_phase_without_the_exchange() -> None:
@@ -111,13 +120,17 @@ async def test_every_phase_does_nothing_by_itself() -> None:
         await plugin.admit(exchange),
         plugin.on_attempt(exchange, attempt),
         plugin.on_attempt_end(exchange, attempt),  # type: ignore[func-returns-value]
+        plugin.on_failure(exchange, Failure(502, "", "5xx")),
         plugin.on_response(exchange, head),  # type: ignore[func-returns-value, arg-type]
         plugin.on_finish(exchange),  # type: ignore[func-returns-value]
     ]
     await plugin.stop()
 
-    assert results == [None] * 6
+    plugin.serves({"item": ("catalog",)})
+    assert results == [None] * 7
     assert tuple(plugin.identity_headers()) == ()
+    assert plugin.resends is False
+    assert not any(plugin.uses(phase) for phase in PHASES)
 
 
 def test_an_env_without_a_sink_opener_says_so() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 import pytest
 
-from gateway.errors import ANSWERS, GatewayError, Kind
+from gateway.errors import ANSWERS, GatewayError, Kind, not_allowed
 from gateway.problem import problem_reply
 from gateway.wire.head import reply_head
 
@@ -36,6 +36,7 @@ def test_every_kind(kind: Kind) -> None:
     status = reply.headers.get("Proxy-Status")
     assert status == (None if answer.side == "client" else f"edge; error={answer.error_type}")
     assert ("Retry-After" in reply.headers) == (answer.status == 503)
+    assert "Allow" not in reply.headers
     assert reply.headers["Content-Type"] == "application/problem+json"
     reply_head(reply)
 
@@ -77,6 +78,14 @@ def test_page_is_escaped() -> None:
     reply = problem_reply(error, exchange("text/html", path="/<b>"), "edge")
     assert b"<script>" not in reply.body
     assert b"&lt;script&gt;{0}" in reply.body
+
+
+@pytest.mark.parametrize("accept", [None, "text/html"])
+def test_what_is_allowed_instead(accept: str | None) -> None:
+    reply = problem_reply(not_allowed("PUT", {"POST", "GET", "HEAD"}), exchange(accept), "edge")
+    assert (reply.status, reply.headers["Allow"]) == (405, "GET, HEAD, POST")
+    assert b"PUT is not allowed here" in reply.body
+    reply_head(reply)
 
 
 @pytest.mark.parametrize(("seconds", "shown"), [(None, "1"), (0.0, "1"), (7, "7"), (6.2, "7")])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Callable
 from typing import Any
@@ -12,21 +13,29 @@ from aiohttp import web
 from gateway import __version__
 from gateway.admin import views
 from gateway.admin.bodies import json_body, text_of
+from gateway.admin.breakers import breaker_row, circuits
+from gateway.admin.hystrix import PING, events
 from gateway.admin.page import index_page
 from gateway.admin.problems import Refused
+from gateway.breaker.circuit import FORCES
 from gateway.dry_run import dry_run, header_pairs, make_request
 from gateway.process.runtime import Runtime, VersionChanged
 from gateway.telemetry.exposition import expose
 
 STATES = ("drain", "enabled")
+# Hystrix's own figures: so many readers, and milliseconds from one round of events to the next.
+MOST_STREAMS = 5
+STREAM_DELAY = 0.5
+SHORTEST_DELAY = 50
 VERSION_TAG = re.compile(r'(?:W/)?"([0-9]{1,18})"|([0-9]{1,18})')
 
 
 class Handlers:
-    """The handlers of one runtime. No state of its own."""
+    """The handlers of one runtime. Mutable state: how many clients read the Hystrix stream."""
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
+        self._streams = 0
 
     def routes(self) -> list[web.RouteDef]:
         """All paths."""
@@ -38,10 +47,13 @@ class Handlers:
             web.get("/api/routes", self._view("routes", views.routes)),
             web.get("/api/upstreams", self._view("upstreams", views.upstreams)),
             web.get("/api/plugins", self._view("plugins", views.plugins)),
+            web.get("/api/breakers", self._view("breakers", views.breakers)),
+            web.get("/hystrix.stream", self.hystrix),
             web.get("/api/config", self.config),
             web.post("/api/explain", self.explain),
             web.post("/api/reload", self.reload),
             web.post("/api/upstreams/{name}/endpoints/{address}", self.endpoint),
+            web.post("/api/breakers/{name:.+}", self.breaker),
         ]
 
     async def index(self, request: web.Request) -> web.Response:
@@ -129,13 +141,62 @@ class Handlers:
         if found is None:
             known = ", ".join(one.address for one in upstream.endpoints)
             raise Refused(404, f"the upstream {name!r} has no endpoint {address!r}; it has {known}")
+        now = self._runtime.env.clock.now()
         if state == "drain":
-            found.state = "drain"
+            found.put("drain", now)
         elif state == "enabled":
-            found.state = "enabled"
+            found.put("enabled", now)
         else:
             raise Refused(400, f"'state' is {' or '.join(STATES)}, not {state!r}")
-        return self._json(views.endpoint_row(found))
+        return self._json(views.endpoint_row(found, now))
+
+    async def breaker(self, request: web.Request) -> web.Response:
+        """Hold a breaker open or closed, or leave it to itself again."""
+        self._check_started()
+        state = text_of(await json_body(request, ("state",)), "state")
+        name = request.match_info["name"]
+        generation = self._runtime.generation
+        assert generation is not None
+        known = list(circuits(generation))
+        found = [circuit for circuit in known if circuit.name == name]
+        if not found:
+            names = ", ".join(dict.fromkeys(circuit.name for circuit in known))
+            raise Refused(404, f"no breaker {name!r}; {f'there are {names}' if names else 'there is none'}")
+        now = self._runtime.env.clock.now()
+        wanted = next((force for force in FORCES if force == state), None)
+        if wanted is None:
+            raise Refused(400, f"'state' is {', '.join(FORCES)}, not {state!r}")
+        for circuit in found:
+            circuit.force(wanted, now)
+        return self._json(breaker_row(found[0], now))
+
+    async def hystrix(self, request: web.Request) -> web.StreamResponse:
+        """Breakers and pools for the Hystrix dashboard, again and again until the client leaves."""
+        self._check_started()
+        given = request.query.get("delay", "")
+        delay = max(int(given), SHORTEST_DELAY) / 1000 if re.fullmatch("[0-9]{1,6}", given) else STREAM_DELAY
+        if self._streams >= MOST_STREAMS:
+            raise Refused(503, f"MaxConcurrentConnections reached: {MOST_STREAMS}")
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream;charset=UTF-8", "Pragma": "no-cache"})
+        self._streams += 1
+        try:
+            await response.prepare(request)
+            while not self._runtime.proxy.stopping:
+                await response.write(self._hystrix_events())
+                await asyncio.sleep(delay)
+        except ConnectionError:
+            pass
+        finally:
+            self._streams -= 1
+        return response
+
+    def _hystrix_events(self) -> bytes:
+        runtime = self._runtime
+        generation, clock = runtime.generation, runtime.env.clock
+        assert generation is not None
+        upstreams = generation.table.upstreams.values()
+        shown = events(circuits(generation), upstreams, generation.spec.name, clock.now(), clock.wall())
+        return b"".join(shown) or PING
 
     def _view(self, key: str, view: Callable[[Runtime], Any]) -> Callable[[web.Request], Any]:
         async def show(request: web.Request) -> web.Response:

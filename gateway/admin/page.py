@@ -20,12 +20,15 @@ ENTRIES = (
     ("GET", "/readyz", "requests are served; 503 while starting or draining"),
     ("GET", "/metrics", "Prometheus text, or OpenMetrics"),
     ("GET", "/api/routes", "what each route matches, does, and has served"),
-    ("GET", "/api/upstreams", "endpoints and their connections"),
+    ("GET", "/api/upstreams", "endpoints, their health and their connections"),
+    ("GET", "/api/breakers", "breakers, their state and what they counted"),
     ("GET", "/api/plugins", "plugins, where they come from, their options"),
     ("GET", "/api/config", "the configuration in service, and problems of the last reload"),
     ("POST", "/api/explain", "which route takes a request, and why: {method, url, headers}"),
     ("POST", "/api/reload", "read the configuration again; If-Match: VERSION"),
     ("POST", "/api/upstreams/{name}/endpoints/{host:port}", "{state: drain | enabled}"),
+    ("POST", "/api/breakers/{name}", "{state: forced_open | forced_closed | auto}"),
+    ("GET", "/hystrix.stream", "breakers and pools, for the Hystrix dashboard"),
 )
 
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from gateway import __version__
+from gateway.admin.breakers import breaker_row, circuits
 from gateway.compile import Generation
 from gateway.config.dump import dump, mask_data
 from gateway.config.plugin_use import PluginUse
@@ -14,7 +15,8 @@ from gateway.config.problems import Problem, to_json
 from gateway.plugin import Plugin
 from gateway.routing.route import Route
 from gateway.telemetry.traffic import Figures, merged
-from gateway.upstreams.upstream import Endpoint
+from gateway.upstreams.endpoint import Endpoint
+from gateway.upstreams.upstream import Upstream
 
 if TYPE_CHECKING:
     from gateway.process.runtime import Runtime
@@ -79,24 +81,46 @@ def _route_figures(name: str, plugins: Iterable[Plugin], now: float) -> dict[str
 def upstreams(runtime: Runtime) -> list[dict[str, Any]]:
     """Every upstream with its endpoints and their pools."""
     generation = _generation(runtime)
-    figures = _upstream_figures(generation, runtime.env.clock.now())
+    now = runtime.env.clock.now()
+    figures = _upstream_figures(generation, now)
     return [
         {
             "name": name,
-            "endpoints": [endpoint_row(endpoint) for endpoint in upstream.endpoints],
+            "endpoints": [endpoint_row(endpoint, now) for endpoint in upstream.endpoints],
+            "available": [endpoint.address for endpoint in upstream.choices(now)],
+            "retries": {"in_flight": upstream.budget.taken},
+            "hedges": {"in_flight": upstream.hedges.taken},
+            "concurrency": _concurrency(upstream),
             **(NO_FIGURES if figures is None else figures.get(name, NONE_YET)),
         }
         for name, upstream in generation.table.upstreams.items()
     ]
 
 
-def endpoint_row(endpoint: Endpoint) -> dict[str, Any]:
-    """One endpoint. `active`, `idle` and `connecting` count connections, `queued` requests that wait for one."""
+def _concurrency(upstream: Upstream) -> dict[str, Any] | None:
+    limiter = upstream.limiter
+    if limiter is None:
+        return None
+    return {"limit": int(limiter.limit.value), "in_flight": limiter.in_flight, "refused": limiter.refused}
+
+
+def endpoint_row(endpoint: Endpoint, now: float) -> dict[str, Any]:
+    """One endpoint. `health` is the word of active checks, `ejected` the seconds that it is still left out for, else
+    null. `active`, `idle` and `connecting` count connections, `queued` requests that wait for one."""
     pool = endpoint.pool
+    ejected = None
+    if endpoint.ejected_until > now:
+        ejected = {"seconds_left": round(endpoint.ejected_until - now, 3), "reason": endpoint.ejected_for}
     return {
         "address": endpoint.address,
-        "weight": endpoint.weight,
+        "weight": endpoint.full_weight,
+        "priority": endpoint.priority,
         "state": endpoint.state,
+        "availability": endpoint.availability(now),
+        "health": "unhealthy" if not endpoint.healthy else "healthy" if endpoint.checked else "unchecked",
+        "check_failure": endpoint.check_failure or None,
+        "ejected": ejected,
+        "failures_in_a_row": endpoint.failures,
         "in_flight": endpoint.in_flight,
         "requests": endpoint.requests,
         "errors": endpoint.errors,
@@ -120,6 +144,12 @@ def _upstream_figures(generation: Generation, now: float) -> dict[str, dict[str,
         for name, figures in plugin.snapshot(now)["upstreams"].items():
             parts.setdefault(name, []).append(figures)
     return {name: {**merged(found)} for name, found in parts.items()}
+
+
+def breakers(runtime: Runtime) -> list[dict[str, Any]]:
+    """Every breaker with its state and its window."""
+    now = runtime.env.clock.now()
+    return [breaker_row(circuit, now) for circuit in circuits(_generation(runtime))]
 
 
 def plugins(runtime: Runtime) -> list[dict[str, Any]]:

@@ -55,6 +55,7 @@ def compile_offline(path: Path) -> Compiled:
         MemoryShared(clock),
         _no_session,
         lambda name: UpstreamCaller(proxy, name),
+        folder=config_folder(path),
     )
     library = Library(config_folder(path))
     generation, problems = compile_table(loaded, env, metrics, library)

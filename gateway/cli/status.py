@@ -34,6 +34,7 @@ def command(context: click.Context, config: Path, admin: str | None, output: str
         "name": about["config"]["name"],
         "routes": client.get("/api/routes")["routes"],
         "upstreams": client.get("/api/upstreams")["upstreams"],
+        "breakers": client.get("/api/breakers")["breakers"],
     }
     if output == "json":
         print_json(data)
@@ -62,14 +63,20 @@ def _print(data: dict[str, Any]) -> None:
     )
     click.echo()
     print_table(
-        ("UPSTREAM", "ENDPOINT", "STATE", "IN FLIGHT", "REQUESTS", "ERRORS", "ACTIVE", "IDLE", "QUEUED"),
+        ("UPSTREAM", "ENDPOINT", "AVAILABILITY", "IN FLIGHT", "REQUESTS", "ERRORS", "ACTIVE", "IDLE", "QUEUED"),
         [
             [
                 upstream["name"],
-                *(one[key] for key in ("address", "state", "in_flight", "requests", "errors")),
+                *(one[key] for key in ("address", "availability", "in_flight", "requests", "errors")),
                 *(one["pool"][key] for key in ("active", "idle", "queued")),
             ]
             for upstream in data["upstreams"]
             for one in upstream["endpoints"]
         ],
     )
+    if data["breakers"]:
+        click.echo()
+        print_table(
+            ("BREAKER", "STATE", "IN FLIGHT", "CALLS", "ERRORS"),
+            [[row[key] for key in ("name", "state", "in_flight", "calls", "errors")] for row in data["breakers"]],
+        )

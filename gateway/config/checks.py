@@ -13,6 +13,8 @@ from gateway.config.nodes import Node
 from gateway.config.problems import Position, Problem, closest
 
 TARGETS = ("to", "redirect", "respond")
+# Keys of a route that mean nothing where no upstream is asked.
+FORWARDING = ("rewrite", "sticky", "mirror", "importance", "timeouts")
 
 
 def check(root: Node) -> Iterator[Problem]:
@@ -83,9 +85,11 @@ def _target(route: Node) -> Iterator[Problem]:
         both = " and ".join(repr(key) for key in given)
         hint = "a route has exactly one of to, redirect, respond"
         yield Problem(route.key_position(given[1]), f"both {both}{_named(route)}", hint)
-    elif "rewrite" in route.value and "to" not in given:
-        message = f"'rewrite' without 'to'{_named(route)}"
-        yield Problem(route.key_position("rewrite"), message, "only what goes to an upstream is rewritten")
+    elif "to" not in given:
+        for key in FORWARDING:
+            if key in route.value:
+                hint = "it is for what goes to an upstream"
+                yield Problem(route.key_position(key), f"{key!r} without 'to'{_named(route)}", hint)
 
 
 def _named(route: Node) -> str:
@@ -94,6 +98,9 @@ def _named(route: Node) -> str:
 
 
 def _upstreams_of(route: Node, upstreams: set[str]) -> Iterator[Problem]:
+    mirror = route.child("mirror")
+    if mirror is not None:
+        yield from _known("upstream", mirror.child("to"), upstreams)
     to = route.child("to")
     if to is None:
         return

@@ -40,7 +40,8 @@ def _entry(use: PluginUse, classes: Mapping[str, type | None]) -> Any:
     if problems:
         return {use.name: use.options}
     holder = options_holder(options_class)
-    return {use.name: holder.model_construct(options=options).model_dump(mode="json", fallback=str)["options"]}
+    shown = holder.model_construct(options=options).model_dump(mode="json", by_alias=True, fallback=str)
+    return {use.name: shown["options"]}
 
 
 def mask_data(data: Any, secrets: AbstractSet[str]) -> Any:

@@ -188,6 +188,33 @@ def _visible(text: str) -> str:
     return text
 
 
+def _expression(text: str) -> str:
+    try:
+        re.compile(text)
+    except (re.error, OverflowError, RecursionError) as error:
+        raise ValueError(f"{text!r} is not a regular expression: {error}") from None
+    return text
+
+
+def status_range(text: str) -> range:
+    """404, `5xx` or `400-499` as numbers. ValueError for anything else."""
+    match = re.fullmatch(r"([1-9])xx|([1-9][0-9]{2})(?:-([1-9][0-9]{2}))?", text)
+    if match is None:
+        raise ValueError(f"{text!r} is no status; write 200, 2xx or 200-399")
+    first = int(match[1]) * 100 if match[1] else int(match[2])
+    last = first + 99 if match[1] else int(match[3] or first)
+    if last < first:
+        raise ValueError(f"{text!r} ends before it begins")
+    return range(first, last + 1)
+
+
+def _status_range(value: object) -> object:
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise ValueError("should be a status such as 200, 2xx or 200-399")
+    status_range(str(value))
+    return str(value)
+
+
 def _upstream_host(text: str) -> str:
     if text not in ("client", "upstream") and not split_host_port(text, "catalog.internal")[0]:
         raise ValueError(f"{text!r} is not a host; write client, upstream or a name such as catalog.internal")
@@ -289,6 +316,8 @@ RequestLine = Annotated[str, AfterValidator(_request_line)]
 JsonValue = Annotated[Any, AfterValidator(_json)]
 MatchedHost = Annotated[str, AfterValidator(_host)]
 PathText = Annotated[str, AfterValidator(_path)]
+Expression = Annotated[str, AfterValidator(_expression)]
+StatusRange = Annotated[str, BeforeValidator(_status_range), WithJsonSchema({"type": ["string", "integer"]})]
 Location = Annotated[str, AfterValidator(_visible)]
 UpstreamHost = Annotated[str, AfterValidator(_upstream_host)]
 Text = Annotated[str, StringConstraints(min_length=1)]

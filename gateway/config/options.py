@@ -13,13 +13,14 @@ from gateway.config.document import parse
 from gateway.config.masking import hide_secrets, masked
 from gateway.config.plugin_use import PluginUse
 from gateway.config.problems import Problem
-from gateway.config.validation import validate
+from gateway.config.validation import option_key, validate
 
 
 def build_options(options_class: type | None, use: PluginUse) -> tuple[Any, list[Problem]]:
     """An instance of `options_class` from what the file says, or None and what is wrong, each at its place.
 
     A plugin without a class (None) takes no options: giving it some is an error, and its options are None.
+    A field's key is its name without a `_` at the end: `for_` is `for`.
     Scalars are taken strictly: "yes" is no bool, True is no int, 1 is no text; a substitution may be a number.
     The file's text of every value that landed in a Secret field is hidden from later excerpts.
     """
@@ -45,6 +46,7 @@ def build_options(options_class: type | None, use: PluginUse) -> tuple[Any, list
 
 @functools.cache
 def options_holder(options_class: type) -> type[BaseModel]:
-    """A model with the one field `options`. pydantic passes its strictness on to every plain dataclass inside."""
-    config = ConfigDict(extra="forbid", strict=True)
+    """A model with the one field `options`. pydantic passes its strictness and the names of keys on to every plain
+    dataclass inside."""
+    config = ConfigDict(extra="forbid", strict=True, alias_generator=option_key)
     return create_model("Holder", __config__=config, options=(options_class, ...))

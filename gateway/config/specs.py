@@ -6,14 +6,13 @@ exist) is in `checks`, which also sees files that do not validate.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, Field
 
 from gateway.config.fields import (
     Bind,
     Count,
-    EndpointUrl,
     HeaderName,
     HeaderPatterns,
     Headers,
@@ -31,32 +30,16 @@ from gateway.config.fields import (
     Timeout,
     Token,
     TrustedNetwork,
-    UpstreamHost,
     Whole,
-    endpoint_host_port,
-    join_host_port,
 )
 from gateway.config.plugin_use import PluginUse
-from gateway.units import Duration, Secret, Size
-
-Forwarded = Literal["x-forwarded", "rfc7239"]
-
-
-def or_text(schema: dict[str, Any]) -> None:
-    """Make a JSON Schema allow the short form, plain text, beside the long one."""
-    long = dict(schema)
-    schema.clear()
-    schema |= {"description": long.pop("description", ""), "anyOf": [{"type": "string"}, long]}
+from gateway.config.spec import Spec, or_text
+from gateway.config.upstream_specs import Forwarded, KeySpec, UpstreamSpec
+from gateway.units import Duration, Secret, Share, Size
 
 
 def _targets(value: object) -> object:
     return [{"upstream": value}] if isinstance(value, str) else value
-
-
-class Spec(BaseModel):
-    """What all specs share: immutable, and a key that is not a field is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class ListenerSpec(Spec):
@@ -95,65 +78,6 @@ class TimeoutsSpec(Spec):
     request_body: Timeout = Field(Duration("30s"), description="between two slices of a request body")
     idle: Timeout = Field(Duration("75s"), description="how long a connection may wait for its next request")
     drain: Duration = Field(Duration("30s"), description="how long requests in flight may go on when the gateway stops")
-
-
-class EndpointSpec(Spec):
-    """One address of an upstream: a URL, or a mapping with `url` and `weight`."""
-
-    model_config = ConfigDict(json_schema_extra=or_text)
-
-    url: EndpointUrl = Field(description="http://HOST:PORT, the port 80 when absent")
-    weight: Count = Field(1, description="its part of the requests, next to the other endpoints' weights")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _from_text(cls, value: object) -> object:
-        return {"url": value} if isinstance(value, str) else value
-
-    @property
-    def host(self) -> str:
-        """The host in lower case, a v6 address without brackets."""
-        return endpoint_host_port(self.url)[0]
-
-    @property
-    def port(self) -> int:
-        """The port."""
-        return endpoint_host_port(self.url)[1]
-
-    @property
-    def address(self) -> str:
-        """`host:port`, a v6 address in brackets."""
-        return join_host_port(self.host, self.port)
-
-
-class UpstreamTimeoutsSpec(Spec):
-    """How long the gateway waits for an upstream."""
-
-    connect: Timeout = Field(Duration("1s"), description="to open a connection")
-    response: Timeout = Field(Duration("30s"), description="from the end of the request to the head of the answer")
-    body: Timeout = Field(Duration("30s"), description="between two slices of the answer's body")
-    total: Timeout | None = Field(None, description="from the start to the end of the answer; absent is no limit")
-
-
-class PoolSpec(Spec):
-    """The connections to one endpoint."""
-
-    max_connections: Count = Field(256, description="the most connections at a time")
-    max_queue: Annotated[Whole, Field(ge=0)] = Field(1024, description="the most requests that wait for one")
-    queue_timeout: Duration = Field(Duration("500ms"), description="how long a request waits for one")
-    idle: Duration = Field(Duration("60s"), description="how long an unused connection is kept")
-    max_age: Timeout = Field(Duration("10m"), description="how old a connection may grow before it is replaced")
-
-
-class UpstreamSpec(Spec):
-    """A service that requests are sent to."""
-
-    endpoints: tuple[EndpointSpec, ...] = Field(min_length=1, description="where it is, one or more")
-    balance: Literal["round_robin"] = Field("round_robin", description="how an endpoint is chosen")
-    timeouts: UpstreamTimeoutsSpec = Field(UpstreamTimeoutsSpec(), description="how long to wait for it")
-    pool: PoolSpec = Field(PoolSpec(), description="connections to each endpoint")
-    host: UpstreamHost = Field("client", description="the Host it gets: the client's, the upstream's own, or a name")
-    forwarded: Forwarded | None = Field(None, description="as the top-level key, for this upstream alone")
 
 
 class MatchSpec(Spec):
@@ -220,6 +144,22 @@ class RewriteSpec(Spec):
     headers: HeaderEditSpec | None = Field(None, description="changes to the headers")
 
 
+class MirrorSpec(Spec):
+    """A copy of requests for another upstream, whose answers nobody reads."""
+
+    to: str = Field(description="the name of an upstream")
+    share: Share = Field(Share("100%"), description="the part of the requests that is copied")
+    body: Size = Field(Size("64KiB"), description="a request with a longer body is not copied")
+
+
+class RouteTimeoutsSpec(Spec):
+    """How long a request on this route may take."""
+
+    total: Timeout | None = Field(
+        None, description="from its head to the end of the answer, with retries, queues and fallback"
+    )
+
+
 class RouteSpec(Spec):
     """Which requests, and what becomes of them: exactly one of `to`, `redirect` and `respond`."""
 
@@ -230,6 +170,14 @@ class RouteSpec(Spec):
     redirect: RedirectSpec | None = Field(None, description="answer with another place to go to")
     respond: RespondSpec | None = Field(None, description="answer at once")
     rewrite: RewriteSpec | None = Field(None, description="what the upstream gets instead; with `to` only")
+    sticky: KeySpec | None = Field(
+        None, description="requests that agree in this go to the same upstream of a weighted list; with `to` only"
+    )
+    mirror: MirrorSpec | None = Field(None, description="a copy for another upstream; with `to` only")
+    importance: Literal["low", "normal", "high"] = Field(
+        "normal", description="who is refused first when an upstream's concurrency is used up; high never is"
+    )
+    timeouts: RouteTimeoutsSpec = Field(RouteTimeoutsSpec(), description="how long a request may take")
     plugins: tuple[PluginUse, ...] = Field((), description="run after the top-level plugins, in this order")
 
 

@@ -88,6 +88,12 @@ def dotted(path: Path) -> str:
     return text.removeprefix(".")
 
 
+def option_key(name: str) -> str:
+    """What the file calls a field of a plugin's options: `for_` is `for`, since no field can be named by a word of
+    Python's own (PEP 8 ends such names in `_`)."""
+    return name.removesuffix("_")
+
+
 def unknown_key(name: str, path: Path, position: Position, allowed: Iterable[str]) -> Problem:
     """The problem of a key that nothing reads, with the nearest that something would."""
     names = sorted(allowed)
@@ -246,5 +252,5 @@ def _fields(declared: Any) -> dict[str, Any]:
         return {field.alias or name: field.annotation for name, field in declared.model_fields.items()}
     if dataclasses.is_dataclass(declared):
         hints = get_type_hints(declared, include_extras=True)
-        return {field.name: hints[field.name] for field in dataclasses.fields(declared) if field.init}
+        return {option_key(field.name): hints[field.name] for field in dataclasses.fields(declared) if field.init}
     return {}

@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from gateway import __version__
+from gateway.upstreams.endpoint import AVAILABILITIES
 
 if TYPE_CHECKING:
     from gateway.process.runtime import Runtime
@@ -27,6 +28,22 @@ def watch_runtime(runtime: Runtime) -> None:
         for state in ("active", "idle")
     }
 
+    endpoints = metrics.gauge(
+        "gateway_upstream_endpoints",
+        "Endpoints by whether they may be given requests, and if not, why not.",
+        ("upstream", "state"),
+    )
+    limits = metrics.gauge("gateway_upstream_concurrency_limit", "The most requests at a time, now.", ("upstream",))
+
+    def scrape_upstreams() -> None:
+        now = runtime.env.clock.now()
+        for name, upstream in runtime.proxy.table.upstreams.items():
+            found = [endpoint.availability(now) for endpoint in upstream.endpoints]
+            for state in AVAILABILITIES:
+                endpoints.labels(name, state).set(found.count(state))
+            if upstream.limiter is not None:
+                limits.labels(name).set(int(upstream.limiter.limit.value))
+
     def scrape() -> None:
         active.set(runtime.proxy.active)
         version.set(runtime.version)
@@ -39,4 +56,4 @@ def watch_runtime(runtime: Runtime) -> None:
         children["upstream", "active"].set(sum(pool.active for pool in pools))
         children["upstream", "idle"].set(sum(len(pool.idle) for pool in pools))
 
-    metrics.at_scrape.append(scrape)
+    metrics.at_scrape += [scrape, scrape_upstreams]

@@ -31,6 +31,8 @@ from gateway.state.memory import MemoryShared
 from gateway.table import RouteTable
 from gateway.telemetry.log_sink import LogSinks
 from gateway.telemetry.metrics import Metrics
+from gateway.upstreams.health_checks import HealthChecks, check_session
+from gateway.upstreams.outliers import Outliers
 from gateway.wire.client_settings import ClientSettings
 from gateway.wire.deadlines import Deadlines
 from gateway.wire.listener import Listener
@@ -103,6 +105,7 @@ class Runtime:
         clock = SystemClock()
         self._shared = MemoryShared(clock)
         self._session: aiohttp.ClientSession | None = None
+        self._check_session: aiohttp.ClientSession | None = None
         self._retiring: dict[asyncio.Task[None], asyncio.Event] = {}
         self._sweep: asyncio.TimerHandle | None = None
         self._reloading = asyncio.Lock()
@@ -113,6 +116,7 @@ class Runtime:
             self._reloads.labels(result)
         self._prepared: tuple[Generation, Loaded] | None = None
         self._sinks = LogSinks(self.metrics)
+        self._checks = HealthChecks(self._checking_session, lambda endpoint: Outliers.lift(endpoint, clock.now()))
         self.env = Env(
             clock,
             self.metrics,
@@ -169,10 +173,21 @@ class Runtime:
         self.loaded_at = time.time()
         digest = hashlib.sha256(repr(loaded.sources).encode()).hexdigest()[:16]
         generation.table = replace(generation.table, version=self.version, digest=digest)
+        for plugin in before.plugins.values() if before is not None else ():
+            if plugin not in generation.plugins.values():
+                plugin.serves({})
         generation.take_over()
         self.generation = generation
         self.loaded = loaded
         self.proxy.table = generation.table
+        self._checks.follow(
+            {
+                endpoint: (upstream.checks, upstream.name)
+                for upstream in generation.table.upstreams.values()
+                if upstream.checks is not None
+                for endpoint in upstream.endpoints
+            }
+        )
         for listener, spec in zip(self.listeners, generation.spec.listeners, strict=False):
             listener.adopt(replace(settings, half_close=spec.half_close == "allow"))
         if before is not None:
@@ -312,6 +327,7 @@ class Runtime:
         if self._sweep is not None:
             self._sweep.cancel()
         self.deadlines.stop()
+        await self._checks.stop()
         for unused in self._retiring.values():
             unused.set()
         await asyncio.gather(*self._retiring)
@@ -320,8 +336,9 @@ class Runtime:
             for endpoint in self.generation.endpoints.values():
                 endpoint.pool.close()
         await self._sinks.close()
-        if self._session is not None:
-            await self._session.close()
+        for session in (self._session, self._check_session):
+            if session is not None:
+                await session.close()
 
     def reopen_logs(self) -> None:
         """Log files that were moved away are opened anew."""
@@ -332,6 +349,8 @@ class Runtime:
         now = time.monotonic()
         for endpoint in self.generation.endpoints.values() if self.generation is not None else ():
             endpoint.pool.sweep(now)
+        for upstream in self.proxy.table.upstreams.values():
+            upstream.review(now)
 
     def _http_session(self) -> aiohttp.ClientSession:
         if self._session is None:
@@ -339,6 +358,11 @@ class Runtime:
                 cookie_jar=aiohttp.DummyCookieJar(), timeout=aiohttp.ClientTimeout(total=10)
             )
         return self._session
+
+    def _checking_session(self) -> aiohttp.ClientSession:
+        if self._check_session is None:
+            self._check_session = check_session()
+        return self._check_session
 
     def __repr__(self) -> str:
         return f"<Runtime {self.path} version={self.version} active={self.proxy.active}>"

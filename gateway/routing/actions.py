@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import random
 from bisect import bisect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from itertools import accumulate
+from typing import Literal
 from urllib.parse import quote_plus, unquote_plus
 
 from gateway.exchange import Exchange, Headers, Reply
 from gateway.routing.pattern import Template
+from gateway.routing.request_key import share_of
+
+Importance = Literal["low", "normal", "high"]
 
 
 class HeaderEdit:
@@ -76,25 +81,61 @@ class Rewrite:
         return f"{path}?{query}" if query else path
 
 
+@dataclass(frozen=True, slots=True)
+class Mirror:
+    """Copies of a share of the requests, bodies up to `body` bytes, for another upstream."""
+
+    upstream: str
+    share: float = 1.0
+    body: int = 64 * 1024
+
+
 class Forward:
-    """To an upstream, or to one of several by weight."""
+    """To an upstream, or to one of several by weight. `total` is in seconds for all of a request, None for no limit."""
 
-    __slots__ = ("_reached", "_total", "names", "rewrite", "upstream", "weights")
+    __slots__ = (
+        "_key",
+        "_reached",
+        "_total",
+        "importance",
+        "mirror",
+        "names",
+        "rewrite",
+        "total",
+        "upstream",
+        "weights",
+    )
 
-    def __init__(self, targets: tuple[tuple[str, int], ...], rewrite: Rewrite | None = None) -> None:
-        """`targets` holds (upstream, weight); at least one weight is above 0."""
+    def __init__(
+        self,
+        targets: tuple[tuple[str, int], ...],
+        rewrite: Rewrite | None = None,
+        *,
+        sticky: Callable[[Exchange], str | None] | None = None,
+        mirror: Mirror | None = None,
+        importance: Importance = "normal",
+        total: float | None = None,
+    ) -> None:
+        """`targets` holds (upstream, weight); at least one weight is above 0. `sticky` gives what decides in place of
+        chance, None where a request has nothing of it."""
         self.names = tuple(name for name, weight in targets if weight)
         self.weights = tuple(weight for _, weight in targets if weight)
         self._reached = tuple(accumulate(self.weights))
         self._total = self._reached[-1]
         self.upstream = self.names[0] if len(self.names) == 1 else None
         self.rewrite = rewrite
+        self.mirror = mirror
+        self.importance: Importance = importance
+        self.total = total
+        self._key = sticky
 
-    def pick(self, draw: float | None = None) -> str:
-        """One upstream. `draw` is from [0, 1), random by default."""
-        if self.upstream is not None:
-            return self.upstream
-        drawn = random.random() if draw is None else draw
+    def pick(self, exchange: Exchange) -> str:
+        """The upstream for a request: by what it agrees in with others, else by chance."""
+        key = self._key(exchange) if self._key is not None else None
+        return self.at(random.random() if key is None else share_of(key))
+
+    def at(self, drawn: float) -> str:
+        """The upstream whose part of [0, 1) `drawn` lies in."""
         return self.names[bisect(self._reached, drawn * self._total)]
 
     def __str__(self) -> str:

@@ -10,7 +10,7 @@ from gateway.telemetry.metrics import Counter, Metrics
 class UpstreamMeters:
     """The counters of one upstream, found once so that an attempt only adds."""
 
-    __slots__ = ("_codes", "_requests", "_retries", "duration", "name")
+    __slots__ = ("_codes", "_ejections", "_hedges", "_mirrored", "_requests", "_retries", "_shed", "duration", "name")
 
     def __init__(self, metrics: Metrics, name: str) -> None:
         self.name = name
@@ -21,6 +21,18 @@ class UpstreamMeters:
         )
         self._retries = metrics.counter(
             "gateway_retries_total", "Attempts after the first, by the reason for them.", ("upstream", "reason")
+        )
+        self._hedges = metrics.counter(
+            "gateway_hedges_total", "Second attempts that began while the first was slow.", ("upstream",)
+        ).labels(name)
+        self._shed = metrics.counter(
+            "gateway_shed_total", "Requests refused since the upstream's concurrency was used up.", ("upstream",)
+        ).labels(name)
+        self._mirrored = metrics.counter(
+            "gateway_mirrored_total", "Copies of requests: sent, or dropped for want of room.", ("upstream", "result")
+        )
+        self._ejections = metrics.counter(
+            "gateway_outlier_ejections_total", "Endpoints taken out since they failed.", ("upstream", "reason")
         )
         self.duration = metrics.histogram(
             "gateway_upstream_duration_seconds", "Time from the start of an attempt to its end.", ("upstream",)
@@ -36,6 +48,22 @@ class UpstreamMeters:
         duration = self.duration
         duration.counts[bisect_left(duration.buckets, seconds)] += 1
         duration.sum += seconds
+
+    def hedged(self) -> None:
+        """A second attempt begins beside the first."""
+        self._hedges.inc()
+
+    def shed(self) -> None:
+        """A request is refused for want of room."""
+        self._shed.inc()
+
+    def mirrored(self, result: str) -> None:
+        """A copy was `sent` or `dropped`."""
+        self._mirrored.labels(self.name, result).inc()
+
+    def ejected(self, reason: str) -> None:
+        """An endpoint is left out for a while."""
+        self._ejections.labels(self.name, reason).inc()
 
     def retried(self, reason: str) -> None:
         """One more attempt begins."""

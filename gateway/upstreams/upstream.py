@@ -1,41 +1,34 @@
-"""Endpoints and upstreams, alive: what is in flight, what was counted, and which endpoint is next."""
+"""An upstream, alive: its endpoints, which of them is next, and what it allows."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any
 
+from gateway.exchange import Exchange
+from gateway.upstreams.balance.balancer import Balancer
 from gateway.upstreams.balance.round_robin import RoundRobin
-from gateway.wire.pool import Pool
+from gateway.upstreams.balance.slow_start import warmed_weight
+from gateway.upstreams.concurrency import Limiter
+from gateway.upstreams.endpoint import Changes, Endpoint
+from gateway.upstreams.outliers import OutlierPolicy, Outliers
+from gateway.upstreams.retry import HedgePolicy, RetryBudget, RetryPolicy
 
-State = Literal["enabled", "drain"]
+if TYPE_CHECKING:
+    from gateway.upstreams.health import CheckPolicy
 
+NEVER = float("inf")
+# Weights of endpoints that warm up are worked out anew so often.
+WARMING_STEP = 0.5
+# Bodies up to here are kept until the head of the answer, in case a reused connection turns out to be dead.
+REPLAY_LIMIT = 64 * 1024
 
-class Endpoint:
-    """One address of one upstream. Lives across reloads for as long as it is configured.
+# To a balancer that goes by latency, a failure is at least as bad as so slow an answer.
+FAILURE_SECONDS = 1.0
 
-    Mutable state: its pool, `in_flight` attempts, its totals, and whether the admin API drains it.
-    """
-
-    __slots__ = ("address", "errors", "in_flight", "pool", "requests", "state", "weight")
-
-    def __init__(self, pool: Pool, weight: int = 1) -> None:
-        self.pool = pool
-        self.address = pool.address
-        self.weight = weight
-        self.in_flight = 0
-        self.requests = 0
-        self.errors = 0
-        self.state: State = "enabled"
-
-    @property
-    def available(self) -> bool:
-        """May it be given new requests?"""
-        return self.state == "enabled"
-
-    def __repr__(self) -> str:
-        return f"<Endpoint {self.address} {self.state} in_flight={self.in_flight}>"
+# endpoint, seconds until the head or the failure, now, and did it fail: None where that says nothing of the endpoint
+Observer = Callable[[Endpoint, float, float, bool | None], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +44,37 @@ class UpstreamTimeouts:
 class Upstream:
     """One configured upstream. `host` is the Host field to send: None for the client's own, "" for the endpoint's.
 
-    Mutable state: the place of its balancer. The rest is one configuration's.
+    `panic` is a share: with fewer of the endpoints available, all that are enabled get requests. `slow_start` is in
+    seconds, 0 for none. Mutable state: the endpoints that may be chosen now, until when that holds, and the balancer,
+    limiter and budgets. The rest is one configuration's.
     """
 
-    __slots__ = ("balance", "endpoints", "forwarded", "host", "meters", "name", "only", "timeouts")
+    __slots__ = (
+        "_choices",
+        "_review_at",
+        "_seen",
+        "balance",
+        "budget",
+        "changes",
+        "checks",
+        "endpoints",
+        "forwarded",
+        "hedge",
+        "hedges",
+        "host",
+        "limiter",
+        "meters",
+        "name",
+        "observers",
+        "only",
+        "outliers",
+        "panic",
+        "replay_limit",
+        "retries",
+        "slow_start",
+        "timeouts",
+        "try_timeout",
+    )
 
     def __init__(
         self,
@@ -65,27 +85,122 @@ class Upstream:
         host: str | None = None,
         forwarded: bool = False,
         meters: Any = None,
+        balance: Balancer | None = None,
+        panic: float = 0.0,
+        slow_start: float = 0.0,
+        checks: CheckPolicy | None = None,
+        outliers: OutlierPolicy | None = None,
+        retries: RetryPolicy | None = None,
+        hedge: HedgePolicy | None = None,
+        limiter: Limiter | None = None,
     ) -> None:
         """`forwarded` asks for `Forwarded` (RFC 7239) in place of X-Forwarded-*."""
         self.name = name
         self.endpoints = tuple(endpoints)
+        self.changes = self.endpoints[0].changes if endpoints else Changes()
         self.timeouts = timeouts
+        self.try_timeout = timeouts.response
         self.host = host
         self.forwarded = forwarded
         self.meters = meters
-        self.balance = RoundRobin()
-        self.only = self.endpoints[0] if len(self.endpoints) == 1 else None
+        self.balance: Balancer = balance or RoundRobin()
+        self.panic = panic
+        self.slow_start = slow_start
+        self.checks = checks
+        self.outliers = Outliers(outliers or OutlierPolicy())
+        self.retries = retries
+        self.budget = RetryBudget()
+        self.replay_limit = REPLAY_LIMIT
+        if retries is not None:
+            self.budget = RetryBudget(retries.budget, retries.min_retries)
+            self.replay_limit = retries.replay
+            if retries.per_try is not None:
+                self.try_timeout = min(self.try_timeout, retries.per_try)
+        self.hedge = hedge
+        self.hedges = RetryBudget(hedge.budget) if hedge is not None else RetryBudget()
+        self.limiter = limiter
+        self.observers = tuple(_observers(self.balance, limiter))
+        self.only = self.endpoints[0] if len(self.endpoints) == 1 and not panic else None
+        self._choices: tuple[Endpoint, ...] = ()
+        self._seen = -1
+        self._review_at = 0.0
 
-    def pick(self) -> Endpoint | None:
-        """The endpoint for the next attempt, None when none is available."""
+    def pick(self, exchange: Exchange | None, now: float, avoid: tuple[Endpoint, ...] = ()) -> Endpoint | None:
+        """The endpoint for the next attempt, one of `avoid` only if no other is left. None when none is available."""
         only = self.only
         if only is not None:
-            return only if only.state == "enabled" else None
-        return self.balance.pick(self.endpoints, _available)
+            return only if only.state == "enabled" and only.healthy else None
+        choices = self.choices(now)
+        endpoint = self.balance.pick(choices, exchange, now, avoid)
+        if endpoint is None and avoid:
+            return self.balance.pick(choices, exchange, now)
+        return endpoint
+
+    def choices(self, now: float) -> tuple[Endpoint, ...]:
+        """The endpoints that may be given requests at `now`; the same tuple until that changes."""
+        if self._seen != self.changes.count or now >= self._review_at:
+            self._review(now)
+        return self._choices
+
+    def _review(self, now: float) -> None:
+        self._seen = self.changes.count
+        enabled = [endpoint for endpoint in self.endpoints if endpoint.state == "enabled"]
+        chosen = [endpoint for endpoint in enabled if endpoint.available(now)]
+        if len(chosen) < self.panic * len(enabled):
+            chosen = enabled
+        level = min((endpoint.priority for endpoint in chosen), default=0)
+        chosen = [endpoint for endpoint in chosen if endpoint.priority == level]
+        self._review_at = min(
+            (endpoint.ejected_until for endpoint in enabled if endpoint.ejected_until > now), default=NEVER
+        )
+        reweighed = self.slow_start > 0 and self._warm(chosen, now)
+        if reweighed or tuple(chosen) != self._choices:
+            self._choices = tuple(chosen)
+
+    def _warm(self, chosen: Sequence[Endpoint], now: float) -> bool:
+        """Give each its weight by how long it has been back; did any weight change?"""
+        changed = False
+        for endpoint in chosen:
+            age = now - endpoint.available_since
+            weight = warmed_weight(endpoint.full_weight, age, self.slow_start)
+            changed = changed or weight != endpoint.weight
+            endpoint.weight = weight
+            if age < self.slow_start:
+                self._review_at = min(self._review_at, now + WARMING_STEP)
+        return changed
+
+    def failed(self, endpoint: Endpoint, now: float, connect: bool) -> None:
+        """An attempt failed, before it reached the endpoint when `connect`: too often in a row ejects it."""
+        if self.outliers.failed(endpoint, self.endpoints, now, connect):
+            self.meters.ejected(endpoint.ejected_for)
+
+    def review(self, now: float) -> None:
+        """Once a second or so: bring endpoints back whose time is over, compare the others."""
+        for endpoint in self.outliers.review(self.endpoints, now):
+            self.meters.ejected(endpoint.ejected_for)
+
+    @property
+    def in_flight(self) -> int:
+        """Attempts under way at all endpoints."""
+        return sum(endpoint.in_flight for endpoint in self.endpoints)
 
     def __repr__(self) -> str:
         return f"<Upstream {self.name}: {', '.join(endpoint.address for endpoint in self.endpoints)}>"
 
 
-def _available(endpoint: Endpoint) -> bool:
-    return endpoint.state == "enabled"
+def _observers(balance: Balancer, limiter: Limiter | None) -> Iterator[Observer]:
+    """Who is told of the end of every attempt."""
+    observe = getattr(balance, "observe", None)
+    if observe is not None:
+
+        def learn(endpoint: Endpoint, seconds: float, now: float, failed: bool | None) -> None:
+            if failed is not None:
+                observe(endpoint, max(seconds, FAILURE_SECONDS) if failed else seconds, now)
+
+        yield learn
+    if limiter is not None:
+
+        def give_back(endpoint: Endpoint, seconds: float, now: float, failed: bool | None) -> None:
+            limiter.give_back(seconds, failed)
+
+        yield give_back

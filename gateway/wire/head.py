@@ -203,6 +203,14 @@ class RequestHead(Head):
         self.line = line
         self.chunked = block.chunked
 
+    def copy(self) -> RequestHead:
+        """The same head, to be changed on its own."""
+        twin = RequestHead(self.block, self.method, self.target, self.version, self.line)
+        twin._added = list(self._added) if self._added is not None else None
+        twin._removed = set(self._removed) if self._removed is not None else None
+        twin.chunked = self.chunked
+        return twin
+
 
 def unread_head(policy: HeaderPolicy) -> RequestHead:
     """In place of a head that could not be read."""

@@ -15,6 +15,7 @@ from loadtest.bench.measure import CpuClock, stolen_ticks
 from loadtest.bench.process import Child, HarnessError, Sandbox
 
 CONNECTIONS = 32
+UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 HEADERS = (  # with Host nine, as a browser sends about as many
     ("User-Agent", "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko)"),
     ("Accept", "application/json, text/plain, */*"),
@@ -35,6 +36,7 @@ class Outcome:
     seconds: float
     unsuccessful: int  # answers that are neither 2xx nor 3xx
     errors: int  # connections refused, reads and writes that failed, time-outs
+    p99_ms: float = 0.0  # the latency that 99 % of the answers kept to; 0 where the generator does not say
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,7 @@ class Sample:
     requests: int
     seconds: float
     cpu_us: float
+    p99_ms: float = 0.0
     stolen: float = 0.0  # the share of the machine's time that its host gave to others
     problem: str | None = None
 
@@ -66,14 +69,16 @@ def parse_wrk(text: str) -> Outcome:
     total = re.search(r"^\s*(\d+) requests in ([\d.]+)(us|ms|s|m|h),", text, re.MULTILINE)
     if total is None:
         raise HarnessError(f"the generator's output has no total: {text[-500:]!r}")
-    unit = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}[total[3]]
+    unit = UNITS[total[3]]
     unsuccessful = re.search(r"Non-2xx or 3xx responses: (\d+)", text)
+    p99 = re.search(r"^\s*99%\s+([\d.]+)(us|ms|s|m)\b", text, re.MULTILINE)
     sockets = re.search(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", text)
     return Outcome(
         requests=int(total[1]),
         seconds=float(total[2]) * unit,
         unsuccessful=int(unsuccessful[1]) if unsuccessful else 0,
         errors=sum(map(int, sockets.groups())) if sockets else 0,
+        p99_ms=float(p99[1]) * UNITS[p99[2]] * 1000 if p99 else 0.0,
     )
 
 
@@ -111,7 +116,8 @@ def command(target: Target, seconds: float, folder: Path) -> list[str]:
     if len(target.paths) > 1:
         (folder / "paths.lua").write_text(lua_script(target.paths))
         script = ["-s", str(folder / "paths.lua")]
-    return [wrk, "-t1", f"-c{CONNECTIONS}", f"-d{max(1, round(seconds))}s", "--timeout", "10s", *script, *headers, url]
+    timing = [f"-d{max(1, round(seconds))}s", "--timeout", "10s", "--latency"]
+    return [wrk, "-t1", f"-c{CONNECTIONS}", *timing, *script, *headers, url]
 
 
 def run(sandbox: Sandbox, target: Target, seconds: float, core: int) -> Outcome:
@@ -147,7 +153,7 @@ def measure(sandbox: Sandbox, child: Child, target: Target, seconds: float, core
         problem = "a process of the peer came or went"
     cost = (spent or 0.0) / max(1, outcome.requests) * 1e6
     share = (stolen_now - stolen) / max(1, ticks_now - ticks)
-    return Sample(outcome.requests, outcome.seconds, cost, share, problem)
+    return Sample(outcome.requests, outcome.seconds, cost, outcome.p99_ms, share, problem)
 
 
 def name() -> str:

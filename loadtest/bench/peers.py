@@ -150,9 +150,18 @@ def parse_version(text: str) -> str:
 
 
 def start(
-    sandbox: Sandbox, name: str, mode: str, backend: int, core: int, *, routes: str = "", wait: str = SMALL
+    sandbox: Sandbox,
+    name: str,
+    mode: str,
+    backend: int,
+    core: int,
+    *,
+    routes: str = "",
+    upstreams: str = "",
+    wait: str = SMALL,
 ) -> Instance:
-    """Starts a peer and waits until it proxies. `routes` are more routes for the gateway, as lines of its YAML."""
+    """Starts a peer and waits until it proxies. `routes` and `upstreams` are more of them for the gateway, as lines of
+    its YAML."""
     peer = PEERS[name]
     program = peer.find()
     if program is None:
@@ -161,7 +170,8 @@ def start(
     config: Path | None = None
     if peer.template:
         config = sandbox.folder(name) / peer.template
-        values = {"PORT": port, "ADMIN": admin, "BACKEND": backend, "ROUTES": routes, **_everywhere(config.parent)}
+        values: dict[str, object] = {"PORT": port, "ADMIN": admin, "BACKEND": backend}
+        values |= {"ROUTES": routes, "UPSTREAMS": upstreams, **_everywhere(config.parent)}
         config.write_text(render((TEMPLATES / peer.template).read_text(), mode, values))
     child = sandbox.start(f"{name} {mode}", peer.command(program, mode, config or Path(), port, backend), core)
     instance = Instance(name, mode, port, admin, child, config)

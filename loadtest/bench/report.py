@@ -18,6 +18,8 @@ TITLES = {
     "small": "GET, nine headers, 123-byte JSON answer: CPU of the server per request",
     "own": "answered by the gateway itself, full chain: CPU per request",
     "large": "large answers, full chain: CPU per request",
+    "guarded": "with and without breaker and retry policy, full chain: CPU per request",
+    "neighbours": "one route alone, and beside an upstream that hangs: CPU per request",
     "routes": "number of routes, bare, every route in turn: CPU per request",
 }
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from loadtest.bench.generator import Sample
-from loadtest.bench.stats import Spread, ratio
+from loadtest.bench.stats import Spread, difference, ratio
 
 MIB = 1024.0 * 1024.0
 
@@ -31,6 +31,11 @@ class Results:
     versions: dict[str, str] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
 
+    def latency(self, scenario: str, label: str) -> list[float] | None:
+        """The milliseconds that 99 % kept to, of every round, or None when they are not known."""
+        values = [sample.p99_ms for sample in self.samples.get(scenario, {}).get(label, ())]
+        return values if values and all(values) else None
+
     def cpu(self, scenario: str, label: str) -> list[float] | None:
         """CPU microseconds per request of every round, or None when there are no valid ones."""
         samples = self.samples.get(scenario, {}).get(label)
@@ -54,6 +59,38 @@ class Share:
 
 
 @dataclass(frozen=True)
+class Extra:
+    """`over` may cost at most `limit` microseconds more than `under`."""
+
+    says: str
+    scenario: str
+    over: str
+    under: str
+    limit: float
+    unit: str = "us"
+
+    def value(self, results: Results) -> Spread | None:
+        over, under = results.cpu(self.scenario, self.over), results.cpu(self.scenario, self.under)
+        return difference(over, under) if over and under else None
+
+
+@dataclass(frozen=True)
+class Slower:
+    """99 % of the answers of `over` may take at most `limit` times as long as those of `under`."""
+
+    says: str
+    scenario: str
+    over: str
+    under: str
+    limit: float
+    unit: str = "x"
+
+    def value(self, results: Results) -> Spread | None:
+        over, under = results.latency(self.scenario, self.over), results.latency(self.scenario, self.under)
+        return ratio(over, under) if over and under else None
+
+
+@dataclass(frozen=True)
 class Most:
     """A figure may be at most `limit`."""
 
@@ -68,7 +105,7 @@ class Most:
         return Spread.of([figure.value]) if figure else None
 
 
-BARS: tuple[Share | Most, ...] = (
+BARS: tuple[Share | Extra | Slower | Most, ...] = (
     Share("full chain / Envoy", "small", "gateway full", "envoy full", 0.65),
     Share("full chain / HAProxy", "small", "gateway full", "haproxy full", 1.8),
     Share("full chain / naive aiohttp proxy, bare", "small", "gateway full", "naive bare", 0.25),
@@ -81,6 +118,10 @@ BARS: tuple[Share | Most, ...] = (
     Most("memory per idle keep-alive connection", "idle", "idle.gateway", 5.0, "KB"),
     Most("growth by a slow 1 GiB download", "slow", "slow.download", 16.0, "MiB"),
     Most("growth by a slow 1 GiB upload", "slow", "slow.upload", 16.0, "MiB"),
+    Most("errors in the worst episode of one failing endpoint", "episodes", "episodes.errors", 1.0, "%"),
+    Most("99th percentile of the fallback, all endpoints killed", "episodes", "episodes.fallback_p99", 50.0, "ms"),
+    Extra("breaker and retry policy, nothing fails", "guarded", "guarded", "plain", 2.0),
+    Slower("99th percentile beside an upstream that hangs", "neighbours", "beside", "alone", 1.2),
 )
 
 

@@ -20,6 +20,13 @@ class Spread:
         return cls(statistics.median(values), min(values), max(values))
 
 
+def difference(over: Sequence[float], under: Sequence[float]) -> Spread:
+    """The spread of over-under within each round."""
+    if len(over) != len(under):
+        raise ValueError(f"{len(over)} rounds cannot be compared with {len(under)}")
+    return Spread.of([above - below for above, below in zip(over, under, strict=True)])
+
+
 def ratio(over: Sequence[float], under: Sequence[float]) -> Spread:
     """The spread of over/under within each round. Rounds are compared with themselves: a machine that slows down for
     a while slows both sides of the fraction."""

@@ -20,7 +20,9 @@ async def test_what_it_lists_is_there(tmp_path: Path) -> None:
         assert page.headers["Content-Type"].startswith("text/html")
         assert "default-src 'none'" in page.headers["Content-Security-Policy"]
         assert "routes: 1" in page.body.decode()
-        for method, path, _ in ENTRIES:
+        # The stream never ends, and has a test of its own.
+        for method, path, _ in [entry for entry in ENTRIES if entry[1] != "/hystrix.stream"]:
             filled = path.replace("{name}", "n").replace("{host:port}", "h:1")
             answer = await worker.ask(method, filled)
-            assert answer.status not in (404, 405) or "no upstream" in answer.data["detail"], path
+            missing = ("no upstream", "no breaker")
+            assert answer.status not in (404, 405) or answer.data["detail"].startswith(missing), path

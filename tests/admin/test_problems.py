@@ -16,7 +16,7 @@ from tests.support.runtimes import running
         ("GET", "/nowhere?secret=1", 404, "nothing is at /nowhere; GET / lists what there is"),
         ("POST", "/api/routes", 405, "POST is not allowed here"),
         ("DELETE", "/api/reload", 405, "DELETE is not allowed here"),
-        ("GET", "/api/breakers", 404, "nothing is at /api/breakers; GET / lists what there is"),
+        ("GET", "/api/nothing", 404, "nothing is at /api/nothing; GET / lists what there is"),
     ],
 )
 async def test_shape(tmp_path: Path, method: str, path: str, status: int, detail: str) -> None:

@@ -58,15 +58,64 @@ async def test_figures_of_routes_and_upstreams(tmp_path: Path) -> None:
             (found,) = views.upstreams(worker.runtime)
             assert (found["name"], found["calls"], found["errors"]) == ("up", 2, 0)
             (endpoint,) = found["endpoints"]
+            assert (found["available"], found["concurrency"]) == ([endpoint["address"]], None)
+            assert (found["retries"], found["hedges"]) == ({"in_flight": 0}, {"in_flight": 0})
             assert endpoint == {
                 "address": f"127.0.0.1:{service.port}",
                 "weight": 1,
+                "priority": 0,
                 "state": "enabled",
+                "availability": "available",
+                "health": "unchecked",
+                "check_failure": None,
+                "ejected": None,
+                "failures_in_a_row": 0,
                 "in_flight": 0,
                 "requests": 2,
                 "errors": 0,
                 "pool": {"active": 0, "idle": 1, "connecting": 0, "queued": 0},
             }
+
+
+async def test_how_upstreams_fare(tmp_path: Path) -> None:
+    keys = ", slow_start: 10s, concurrency: 5, retries: {}, hedge: {after: 1s}}"
+    text = (HEAD + ROUTES % (7, "")).replace("}]}", "}, {url: 'http://127.0.0.1:11', priority: 1}]" + keys)
+    async with running(tmp_path, text) as worker:
+        assert worker.runtime.generation is not None
+        up = worker.runtime.generation.table.upstreams["up"]
+        now = worker.runtime.env.clock.now()
+        sick, ejected, standby = up.endpoints
+        sick.healthy, sick.checked, sick.check_failure = False, True, "status 500"
+        ejected.ejected_until, ejected.ejected_for, ejected.failures = now + 300, "errors", 5
+        up.changes.count += 1
+        assert up.limiter is not None
+        assert [up.limiter.take("normal") for _ in range(6)] == [True] * 5 + [False]
+        assert up.budget.take(0)
+        assert up.hedges.take(0)
+        assert up.hedges.take(0)
+
+        (found,) = views.upstreams(worker.runtime)
+        assert found["available"] == [standby.address]
+        assert found["concurrency"] == {"limit": 5, "in_flight": 5, "refused": 1}
+        assert (found["retries"], found["hedges"]) == ({"in_flight": 1}, {"in_flight": 2})
+        first, second, third = found["endpoints"]
+        assert (first["health"], first["check_failure"], first["availability"]) == (
+            "unhealthy",
+            "status 500",
+            "unhealthy",
+        )
+        assert (second["health"], second["availability"], second["weight"]) == ("unchecked", "ejected", 2)
+        assert second["failures_in_a_row"] == 5
+        assert second["ejected"]["reason"] == "errors"
+        assert 290 < second["ejected"]["seconds_left"] <= 300
+        assert (third["priority"], third["ejected"], third["availability"]) == (1, None, "available")
+
+        sick.healthy = True
+        standby.put("drain", now)
+        first, _, third = views.upstreams(worker.runtime)[0]["endpoints"]
+        assert (first["health"], third["state"], third["availability"]) == ("healthy", "drain", "drained")
+        for _ in range(5):
+            up.limiter.give_back(0.1, None)
 
 
 @pytest.mark.parametrize(("top", "item", "everything"), [("", None, 1), ("plugins: [rate_metrics]\n", 0, 1)])

@@ -28,7 +28,7 @@ async def test_in_words_and_as_json(tmp_path: Path) -> None:
         assert f"of {tmp_path}/routes.yaml" in result.output
         rows = {line.split()[0]: line.split()[1:] for line in result.output.splitlines() if line}
         assert rows["ping"][:2] == ["1", "0"]
-        assert rows["up"] == ["127.0.0.1:9", "enabled", "0", "0", "0", "0", "0", "0"]
+        assert rows["up"] == ["127.0.0.1:9", "available", "0", "0", "0", "0", "0", "0"]
         data = json.loads((await soon(asyncio.to_thread(command, *words, "--format", "json"))).stdout)
         assert (data["ready"], data["version"], data["routes"][0]["calls"]) == (True, 1, 1)
         assert data["upstreams"][0]["endpoints"][0]["state"] == "enabled"

@@ -20,6 +20,17 @@ def checked(text: str) -> list[str]:
         ("routes: [{name: r}]", "f.yaml:1:10: missing key 'to' in route 'r'; a route has one of to, redirect, respond"),
         ("routes: [{name: r, redirect: {}, respond: {}}]", "1:34: both 'redirect' and 'respond' in route 'r'"),
         ("routes: [{name: r, respond: {}, rewrite: {}}]", "1:33: 'rewrite' without 'to' in route 'r'"),
+        ("routes: [{name: r, respond: {}, sticky: path}]", "1:33: 'sticky' without 'to' in route 'r'"),
+        ("routes: [{name: r, respond: {}, importance: low}]", "1:33: 'importance' without 'to' in route 'r'"),
+        ("routes: [{name: r, respond: {}, timeouts: {}}]", "1:33: 'timeouts' without 'to' in route 'r'"),
+        (
+            UPSTREAMS + "routes: [{name: r, redirect: {}, mirror: {to: auth}}]",
+            "2:34: 'mirror' without 'to' in route 'r'; it is for what goes to an upstream",
+        ),
+        (
+            UPSTREAMS + "routes: [{name: r, to: auth, mirror: {to: catalogue}}]",
+            "2:43: unknown upstream 'catalogue'; did you mean 'catalog'?",
+        ),
         (
             UPSTREAMS + "routes: [{name: r, to: catalogue}]",
             "f.yaml:2:24: unknown upstream 'catalogue'; did you mean 'catalog'?",
@@ -55,6 +66,8 @@ def test_what_is_wrong(text: str, problem: str) -> None:
     "text",
     (
         UPSTREAMS + "routes: [{name: r, to: catalog, rewrite: {}}]",
+        UPSTREAMS + "routes: [{to: catalog, sticky: path, mirror: {to: auth}, importance: low, timeouts: {}}]",
+        UPSTREAMS + "routes: [{to: catalog, mirror: {}}, {to: catalog, mirror: auth}, {to: catalog, mirror: {to: 5}}]",
         UPSTREAMS + "routes: [{name: r, to: [{upstream: auth, weight: 0}, {upstream: catalog}]}]",
         "admin: {bind: 127.0.0.1:1}",
         "admin: {bind: 0.0.0.0:1, token: x}",

@@ -17,6 +17,7 @@ class Options:
     key: Secret
     sleep: Duration = FIVE_SECONDS
     hosts: tuple[str, ...] = ()
+    for_: Duration = FIVE_SECONDS
 
 
 def loaded(folder: Path, text: str) -> Loaded:
@@ -51,7 +52,7 @@ def test_plugin_options_are_shown_with_defaults_and_without_secrets(tmp_path: Pa
         "routes: [{name: r, respond: {}, plugins: [jwt: {key: k}]}]"
     )
     data = dumped(tmp_path, text, jwt=Options, plain=None)
-    shown = {"key": "***", "sleep": "5s", "hosts": []}
+    shown = {"key": "***", "sleep": "5s", "hosts": [], "for": "5s"}
     assert data["plugins"] == [{"jwt": shown}, "plain", {"other": {"x": 1}}]
     assert data["routes"][0]["plugins"] == [{"jwt": shown}]
 

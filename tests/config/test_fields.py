@@ -77,6 +77,9 @@ def test_which_binds_are_loopback(text: str, loopback: bool) -> None:
         (fields.HeaderPatterns, {"X-V": "~2|3"}, {"X-V": "~2|3"}),
         (fields.RequestLine, "GET https://a.example/b?c=d", "GET https://a.example/b?c=d"),
         (fields.RequestLine, "GET /b", "GET /b"),
+        (fields.Expression, "o+k", "o+k"),
+        (fields.StatusRange, 200, "200"),
+        (fields.StatusRange, "2xx", "2xx"),
     ),
 )
 def test_accepted(field: Any, value: object, validated: object) -> None:
@@ -112,10 +115,34 @@ def test_accepted(field: Any, value: object, validated: object) -> None:
         (fields.JsonValue, [float("nan")], "JSON has no"),
         (fields.Timeout, 0, "should be more than 0"),
         (fields.TrustedNetwork, 5, "should be a network"),
+        (fields.Expression, "(", "'(' is not a regular expression: missing )"),
+        (fields.Expression, "a{99999999999999999999}", "the repetition number is too large"),
+        (fields.StatusRange, 20, "'20' is no status; write 200, 2xx or 200-399"),
+        (fields.StatusRange, True, "should be a status such as 200"),
+        (fields.StatusRange, 200.0, "should be a status such as 200"),
     ),
 )
 def test_refused(field: Any, value: object, message: str) -> None:
     assert message in refusal(field, value)
+
+
+@pytest.mark.parametrize(
+    ("text", "first", "last"),
+    (("404", 404, 404), ("5xx", 500, 599), ("200-399", 200, 399), ("204-204", 204, 204), ("1xx", 100, 199)),
+)
+def test_a_range_of_statuses(text: str, first: int, last: int) -> None:
+    assert list(fields.status_range(text)) == list(range(first, last + 1))
+
+
+@pytest.mark.parametrize("text", ("", "0xx", "xxx", "20", "2000", "099", "2XX", "200-", "-399", "2xx-3xx", "200 - 299"))
+def test_what_is_no_range_of_statuses(text: str) -> None:
+    with pytest.raises(ValueError, match="is no status; write 200, 2xx or 200-399"):
+        fields.status_range(text)
+
+
+def test_a_range_of_statuses_that_ends_before_it_begins() -> None:
+    with pytest.raises(ValueError, match="'399-200' ends before it begins"):
+        fields.status_range("399-200")
 
 
 def test_a_network_may_be_one_address() -> None:

@@ -20,6 +20,11 @@ class Fallback:
 
 
 @dataclass(frozen=True)
+class Stale:
+    for_: Duration = FIVE_SECONDS
+
+
+@dataclass(frozen=True)
 class Options:
     """Options with a bit of everything."""
 
@@ -30,6 +35,7 @@ class Options:
     token: Secret | None = None
     on: tuple[Literal["connect", "reset"], ...] = ()
     fallback: Fallback | None = None
+    stale: Stale | None = None
     by_name: dict[str, Fallback] = field(default_factory=dict)
     either: Fallback | str = ""
     loud: bool = False
@@ -74,12 +80,19 @@ def test_options_become_an_instance_of_the_class() -> None:
     assert built("{upstream: a}") == Options("a")
 
 
+def test_a_word_of_python_is_a_key_by_a_field_with_a_line_after_it() -> None:
+    assert built("{upstream: a, stale: {for: 1m}}") == Options("a", stale=Stale(Duration(60)))
+
+
 @pytest.mark.parametrize(
     ("options", "problem"),
     (
         ("{}", "12: missing key 'upstream'"),
         ("{upstrem: a}", "13: unknown key 'upstrem'; did you mean 'upstream'?"),
         ("{upstream: a, fallback: {statsu: 1}}", "37: unknown key 'statsu' in fallback; did you mean 'status'?"),
+        ("{upstream: a, stale: {for_: 1s}}", "34: unknown key 'for_' in stale; did you mean 'for'?"),
+        ("{upstream: a, stale: {x: 1}}", "34: unknown key 'x' in stale; known here: for"),
+        ("{upstream: a, stale: {for: 1}}", "39: stale.for: '1' has no unit; write 1s"),
         ("{upstream: a, by_name: {x: {s: 1}}}", "40: unknown key 's' in by_name.x; known here: json, status"),
         ("{upstream: a, either: {statsu: 1}}", "35: unknown key 'statsu' in either; did you mean 'status'?"),
         ("{upstream: a, window: 10}", "34: window: '10' has no unit; write 10s"),

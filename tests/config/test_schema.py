@@ -19,6 +19,7 @@ FIVE_SECONDS = Duration("5s")
 @dataclass(frozen=True)
 class Inner:
     count: int = 1
+    for_: Duration = FIVE_SECONDS
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,9 @@ def test_the_example_fits(validator: Any) -> None:
         with_route(to="a"),
         with_route(to=[{"upstream": "a", "weight": 0}]),
         with_route(respond={"json": [1]}),
-        with_route(plugins=["breaker", {"breaker": {"upstream": "a", "sleep": "1m", "inner": {"count": 2}}}]),
+        with_route(
+            plugins=["breaker", {"breaker": {"upstream": "a", "sleep": "1m", "inner": {"count": 2, "for": "1m"}}}]
+        ),
         with_route(plugins=["tracing_ids", {"tracing_ids": None}, "my_own", {"my_own": {"any": 1}}]),
         with_upstream(endpoints=["http://a", {"url": "http://b", "weight": 2}]),
         with_upstream(timeouts={"connect": "${WAIT}"}, pool={"max_queue": "${QUEUE:-5}"}),
@@ -82,9 +85,10 @@ def test_what_a_user_writes_fits(validator: Any, data: dict[str, Any]) -> None:
         with_route(redirect={"to": "/a", "status": 300}),
         with_route(plugins=[{"breaker": {"upstrem": "a"}}]),
         with_route(plugins=[{"breaker": {"upstream": "a", "inner": {"cuont": 2}}}]),
+        with_route(plugins=[{"breaker": {"upstream": "a", "inner": {"for_": "1m"}}}]),
         with_route(plugins=[{"tracing_ids": {"a": 1}}]),
         with_route(plugins=[{"a": {}, "b": {}}]),
-        with_upstream(balance="random"),
+        with_upstream(balance="fastest"),
         with_upstream(endpoints=[{"uri": "http://a"}]),
     ),
 )

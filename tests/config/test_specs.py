@@ -8,7 +8,8 @@ from pydantic import BaseModel, ValidationError
 from gateway.config import specs
 from gateway.config.fields import Bind
 from gateway.config.plugin_use import PluginUse
-from gateway.config.specs import ConfigSpec, EndpointSpec, RouteSpec, TargetSpec, UpstreamSpec
+from gateway.config.specs import ConfigSpec, RouteSpec, TargetSpec
+from gateway.config.upstream_specs import EndpointSpec, UpstreamSpec
 
 MINIMAL: dict[str, Any] = {
     "version": 1,
@@ -75,7 +76,7 @@ def test_json_bodies_have_another_attribute() -> None:
         (specs.RespondSpec, {"status": 199}),
         (specs.RespondSpec, {"status": 600}),
         (specs.UpstreamSpec, {"endpoints": []}),
-        (specs.UpstreamSpec, {"endpoints": ["http://a"], "balance": "random"}),
+        (specs.UpstreamSpec, {"endpoints": ["http://a"], "balance": "fastest"}),
         (specs.TargetSpec, {"upstream": "a", "weight": -1}),
         (specs.MatchSpec, {"methods": []}),
         (specs.MatchSpec, {"query": {"v": "~["}}),

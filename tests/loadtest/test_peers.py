@@ -18,7 +18,7 @@ VALUES = {
     "USER": "root",
     "FILES": 20000,
     "BODY": SMALL_BODY.decode(),
-    "ROUTES": "",
+    "UPSTREAMS": "", "ROUTES": "",
 }
 TEMPLATE = "always\n  # [full]\nonly full @PORT@\n  # [/full]\n# [bare]\nonly bare\n# [/bare]\n"
 
@@ -60,7 +60,7 @@ def test_only_the_full_gateway_has_plugins(mode):
 
 @pytest.mark.parametrize("count", (0, 10, 1000))
 def test_routes_are_put_into_the_configuration(count):
-    values = {**VALUES, "ROUTES": route_lines(count)}
+    values = {**VALUES, "UPSTREAMS": "", "ROUTES": route_lines(count)}
     routes = yaml.safe_load(render((TEMPLATES / "gateway.yaml").read_text(), "bare", values))["routes"]
     assert len(routes) == 4 + count
     assert len({route["name"] for route in routes}) == len(routes)

@@ -17,9 +17,10 @@ from gateway.routing.pattern import parse_pattern
 from gateway.routing.route import Route
 from gateway.routing.router import Router
 from gateway.table import RouteTable
-from gateway.telemetry.metrics import Metrics
+from gateway.telemetry.metrics import Counter, Metrics
 from gateway.telemetry.upstream_meters import UpstreamMeters
-from gateway.upstreams.upstream import Endpoint, Upstream, UpstreamTimeouts
+from gateway.upstreams.endpoint import Changes, Endpoint
+from gateway.upstreams.upstream import Upstream, UpstreamTimeouts
 from gateway.wire.client_settings import ClientSettings
 from gateway.wire.deadlines import Deadlines
 from gateway.wire.listener import Listener
@@ -36,19 +37,40 @@ PING: Path = ("/ping", Respond(Reply.text(200, "pong")))
 
 @dataclass
 class Gateway:
-    """The parts, for a test to look at."""
+    """The parts, for a test to look at. Of the upstreams `up` comes first; `endpoint` and `pool` are its first ones."""
 
     proxy: Proxy
     listener: Listener
     deadlines: Deadlines
-    upstream: Upstream
-    endpoint: Endpoint
-    pool: Pool
+    upstreams: Sequence[Upstream]
     recorder: Recorder
+    metrics: Metrics
+
+    @property
+    def upstream(self) -> Upstream:
+        return self.upstreams[0]
+
+    @property
+    def endpoint(self) -> Endpoint:
+        return self.upstream.endpoints[0]
+
+    @property
+    def pool(self) -> Pool:
+        return self.endpoint.pool
+
+    @property
+    def pools(self) -> list[Pool]:
+        return [endpoint.pool for upstream in self.upstreams for endpoint in upstream.endpoints]
 
     @property
     def port(self) -> int:
         return self.listener.port
+
+    def counted(self, metric: str, *labels: str) -> float:
+        """What a counter has come to, 0 when it has no such child."""
+        (family,) = [family for family in self.metrics if family.name == metric]
+        child = family.children.get(labels)
+        return child.value if isinstance(child, Counter) else 0
 
     def client(self, receive_buffer: int | None = None) -> contextlib.AbstractAsyncContextManager[RawClient]:
         """A new connection."""
@@ -67,9 +89,14 @@ class Gateway:
         """All clients are gone: nothing is left of any of them."""
         await eventually(lambda: not self.listener.connections, f"left: {self.listener.connections}")
         await eventually(lambda: self.proxy.active == 0, f"{self.proxy.active} exchanges left")
-        await eventually(lambda: not self.pool.connecting and not self.pool.queue, repr(self.pool))
-        assert self.endpoint.in_flight == 0
-        assert self.pool.active == 0, repr(self.pool)
+        await eventually(lambda: not any(pool.connecting or pool.queue for pool in self.pools), repr(self.pools))
+        # Copies for a mirror may outlive their exchanges.
+        await eventually(lambda: not any(upstream.in_flight for upstream in self.upstreams[1:]), repr(self.upstreams))
+        for upstream in self.upstreams:
+            assert [endpoint.in_flight for endpoint in upstream.endpoints] == [0] * len(upstream.endpoints), upstream
+            assert (upstream.budget.taken, upstream.hedges.taken) == (0, 0), upstream
+            assert upstream.limiter is None or upstream.limiter.in_flight == 0, upstream.limiter.in_flight
+        assert not any(pool.active for pool in self.pools), repr(self.pools)
         assert self.watched == "<Deadlines 0 watched>", self.watched
         self.recorder.check()
 
@@ -93,49 +120,60 @@ def make_settings(trusted: bool = False, identity_headers: Iterable[str] = (), *
     )
 
 
+def make_upstream(
+    name: str,
+    *ports: int,
+    address: str = "127.0.0.1",
+    limits: PoolLimits | None = None,
+    timeouts: UpstreamTimeouts | None = None,
+    **options: Any,
+) -> Upstream:
+    """An upstream with an endpoint at each of `ports`; `options` are those of `Upstream`."""
+    changes = Changes()
+    endpoints = [Endpoint(Pool(address, port, limits or PoolLimits()), changes=changes) for port in ports]
+    meters = UpstreamMeters(Metrics(), name)
+    return Upstream(name, endpoints, timeouts or UpstreamTimeouts(), meters=meters, **options)
+
+
 @contextlib.asynccontextmanager
 async def gateway(
-    port: int = 9,
-    *,
+    *ports: int,
     paths: Sequence[Path] = (PING, ("/**", Forward((("up", 1),)))),
     plugins: Sequence[Plugin] = (),
     settings: ClientSettings | None = None,
     limits: PoolLimits | None = None,
     timeouts: UpstreamTimeouts | None = None,
-    host: str | None = None,
-    forwarded: bool = False,
     upstream_host: str = "127.0.0.1",
     bind: str = "127.0.0.1",
+    others: Sequence[Upstream] = (),
+    **options: Any,
 ) -> AsyncIterator[Gateway]:
-    """A gateway in front of the service at `port`; at the end it must have given everything back."""
+    """A gateway in front of the services at `ports`, the endpoints of the upstream `up`, whose options are `options`;
+    `others` are further upstreams. At the end it must have given everything back."""
     recorder = Recorder()
     chain = Chain((recorder, *plugins))
-    pool = Pool(upstream_host, port, limits or PoolLimits())
-    endpoint = Endpoint(pool)
-    service = Upstream(
-        "up",
-        [endpoint],
-        timeouts or UpstreamTimeouts(),
-        host=host,
-        forwarded=forwarded,
-        meters=UpstreamMeters(Metrics(), "up"),
-    )
-    proxy = Proxy(RouteTable(Router(routes_of(paths, chain)), {"up": service}, Chain((recorder,))))
+    up = make_upstream("up", *(ports or (9,)), address=upstream_host, limits=limits, timeouts=timeouts, **options)
+    metrics = Metrics()
+    for upstream in (up, *others):
+        upstream.meters = UpstreamMeters(metrics, upstream.name)
+    upstreams = {upstream.name: upstream for upstream in (up, *others)}
+    proxy = Proxy(RouteTable(Router(routes_of(paths, chain)), upstreams, Chain((recorder,))))
     deadlines = Deadlines()
     deadlines.start()
     listener = Listener(bind, 0, settings or make_settings(), proxy, deadlines)
     await listener.start()
-    running = Gateway(proxy, listener, deadlines, service, endpoint, pool, recorder)
+    running = Gateway(proxy, listener, deadlines, (up, *others), recorder, metrics)
     try:
         yield running
         await running.settled()
     finally:
         listener.stop_accepting()
         listener.abort()
-        pool.close()
-        for connection in list(pool.connections):
-            connection.close()
-        await eventually(lambda: not pool.connecting)
+        for pool in running.pools:
+            pool.close()
+            for connection in list(pool.connections):
+                connection.close()
+        await eventually(lambda: not any(pool.connecting for pool in running.pools))
         deadlines.stop()
 
 

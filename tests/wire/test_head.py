@@ -135,3 +135,58 @@ def test_response_is_written_out() -> None:
     head.status = 404
     head.remove("x")
     assert b"".join(head.pieces()) == b"HTTP/1.1 404 Not Found\r\nY: 2\r\n"
+
+
+def request_head(*fields: tuple[bytes, bytes], chunked: bool = False) -> RequestHead:
+    shape = request_policy(False).shape(tuple(name for name, _ in fields))
+    block = RequestBlock(shape, [value for _, value in fields], "1.1")
+    block.chunked = chunked
+    return RequestHead(block, "POST", "/a?b=1", "1.1", b"POST /a?b=1 HTTP/1.1\r\n")
+
+
+REQUEST = ((b"Host", b"a.example"), (b"X-A", b"1"), (b"X-B", b"2"))
+
+
+@pytest.mark.parametrize("chunked", [True, False])
+def test_a_copy_says_the_same(chunked: bool) -> None:
+    head = request_head(*REQUEST, chunked=chunked)
+    head.remove("x-a")
+    head.add("X-C", "3")
+    twin = head.copy()
+    assert twin.text() == head.text() == b"Host: a.example\r\nX-B: 2\r\nX-C: 3\r\n"
+    assert twin.block is head.block
+    assert (twin.method, twin.target, twin.version, twin.line) == ("POST", "/a?b=1", "1.1", head.line)
+    assert twin.chunked is chunked
+
+
+def test_a_copy_knows_how_the_body_is_framed_now() -> None:
+    head = request_head(*REQUEST, chunked=True)
+    head.chunked = False
+    head.set_length(5)
+    twin = head.copy()
+    assert twin.chunked is False
+    assert twin.text().endswith(b"Content-Length: 5\r\n")
+
+
+@given(EDITS, EDITS, EDITS)
+def test_a_copy_changes_on_its_own(
+    before: list[tuple[str, str, str]], mine: list[tuple[str, str, str]], its: list[tuple[str, str, str]]
+) -> None:
+    head = request_head(*REQUEST)
+    edit(head, before)
+    expected, other = request_head(*REQUEST), request_head(*REQUEST)
+    edit(expected, before + mine)
+    edit(other, before + its)
+    twin = head.copy()
+    edit(twin, its)
+    edit(head, mine)
+    assert head.text() == expected.text()
+    assert twin.text() == other.text()
+
+
+def edit(head: RequestHead, edits: list[tuple[str, str, str]]) -> None:
+    for what, name, value in edits:
+        if what == "remove":
+            head.remove(name)
+        else:
+            getattr(head, what)(name, value)

@@ -1,0 +1,166 @@
+"""Copies of requests for a second upstream, whose answers nobody reads: they never hold up the request itself."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from gateway.errors import GatewayError, Kind
+from gateway.live import LiveExchange
+from gateway.routing.actions import Mirror
+from gateway.wire.head import ResponseHead
+from gateway.wire.request_text import request_text
+from gateway.wire.upstream_connection import UpstreamConnection
+
+if TYPE_CHECKING:
+    from gateway.upstreams.endpoint import Endpoint
+
+log = logging.getLogger("gateway.proxy")
+
+
+def mirror(exchange: LiveExchange, policy: Mirror) -> None:
+    """Copy this request, if chance will have it: now, or when its body is all here."""
+    if policy.share < 1.0 and random.random() >= policy.share:
+        return
+    copy = MirrorCopy(exchange, policy)
+    if exchange.request_ended:
+        copy.feed(b"".join(exchange.pending) if exchange.bytes_in or exchange.body else b"", True)
+    else:
+        exchange.mirror = copy
+        copy.feed(b"".join(exchange.pending), False)
+
+
+class MirrorCopy:
+    """A copy on its way, and the receiver of its answer.
+
+    Mutable state: the exchange and the body until it is sent, then endpoint, connection and timer until its answer is
+    all here.
+    """
+
+    __slots__ = (
+        "_body",
+        "_bodyless",
+        "_chunked",
+        "_connection",
+        "_endpoint",
+        "_exchange",
+        "_limit",
+        "_started",
+        "_status",
+        "_text",
+        "_timer",
+        "_upstream",
+    )
+
+    def __init__(self, exchange: LiveExchange, policy: Mirror) -> None:
+        self._exchange: LiveExchange | None = exchange
+        self._upstream = exchange.table.upstreams[policy.upstream]
+        self._limit = policy.body
+        self._body: list[bytes] = []
+        self._connection: UpstreamConnection | None = None
+        self._endpoint: Endpoint | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._started = 0.0
+        self._status = 0
+
+    def feed(self, body: bytes, ended: bool) -> None:
+        """More of the request's body. With the last of it the copy is sent, or dropped where there is no room."""
+        if self._exchange is None:
+            return
+        self._limit -= len(body)
+        if self._limit < 0:
+            self._drop()
+            return
+        self._body.append(body)
+        if ended:
+            try:
+                self._send(self._exchange)
+            except Exception as error:
+                if not isinstance(error, GatewayError):
+                    log.exception("a request was not mirrored")
+                self._drop()
+
+    def _send(self, exchange: LiveExchange) -> None:
+        upstream, now = self._upstream, monotonic()
+        endpoint = upstream.pick(exchange, now)
+        if endpoint is None:
+            raise GatewayError(Kind.NO_ENDPOINT)
+        head = exchange.headers.copy()
+        host: bytes | None = None
+        if upstream.host is not None or not head.block.host_field:
+            host = (upstream.host or endpoint.address).encode("latin-1")
+        body = b"".join(self._body)
+        self._text = request_text(head, exchange.target, host, exchange.added, body, True, head.chunked)
+        self._bodyless = head.method == "HEAD"
+        self._chunked = head.chunked
+        self._exchange = None
+        self._body.clear()
+        self._endpoint = endpoint
+        self._started = now
+        endpoint.in_flight += 1
+        endpoint.requests += 1
+        self._timer = asyncio.get_running_loop().call_later(upstream.timeouts.response, self._late)
+        pool = endpoint.pool
+        connection = pool.take(self, now)
+        if connection is not None:
+            self.connected(connection)
+        elif pool.waits(self):
+            # Whoever has to queue shall be a client.
+            self._drop()
+
+    def _drop(self) -> None:
+        """It is not sent, or its answer not waited for."""
+        self._upstream.meters.mirrored("dropped")
+        self._end(Kind.OVERLOADED)
+
+    def _late(self) -> None:
+        self._timer = None
+        self._end(Kind.RESPONSE_TIMEOUT)
+
+    def _end(self, kind: Kind | None) -> None:
+        """Give back what it took. A second call does nothing."""
+        self._exchange = None
+        self._body.clear()
+        endpoint, self._endpoint = self._endpoint, None
+        if endpoint is None:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.abort()
+        else:
+            endpoint.pool.cancel(self)
+        endpoint.in_flight -= 1
+        if kind is not Kind.OVERLOADED:
+            self._upstream.meters.attempted(self._status, monotonic() - self._started)
+
+    def connected(self, connection: UpstreamConnection) -> None:
+        self._connection = connection
+        connection.send(self._text, True, self._chunked, self._bodyless)
+        self._upstream.meters.mirrored("sent")
+
+    def interim(self, head: ResponseHead) -> None:
+        pass
+
+    def response(self, head: ResponseHead, body: bytes, ended: bool) -> None:
+        self._status = head.status
+        self.response_body(body, ended)
+
+    def response_body(self, body: bytes, ended: bool) -> None:
+        if ended:
+            self._connection = None
+            self._end(None)
+
+    def failed(self, error: GatewayError, stale: bool) -> None:
+        self._connection = None
+        self._end(error.kind)
+
+    def pause_sending(self) -> None:
+        pass
+
+    def resume_sending(self) -> None:
+        pass

@@ -1,0 +1,200 @@
+"""What becomes of a failure: another attempt, an answer in its place, or the failure itself.
+
+Each function says whether it has taken care of the request. It asks the upstream's retry policy first, then the
+plugins' `on_failure`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from typing import TYPE_CHECKING
+
+from gateway.attempt import LiveAttempt
+from gateway.errors import Failure, GatewayError, Kind
+from gateway.live import LiveExchange
+from gateway.upstreams.retry import IDEMPOTENT, retry_after_seconds
+from gateway.wire.deadlines import NEVER
+from gateway.wire.head import ResponseHead
+
+if TYPE_CHECKING:
+    from gateway.proxy import Proxy
+    from gateway.upstreams.upstream import Upstream
+
+# A shorter pause is none: the loop's own turn takes about as long.
+SHORTEST_PAUSE = 0.001
+# A retry for which the budget has no room waits so often, and so many seconds at most each time.
+WAITS = 2
+LONGEST_WAIT = 0.025
+ASKS_FOR_TIME = frozenset([429, 503])
+
+
+def retried(proxy: Proxy, exchange: LiveExchange, attempt: LiveAttempt, error: GatewayError, stale: bool) -> bool:
+    """An attempt brought no answer and has ended. `stale`: on a reused connection, before any byte of an answer."""
+    if stale and exchange.replay is not None and exchange.attempts == 1 and exchange.method in IDEMPOTENT:
+        # RFC 9112 §9.3.1: the connection had closed before it saw the request; once more on a new one.
+        attempt.upstream.meters.retried("reset")
+        once_more(proxy, exchange, attempt.upstream, fresh=True)
+        return True
+    policy = attempt.upstream.retries
+    answer = error.answer
+    if policy is None or not policy.covers(answer.condition, answer.retry, exchange.method, exchange.headers):
+        return False
+    pause = _pause(exchange, attempt, None)
+    if pause is None:
+        return False
+    exchange.give_back()
+    # The pause is there to spare an endpoint; another one need not wait for it.
+    _later(proxy, exchange, attempt, error, 0.0 if _another(exchange, attempt) else pause, WAITS)
+    return True
+
+
+def replaced(proxy: Proxy, exchange: LiveExchange, attempt: LiveAttempt, head: ResponseHead, ended: bool) -> bool:
+    """The upstream's answer is an error, and its head is here: is there to be something else in its place?"""
+    status = head.status
+    policy = attempt.upstream.retries
+    if policy is not None and status in policy.statuses and policy.repeats(exchange.method, exchange.headers):
+        asked = head.get("retry-after") if status in ASKS_FOR_TIME else None
+        pause = _pause(exchange, attempt, retry_after_seconds(asked, time.time()))
+        if pause is not None and attempt.upstream.budget.take(attempt.upstream.in_flight):
+            _leave(attempt)
+            # The attempt has given back what it had: this is the next one's.
+            exchange.permit = attempt.upstream.budget
+            _later(proxy, exchange, attempt, str(status), pause, 0)
+            return True
+    if status < 500 or not exchange.chain.failures:
+        return False
+    return fell_back(proxy, exchange, Failure(status, "", "5xx"))
+
+
+def _pause(exchange: LiveExchange, attempt: LiveAttempt, retry_after: float | None) -> float | None:
+    """How long to wait before the next attempt; None where there is to be none."""
+    upstream = attempt.upstream
+    policy = upstream.retries
+    if policy is None or exchange.responding or exchange.spent or exchange.retries + 1 >= policy.attempts:
+        return None
+    now = time.monotonic()
+    # Pauses grow with each round over the endpoints, since each endpoint is asked once a round.
+    rounds = exchange.retries // max(1, len(upstream.choices(now)))
+    pause = policy.pause(rounds + 1, random.random(), retry_after)
+    if pause is None or now + pause >= exchange.total_at:
+        return None
+    return pause
+
+
+def _another(exchange: LiveExchange, attempt: LiveAttempt) -> bool:
+    """Is there an endpoint that has not been tried for this request?"""
+    tried = (*exchange.tried, attempt.target)
+    return any(endpoint not in tried for endpoint in attempt.upstream.choices(time.monotonic()))
+
+
+def _later(
+    proxy: Proxy, exchange: LiveExchange, attempt: LiveAttempt, why: GatewayError | str, pause: float, waits: int
+) -> None:
+    """The next attempt, after `pause`."""
+    if pause < SHORTEST_PAUSE:
+        _begin(proxy, exchange, attempt, why, waits)
+        return
+    exchange.wait(None, NEVER)
+    loop = asyncio.get_running_loop()
+    exchange.task = loop.call_later(pause, _begin, proxy, exchange, attempt, why, waits)
+
+
+def _begin(proxy: Proxy, exchange: LiveExchange, attempt: LiveAttempt, why: GatewayError | str, waits: int) -> None:
+    """The next attempt begins, with a permit of the budget. Many fail at one moment when an endpoint hangs, and a
+    retry takes no time, so that waiting a little for a permit helps."""
+    exchange.task = None
+    upstream = attempt.upstream
+    if exchange.permit is None and upstream.budget.take(upstream.in_flight):
+        exchange.permit = upstream.budget
+    if exchange.permit is not None:
+        exchange.retries += 1
+        exchange.tried = (*exchange.tried, attempt.target)
+        upstream.meters.retried(why if isinstance(why, str) else why.answer.condition)
+        once_more(proxy, exchange, upstream)
+    elif isinstance(why, GatewayError):
+        if waits:
+            _later(proxy, exchange, attempt, why, random.uniform(SHORTEST_PAUSE, LONGEST_WAIT), waits - 1)
+        else:
+            proxy.fail(exchange, why)
+
+
+def once_more(proxy: Proxy, exchange: LiveExchange, upstream: Upstream, fresh: bool = False) -> None:
+    """Another attempt, with all of the body that there is. `fresh` asks for a new connection."""
+    exchange.task = None
+    exchange.rewind()
+    try:
+        proxy.attempt(exchange, upstream, fresh)
+    except GatewayError as error:
+        proxy.fail(exchange, error)
+    except Exception as crash:
+        proxy.crash(exchange, "another attempt", crash)
+
+
+def _leave(attempt: LiveAttempt) -> None:
+    """Its answer goes nowhere."""
+    if attempt.connection is not None:
+        attempt.connection.abort()
+    attempt.end(None, time.monotonic())
+
+
+def passed_over(proxy: Proxy, exchange: LiveExchange, attempt: LiveAttempt, error: GatewayError) -> bool:
+    """An attempt was not made after all. Where a breaker forbade it, the next endpoint may be in better health."""
+    if error.kind is not Kind.BREAKER_OPEN or not _another(exchange, attempt):
+        return False
+    exchange.tried = (*exchange.tried, attempt.target)
+    attempt.end(error.kind, time.monotonic())
+    proxy.attempt(exchange, attempt.upstream)
+    return True
+
+
+def timed_out(proxy: Proxy, exchange: LiveExchange) -> bool:
+    """The head of an answer has not come in time."""
+    attempt = exchange.attempt
+    if attempt is None or attempt.over:
+        return False
+    attempt.drop(Kind.RESPONSE_TIMEOUT)
+    return retried(proxy, exchange, attempt, GatewayError(Kind.RESPONSE_TIMEOUT), False)
+
+
+def fell_back(proxy: Proxy, exchange: LiveExchange, failure: Failure | None) -> bool:
+    """Plugins may answer in place of a failure, or send the request elsewhere; they are asked once."""
+    if failure is None or exchange.rescued or exchange.crashed:
+        return False
+    exchange.rescued = True
+    chosen = exchange.upstream
+    reply = exchange.chain.run_failures(exchange, failure, exchange.ran)
+    moved = exchange.upstream != chosen
+    if reply is None and moved and exchange.spent:
+        # Part of the body is gone, so it cannot be sent there.
+        exchange.upstream, exchange.fallback, moved = chosen, "", False
+    if reply is None and not moved:
+        return False
+    exchange.fallback = exchange.fallback or "reply"
+    exchange.flag = GatewayError(Kind(failure.error)).answer.flag if failure.error else "-"
+    attempt = exchange.attempt
+    if attempt is not None and not attempt.over:
+        _leave(attempt)
+    if reply is not None:
+        proxy.answer(exchange, reply)
+        return True
+    if getattr(exchange, "added", None) is None:
+        # It failed before every plugin had its turn: those behind decide too, such as who may ask.
+        steps = exchange.chain.requests
+        proxy.admit(exchange, next((at for at, step in enumerate(steps) if step.place >= exchange.ran), len(steps)))
+        return True
+    upstream = exchange.table.upstreams[exchange.upstream]
+    exchange.tried, exchange.retries, exchange.cookie = (), 0, None
+    if upstream.timeouts.total is not None:
+        exchange.total_at = min(exchange.total_at, time.monotonic() + upstream.timeouts.total)
+    once_more(proxy, exchange, upstream)
+    return True
+
+
+def fallback_flag(exchange: LiveExchange, flag: str) -> str:
+    """What the log shows of an answer that stands in for a failure: the failure's flag too."""
+    if flag != "-":
+        return flag
+    exchange.outcome = "fallback"
+    return "FB" if exchange.flag == "-" else f"{exchange.flag},FB"

@@ -1,0 +1,147 @@
+"""Spares an upstream that fails, and answers in its place (closed = traffic flows; the numbers are Hystrix's).
+
+    - breaker: {window: 10s, requests: 20, errors: 50%, sleep: 5s, fallback: {json: {items: []}, stale: {for: 60s}}}
+
+Also `slow: {over: 2s, share: 80%}`, `consecutive: 5` in place of `errors`, `half_open: {probes: 1}` or `{ramp: 10s}`,
+`count: [5xx, timeout, connect]`, `scope: route|upstream|endpoint`, `mode: observe` (refuses nothing), and `name`. A
+fallback is a literal answer (`status`, `headers`, `json`, `text` or `file`) or an upstream (`to`), and before either
+the last good answer (`stale`). It stands in for every answer that would count as a failure, open or not. List it after
+the plugins that decide who may ask: while it is open, it answers before those that follow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from gateway.breaker.circuit import Circuit, Permit
+from gateway.breaker.circuits import Circuits
+from gateway.breaker.fallback import HEADER, Fallbacks
+from gateway.breaker.options import BreakerOptions
+from gateway.plugin import Attempt, Env, Exchange, Failure, GatewayError, Kind, Plugin, Reply, ResponseHead
+
+OPEN = Kind.BREAKER_OPEN.value
+GONE = Kind.CLIENT_GONE.value
+
+
+class Breaker(Plugin):
+    """Asks a circuit before each request (scope route) or each attempt, and tells it what came of it.
+
+    Mutable state: the circuits; `_permits` that are out, by exchange or attempt; `_moved`, the exchanges that were sent
+    to the fallback's upstream, each with what the circuit of its failure guards.
+    """
+
+    Options = BreakerOptions
+
+    def __init__(self, options: BreakerOptions, env: Env) -> None:
+        super().__init__(options, env)
+        self._now = env.clock.now
+        self._enforces = options.mode == "enforce"
+        self._circuits = Circuits(options, env)
+        self._guarding = self._circuits.guarding
+        self._permits: dict[Exchange | Attempt, Permit] = {}
+        self._moved: dict[Exchange, str] = {}
+        fallbacks = Fallbacks(options.fallback, env) if options.fallback is not None else None
+        self._fallbacks = fallbacks if self._enforces else None
+        self.resends = self._fallbacks is not None and self._fallbacks.to is not None
+
+    def uses(self, phase: str) -> bool:
+        needed = {"on_request", "on_failure", "on_finish"}
+        if self.options.scope != "route":
+            needed = {"on_attempt", "on_attempt_end"}
+        if self._fallbacks is not None:
+            needed |= {"on_failure"} | self._fallbacks.phases
+        return phase in needed
+
+    def serves(self, routes: Mapping[str, Iterable[str]]) -> None:
+        targets = {route: tuple(upstreams) for route, upstreams in routes.items()}
+        upstreams = {upstream for found in targets.values() for upstream in found}
+        if upstreams and self.resends:
+            upstreams.add(self.options.fallback.to)
+        if self.options.scope == "route":
+            self._circuits.keep(route for route, found in targets.items() if found)
+        elif self.options.scope == "upstream":
+            self._circuits.keep(sorted(upstreams))
+        else:
+            self._circuits.keep([name for name in self._guarding if name.partition("/")[0] in upstreams])
+
+    def breakers(self) -> Mapping[str, Circuit]:
+        """Every circuit by its name."""
+        return self._circuits.by_name()
+
+    def on_request(self, exchange: Exchange) -> None:
+        circuit = self._guarding.get(exchange.route)
+        if circuit is None:
+            if not exchange.upstream:
+                return
+            circuit = self._circuits.of(exchange.route)
+        permit = circuit.permit
+        if permit is None:
+            self._ask(circuit, exchange, self._now())
+        else:
+            circuit.in_flight += 1
+            self._permits[exchange] = permit
+
+    def on_attempt(self, exchange: Exchange, attempt: Attempt) -> None:
+        self._ask(self._circuits.of(self._guarded(exchange, attempt)), attempt, attempt.started)
+
+    def on_attempt_end(self, exchange: Exchange, attempt: Attempt) -> None:
+        permit = self._permits.pop(attempt, None)
+        if permit is not None:
+            word = attempt.error or ("answered" if attempt.status else "")
+            self._circuits.settle(permit, word, attempt, attempt.started + attempt.seconds, attempt.seconds)
+
+    def on_failure(self, exchange: Exchange, failure: Failure) -> Reply | None:
+        word = failure.error or "5xx"
+        if word not in self._circuits.conditions and word != OPEN:
+            return None
+        now = self._now()
+        permit = self._permits.pop(exchange, None)
+        if permit is not None:
+            seconds = exchange.upstream_seconds or now - exchange.started
+            self._circuits.settle(permit, word, exchange.attempt, now, seconds)
+        if self._fallbacks is None:
+            return None
+        guarded = self._guarded(exchange, exchange.attempt)
+        reply = self._fallbacks.answer(exchange, now)
+        if exchange.fallback == "upstream":
+            self._moved[exchange] = guarded
+        else:
+            self._circuits.fell_back(guarded, exchange.fallback, reply is not None, now)
+        return reply
+
+    def on_response(self, exchange: Exchange, head: ResponseHead) -> None:
+        if exchange.fallback == "upstream" and exchange in self._moved:
+            head.headers.set(HEADER, "upstream")
+        elif self._fallbacks is not None:
+            self._fallbacks.watch(exchange, head, self._now())
+
+    def on_finish(self, exchange: Exchange) -> None:
+        permit = self._permits.pop(exchange, None)
+        if permit is not None:
+            now = exchange.ended
+            seconds = exchange.upstream_seconds or now - exchange.started
+            if exchange.outcome == "answered" and exchange.status < 500:
+                permit.circuit.succeeded(permit, now, seconds)
+            else:
+                self._circuits.settle(permit, exchange.outcome, exchange.attempt, now, seconds)
+        elif exchange in self._moved:
+            guarded = self._moved.pop(exchange)
+            if exchange.outcome != GONE:
+                good = exchange.outcome in ("answered", "fallback") and exchange.status < 500
+                self._circuits.fell_back(guarded, exchange.fallback, good, exchange.ended)
+
+    def _guarded(self, exchange: Exchange, attempt: Attempt | None) -> str:
+        """What the circuit guards: its name, unless the options give one."""
+        if self.options.scope == "route":
+            return exchange.route
+        if self.options.scope == "upstream" or attempt is None:
+            return exchange.upstream
+        return f"{exchange.upstream}/{attempt.endpoint}"
+
+    def _ask(self, circuit: Circuit, call: Exchange | Attempt, now: float) -> None:
+        permit = circuit.allow(now)
+        if permit is not None:
+            self._permits[call] = permit
+        elif self._enforces:
+            cause = f"the breaker {circuit.name} is {circuit.state}"
+            raise GatewayError(Kind.BREAKER_OPEN, cause=cause, retry_after=circuit.retry_after(now))
