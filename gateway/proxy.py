@@ -34,7 +34,6 @@ log = logging.getLogger("gateway.proxy")
 # While no upstream connection is there yet, so much of a body is read ahead.
 READ_AHEAD = 64 * 1024
 REFUSED_METHODS = frozenset(["CONNECT", "TRACE"])
-
 # Scanners ask for what is not there: this one is made once, and never raised.
 NO_ROUTE = GatewayError(Kind.NO_ROUTE)
 
@@ -150,9 +149,8 @@ class Proxy:
     # to the upstream, or to an answer of our own
 
     def _act(self, exchange: LiveExchange) -> None:
-        route = exchange.matched
-        assert route is not None
-        action = route.action
+        assert exchange.matched is not None
+        action = exchange.matched.action
         if isinstance(action, Forward):
             upstream = exchange.table.upstreams[exchange.upstream]
             exchange.prepare(action, upstream)
@@ -165,19 +163,21 @@ class Proxy:
     def attempt(self, exchange: LiveExchange, upstream: Upstream, fresh: bool = False) -> None:
         """One try at one endpoint. `fresh` asks for a new connection."""
         now = monotonic()
+        if now >= exchange.total_at:
+            raise GatewayError(Kind.TOTAL_TIMEOUT)
         endpoint = upstream.pick(exchange, now, exchange.tried)
         if endpoint is None:
             raise GatewayError(Kind.NO_ENDPOINT, cause=f"{upstream.name} has no endpoint that is available")
         if upstream.limiter is not None:
             exchange.take_place(upstream)
-        make = LiveAttempt if upstream.hedge is None else HedgedAttempt
-        attempt = make(self, exchange, upstream, endpoint, now)
+        kind = LiveAttempt if upstream.hedge is None else HedgedAttempt
+        attempt = kind(self, exchange, upstream, endpoint, now)
         try:
             reply = attempt.start(fresh)
         except GatewayError as error:
-            if not recovery.passed_over(self, exchange, attempt, error):
-                raise
-            return
+            if recovery.passed_over(self, exchange, attempt, error):
+                return
+            raise
         if reply is not None:
             attempt.end(None, monotonic())
             self.answer(exchange, reply)

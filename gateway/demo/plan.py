@@ -72,6 +72,7 @@ class Plan:
         samples = samples or [(f"curl -i {base}/", "the gateway"), (own, "what it answers")]
         width = max(len(line) for line, _ in samples)
         switch = f"http://{HOST}:{self.service_ports[0]}/_switch"
+        reviews = f"http://{HOST}:{self.service_ports[1]}/_switch"
         return "\n".join(
             [
                 f"ready: the gateway runs on {self.config}, with three sample services behind it. Try:",
@@ -83,10 +84,21 @@ class Plan:
                 f"""  curl {switch} -d '{{"delay": "200ms", "error": 503, "share": 0.5}}'""",
                 f"  curl {switch} -X DELETE",
                 "",
+                *self._breaker_lines(base, reviews),
                 f"Admin: http://{connectable(self.admin)}/   Ctrl-C stops all.",
                 "",
             ]
         )
+
+    def _breaker_lines(self, base: str, switch: str) -> Iterator[str]:
+        if "reviews" in self.routes:
+            yield "Break the reviews, see the fallback that its route has, and the breaker open after five requests:"
+            yield ""
+            yield f"""  curl {switch} -d '{{"error": 503}}'"""
+            yield f"  curl -i '{base}/api/reviews?item_id=42'"
+            yield f"  curl http://{connectable(self.admin)}/api/breakers"
+            yield f"  curl {switch} -X DELETE"
+            yield ""
 
 
 def make_plan(config: Path | None = None, gateway_argv: Sequence[str] = ()) -> Plan:

@@ -75,7 +75,7 @@ class RawClient:
         """Close and wait for it."""
         self.writer.close()
         with contextlib.suppress(ConnectionError):
-            await self.writer.wait_closed()
+            await soon(self.writer.wait_closed())
 
 
 @contextlib.asynccontextmanager
