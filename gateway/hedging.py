@@ -11,6 +11,7 @@ from gateway.attempt import LiveAttempt
 from gateway.errors import GatewayError, Kind
 from gateway.exchange import Reply
 from gateway.upstreams.retry import IDEMPOTENT
+from gateway.wire.deadlines import NEVER
 from gateway.wire.head import ResponseHead
 from gateway.wire.upstream_connection import UpstreamConnection
 
@@ -26,8 +27,9 @@ log = logging.getLogger("gateway.proxy")
 class HedgedAttempt(LiveAttempt):
     """An attempt at an upstream with a hedge policy.
 
-    Mutable state: the `rival` that runs at the same time, the timer that starts it, the body that both send, and
-    whether it is the second one, which holds a permit of the upstream's hedges.
+    Mutable state: the `rival` that runs at the same time, the timer that starts it, the body that both send, the
+    balancer's cookie for this endpoint, and whether it is the second one, which holds a permit of the upstream's
+    hedges.
     """
 
     __slots__ = ("_body", "_cookie", "_second", "_timer", "rival")
@@ -67,7 +69,6 @@ class HedgedAttempt(LiveAttempt):
         second._cookie = cookie
         second._body = self._body
         second.rival, self.rival = self, second
-        upstream.meters.hedged()
         try:
             refused = second.start(False) is not None
         except GatewayError as error:
@@ -80,7 +81,9 @@ class HedgedAttempt(LiveAttempt):
             # One that has to queue helps nobody.
             second._leave_to_rival()
             second._give_up(Kind.SUPERSEDED)
-        elif second.connection is None:
+            return
+        upstream.meters.hedged()
+        if second.connection is None:
             self._wait_again()
 
     def _leave_to_rival(self) -> None:
@@ -89,12 +92,18 @@ class HedgedAttempt(LiveAttempt):
         assert rival is not None
         self.rival = rival.rival = None
         self.exchange.attempt = rival
+        self.exchange.cookie = rival._cookie
         rival._wait_again()
 
     def _wait_again(self) -> None:
-        """The client's deadline stands for this attempt's answer."""
+        """The client's deadline stands for what this attempt waits for."""
+        exchange = self.exchange
         if self.connection is not None:
-            self.exchange.wait_until(Kind.RESPONSE_TIMEOUT, self.started + self.upstream.try_timeout)
+            exchange.wait_until(Kind.RESPONSE_TIMEOUT, self.started + self.upstream.try_timeout)
+        elif self.queued:
+            exchange.wait_until(Kind.QUEUE_TIMEOUT, self.started + self.target.pool.limits.queue_timeout)
+        else:
+            exchange.wait(Kind.CONNECT_TIMEOUT, NEVER)
 
     def _give_up(self, kind: Kind) -> None:
         super().drop(kind)
@@ -104,6 +113,7 @@ class HedgedAttempt(LiveAttempt):
         rival = self.rival
         if rival is not None:
             self.rival = rival.rival = None
+            self.exchange.tried = (*self.exchange.tried, rival.target)
             rival._give_up(kind)
         super().drop(kind)
 
@@ -128,6 +138,7 @@ class HedgedAttempt(LiveAttempt):
         if rival is not None and head.status >= 500:
             # The other one may do better.
             self.status = head.status
+            self.exchange.tried = (*self.exchange.tried, self.target)
             self._leave_to_rival()
             if not ended and self.connection is not None:
                 self.connection.abort()
@@ -147,5 +158,6 @@ class HedgedAttempt(LiveAttempt):
         if self.rival is None:
             super().failed(error, stale)
             return
+        self.exchange.tried = (*self.exchange.tried, self.target)
         self._leave_to_rival()
         self.end(error.kind, monotonic())

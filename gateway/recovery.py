@@ -28,6 +28,8 @@ SHORTEST_PAUSE = 0.001
 WAITS = 2
 LONGEST_WAIT = 0.025
 ASKS_FOR_TIME = frozenset([429, 503])
+# What `exchange.fallback` says of a request that was sent to another upstream.
+MOVED = "upstream"
 
 
 def retried(proxy: Proxy, exchange: LiveExchange, attempt: LiveAttempt, error: GatewayError, stale: bool) -> bool:
@@ -166,12 +168,12 @@ def fell_back(proxy: Proxy, exchange: LiveExchange, failure: Failure | None) -> 
     chosen = exchange.upstream
     reply = exchange.chain.run_failures(exchange, failure, exchange.ran)
     moved = exchange.upstream != chosen
-    if reply is None and moved and exchange.spent:
-        # Part of the body is gone, so it cannot be sent there.
+    if reply is None and moved and (exchange.spent or exchange.total_at <= time.monotonic()):
+        # Part of the body is gone, so it cannot be sent there; or nobody would wait for what comes back.
         exchange.upstream, exchange.fallback, moved = chosen, "", False
     if reply is None and not moved:
         return False
-    exchange.fallback = exchange.fallback or "reply"
+    exchange.fallback = MOVED if reply is None else exchange.fallback or "reply"
     exchange.flag = GatewayError(Kind(failure.error)).answer.flag if failure.error else "-"
     attempt = exchange.attempt
     if attempt is not None and not attempt.over:
@@ -179,7 +181,7 @@ def fell_back(proxy: Proxy, exchange: LiveExchange, failure: Failure | None) -> 
     if reply is not None:
         proxy.answer(exchange, reply)
         return True
-    if getattr(exchange, "added", None) is None:
+    if not exchange.prepared:
         # It failed before every plugin had its turn: those behind decide too, such as who may ask.
         steps = exchange.chain.requests
         proxy.admit(exchange, next((at for at, step in enumerate(steps) if step.place >= exchange.ran), len(steps)))
@@ -194,7 +196,10 @@ def fell_back(proxy: Proxy, exchange: LiveExchange, failure: Failure | None) -> 
 
 def fallback_flag(exchange: LiveExchange, flag: str) -> str:
     """What the log shows of an answer that stands in for a failure: the failure's flag too."""
-    if flag != "-":
+    if exchange.outcome == "local" and exchange.fallback == MOVED:
+        # A plugin answered before the other upstream was asked, as one does that decides who may.
+        exchange.fallback = ""
+    if flag != "-" or not exchange.fallback:
         return flag
     exchange.outcome = "fallback"
     return "FB" if exchange.flag == "-" else f"{exchange.flag},FB"

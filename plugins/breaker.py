@@ -21,6 +21,7 @@ from gateway.plugin import Attempt, Env, Exchange, Failure, GatewayError, Kind, 
 
 OPEN = Kind.BREAKER_OPEN.value
 GONE = Kind.CLIENT_GONE.value
+LOCAL = "local"
 
 
 class Breaker(Plugin):
@@ -111,7 +112,9 @@ class Breaker(Plugin):
 
     def on_response(self, exchange: Exchange, head: ResponseHead) -> None:
         if exchange.fallback == "upstream" and exchange in self._moved:
-            head.headers.set(HEADER, "upstream")
+            # Without an attempt it is the answer of a plugin behind this one.
+            if exchange.attempts:
+                head.headers.set(HEADER, "upstream")
         elif self._fallbacks is not None:
             self._fallbacks.watch(exchange, head, self._now())
 
@@ -126,7 +129,7 @@ class Breaker(Plugin):
                 self._circuits.settle(permit, exchange.outcome, exchange.attempt, now, seconds)
         elif exchange in self._moved:
             guarded = self._moved.pop(exchange)
-            if exchange.outcome != GONE:
+            if exchange.outcome not in (GONE, LOCAL):
                 good = exchange.outcome in ("answered", "fallback") and exchange.status < 500
                 self._circuits.fell_back(guarded, exchange.fallback, good, exchange.ended)
 

@@ -1,5 +1,6 @@
 """A configuration is read whole: includes merged, everything that is wrong told at once, at its place."""
 
+import copy
 import json
 import time
 from collections.abc import Iterator, Mapping
@@ -7,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gateway.config.document import parse
 from gateway.config.load import Loaded, load
 from gateway.config.problems import Position
 
@@ -236,13 +237,16 @@ def _paths(data: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
 @settings(deadline=None)
 @given(data=st.data())
 def test_whatever_stands_in_a_file_is_answered_in_plain_words(data: st.DataObject, tmp_path_factory: Any) -> None:
-    tree = yaml.safe_load(EXAMPLE.read_text())
+    root = parse("example.yaml", EXAMPLE.read_bytes()).root
+    assert root is not None
+    tree = root.plain()
     for _ in range(data.draw(st.integers(1, 3))):
         *around, last = data.draw(st.sampled_from(list(_paths(tree))))
         holder = tree
         for step in around:
             holder = holder[step]
-        holder[last] = data.draw(st.sampled_from(ODD))
+        # The next change may be one inside of it.
+        holder[last] = copy.deepcopy(data.draw(st.sampled_from(ODD)))
     folder = Folder(tmp_path_factory.mktemp("odd"))
     loaded = folder.load(json.dumps(tree))
     assert (loaded.spec is None) == any(problem.severity == "error" for problem in loaded.problems)

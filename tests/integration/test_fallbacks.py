@@ -8,39 +8,16 @@ from typing import Any
 
 import pytest
 
-from gateway.errors import Kind
 from gateway.exchange import Exchange, Reply
-from gateway.plugin import Failure, GatewayError, Plugin
-from gateway.upstreams.upstream import UpstreamTimeouts
+from gateway.plugin import Failure, Plugin
+from tests.support.fallbacks import INSTEAD, Fallback, endless, refuse
 from tests.support.gateways import gateway, make_settings, make_upstream, request, timeouts
-from tests.support.misbehaving import CHUNKED, closing, exchange_of, naming, resetting, retry, status
+from tests.support.misbehaving import closing, resetting, status
 from tests.support.polling import eventually
-from tests.support.raw_upstream import Peer, Script, answering, echoing, saying, silent, upstream
+from tests.support.raw_upstream import Script, answering, echoing, saying, silent, upstream
 from tests.support.recording import Gate, ReadsRequest, ReadsResponse, Requester, crashing
 
-INSTEAD = Reply.text(200, "instead")
-
-
-class Fallback(Plugin):
-    """Answers failures with `reply`, or sends their requests to the upstream `to`. `asked` holds what it saw."""
-
-    def __init__(self, reply: Reply | None = None, to: str = "", resends: bool = True, raises: bool = False) -> None:
-        super().__init__(None, None)  # type: ignore[arg-type]
-        self.name = "fallback"
-        self.reply, self.to, self.resends, self.raises = reply, to, resends, raises
-        self.asked: list[Failure] = []
-
-    def on_failure(self, exchange: Exchange, failure: Failure) -> Reply | None:
-        self.asked.append(failure)
-        if self.raises:
-            raise RuntimeError("no fallback")
-        if self.to:
-            exchange.set_upstream(self.to)
-        return self.reply
-
-
-def refuse(exchange: Exchange) -> None:
-    raise GatewayError(Kind.BREAKER_OPEN)
+WHOLE = saying(status(500))
 
 
 class Guard(Plugin):
@@ -70,29 +47,6 @@ class Door(Gate):
         return Reply.text(401, "who?") if self.shut else await super().admit(exchange)
 
 
-async def endless(peer: Peer) -> None:
-    """A 500 that goes on until it is cut off."""
-    await peer.request()
-    peer.send(b"HTTP/1.1 500 No\r\nTransfer-Encoding: chunked\r\n\r\n")
-    while True:
-        peer.send(b"ffff\r\n" + bytes(0xFFFF) + b"\r\n")
-        await peer.writer.drain()
-
-
-async def early(peer: Peer) -> None:
-    """Refuse a request by its head alone."""
-    await peer.head()
-    peer.send(status(500))
-    await peer.gone()
-
-
-async def hanging_up(peer: Peer) -> None:
-    """Reset at the first byte of a body."""
-    await peer.head()
-    await peer.reader.readexactly(1)
-    peer.reset()
-
-
 def failing(script: Script | None, failed: tuple[int, str, str], flag: str, name: str) -> Any:
     return pytest.param(script, Failure(*failed), flag, id=name)
 
@@ -102,7 +56,7 @@ FAILURES = [
     failing(closing, (502, "upstream_reset", "reset"), "UC", "closed"),
     failing(resetting, (502, "upstream_reset", "reset"), "UC", "reset"),
     failing(saying(b"nonsense\r\n\r\n"), (502, "upstream_malformed", "reset"), "UPE", "malformed"),
-    failing(saying(status(500)), (500, "", "5xx"), "-", "500"),
+    failing(WHOLE, (500, "", "5xx"), "-", "500"),
     failing(saying(status(503), close=True), (503, "", "5xx"), "-", "503-and-closed"),
     failing(endless, (500, "", "5xx"), "-", "500-without-an-end"),
     failing(silent, (504, "response_timeout", "timeout"), "UT", "timeout"),
@@ -132,50 +86,138 @@ async def test_reply_stands_in(
         assert up.recorder.finished[0] == (200, "fallback", "FB" if flag == "-" else f"{flag},FB")
         assert up.recorder.phases().count("on_response") == 1
         assert not up.pool.active
-        await eventually(lambda: service.open <= (failure.error == ""), "the failed connection is still open")
-        if script is endless:
-            await eventually(lambda: service.open == 0, "an answer that nobody reads goes on")
+        # An answer that was all here leaves its connection to the pool; one to HEAD has no body.
+        await eventually(
+            lambda: service.open == (script is WHOLE and method == "GET"), "the failed connection is still open"
+        )
 
 
-@pytest.mark.parametrize("resends", [True, False])
-@pytest.mark.parametrize("size", [0, 10, 60_000, 70_000])
-@pytest.mark.parametrize("framing", ["length", "chunked", "length-in-parts", "chunked-in-parts"])
-@pytest.mark.parametrize("script", [saying(status(500)), closing, early, hanging_up, None])
-async def test_standby_gets_the_whole_request(
-    script: Script | None, framing: str, size: int, resends: bool, unused_tcp_port: int
+@pytest.mark.parametrize("script", [closing, saying(status(500))])
+@pytest.mark.parametrize(
+    ("fallback", "told"),
+    [
+        (Fallback(raises=True), None),
+        (Fallback(to="nowhere"), None),
+        (Fallback(), None),
+        (Fallback(Reply(200, {"X": "a\r\nb"})), 500),
+    ],
+)
+async def test_plugin_that_has_nothing_leaves_the_failure(script: Script, fallback: Fallback, told: int | None) -> None:
+    fallback.asked.clear()
+    async with (
+        upstream(script) as service,
+        gateway(service.port, plugins=[fallback]) as up,
+        up.client() as client,
+    ):
+        answer = await client.ask(request())
+        assert answer.status == (told or fallback.asked[0].status)
+        assert (answer.body == b"broken") == (script is not closing and not told)
+        assert len(fallback.asked) == 1
+        await up.idle()
+        assert up.recorder.finished[0][1] != "fallback"
+
+
+async def test_next_plugin_is_asked_when_one_has_nothing() -> None:
+    first, second, third = Fallback(INSTEAD), Fallback(INSTEAD), Fallback(raises=True)
+    async with (
+        upstream(closing) as service,
+        gateway(service.port, plugins=[first, second, third]) as up,
+        up.client() as client,
+    ):
+        assert (await client.ask(request())).body == b"instead"
+        assert [len(plugin.asked) for plugin in (first, second, third)] == [0, 1, 1]
+
+
+@pytest.mark.parametrize("waits", [True, False])
+@pytest.mark.parametrize("shut", [True, False])
+@pytest.mark.parametrize("guard", [Requester(refuse), Guard()])
+async def test_plugins_behind_one_that_refuses_still_decide(guard: Plugin, shut: bool, waits: bool) -> None:
+    fallback, door, reader = Fallback(to="standby"), Door(shut, waits), ReadsRequest()
+    async with (
+        upstream(echoing) as service,
+        upstream(echoing) as standby,
+        gateway(
+            service.port,
+            plugins=[fallback, guard, door, reader],
+            others=[make_upstream("standby", standby.port)],
+        ) as up,
+        up.client() as client,
+    ):
+        answer = await client.ask(request(method="POST", body=b"abc"))
+        assert (answer.status, answer.body) == ((401, b"who?") if shut else (200, b"abc"))
+        assert fallback.asked == [Failure(503, "breaker_open", "")]
+        assert (door.asked, len(reader.bodies)) == (1, not shut)
+        assert (service.requests, len(standby.requests)) == ([], not shut)
+        await up.idle()
+        # Nothing stood in for the answer of a plugin that decides who may ask.
+        assert up.recorder.finished == [(401, "local", "-") if shut else (200, "fallback", "UO,FB")]
+
+
+@pytest.mark.parametrize("phase", ["on_request", "admit"])
+async def test_crash_behind_one_that_refuses_fails_closed(phase: str) -> None:
+    fallback = Fallback(to="standby")
+    async with (
+        upstream(answering) as service,
+        gateway(
+            service.port,
+            plugins=[fallback, Requester(refuse), crashing(phase)],
+            others=[make_upstream("standby", service.port)],
+        ) as up,
+        up.client() as client,
+    ):
+        assert (await client.ask(request())).status == 500
+        assert (len(fallback.asked), service.requests) == (1, [])
+
+
+@pytest.mark.parametrize(
+    ("plugins", "script", "body", "told"),
+    [
+        ((), saying(status(404)), b"", 404),
+        ((), saying(status(429)), b"", 429),
+        ((), answering, bytes(201), 413),
+        ((ReadsRequest(),), answering, bytes(101), 413),
+        ((crashing("on_request"),), answering, b"", 500),
+        ((crashing("on_attempt"),), answering, b"", 500),
+        ((crashing("on_response"),), answering, b"", 500),
+        ((Requester(lambda exchange: Reply.text(503, "own")),), answering, b"", 503),
+    ],
+)
+async def test_what_is_not_the_upstreams_fault_has_no_fallback(
+    plugins: tuple[Plugin, ...], script: Script, body: bytes, told: int
 ) -> None:
-    if script is hanging_up and not size:
-        pytest.skip("it waits for a body")
-    body = bytes(range(250)) * (size // 250) + b"x" * (size % 250)
-    fields = [CHUNKED] if "chunked" in framing else [b"Content-Length: %d" % size]
-    sent = b"%x\r\n%b\r\n0\r\n\r\n" % (size, body) if size else b"0\r\n\r\n"
-    data = request("/x?y", *fields, method="POST", body=sent if "chunked" in framing else body)
-    # In parts: the failure is there before the second one is sent, where the script does not wait for the whole.
-    cut = len(data) - max(1, size // 2) if "parts" in framing else len(data)
-    fallback = Fallback(to="standby", resends=resends)
-    async with upstream(script or answering) as service, upstream(echoing) as standby:
-        others = [make_upstream("standby", standby.port)]
-        port = service.port if script else unused_tcp_port
-        async with gateway(port, plugins=[fallback], others=others) as up, up.client() as client:
-            client.send(data[:cut])
-            if "parts" in framing and size and script is not saying:
-                await eventually(lambda: not up.proxy.active or up.recorder.exchanges)
-                await asyncio.sleep(0)
-            client.send(data[cut:])
-            answer = await client.response()
-            await up.idle()
-            exchange = exchange_of(up)
-            if answer.status == 200:
-                assert answer.body == body
-                assert [message.first for message in standby.requests] == [b"POST /x?y HTTP/1.1"]
-                assert (exchange.outcome, exchange.upstream, exchange.fallback) == ("fallback", "standby", "upstream")
-            else:
-                assert (answer.status, standby.requests) == (fallback.asked[0].status, [])
-                assert (exchange.outcome, exchange.upstream, exchange.fallback) == (
-                    fallback.asked[0].error or "answered",
-                    "up",
-                    "",
-                )
-            kept = size <= 65536 and (resends or framing in ("length", "chunked") or script is None)
-            assert answer.status == 200 or not kept or not resends, "a body that fits was not sent"
-            assert len(fallback.asked) == 1
+    fallback = Fallback(INSTEAD)
+    async with (
+        upstream(script) as service,
+        gateway(service.port, plugins=[fallback, *plugins], settings=make_settings(request_body=200)) as up,
+        up.client() as client,
+    ):
+        answer = await client.ask(request(method="POST", body=body))
+        assert (answer.status, fallback.asked) == (told, [])
+
+
+@pytest.mark.parametrize("close", [True, False])
+async def test_answer_that_has_begun_is_cut_and_not_replaced(close: bool) -> None:
+    fallback = Fallback(INSTEAD)
+    script = saying(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc", close=close)
+    async with (
+        upstream(script) as service,
+        gateway(service.port, plugins=[fallback], timeouts=timeouts(body=0.1)) as up,
+        up.client() as client,
+    ):
+        client.send(request())
+        assert (await client.head()).status == 200
+        assert await client.ends() == "reset"
+        await up.idle()
+        assert fallback.asked == []
+
+
+async def test_answer_that_is_collected_may_still_be_replaced() -> None:
+    fallback = Fallback(INSTEAD)
+    script = saying(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc", close=True)
+    async with (
+        upstream(script) as service,
+        gateway(service.port, plugins=[fallback, ReadsResponse()]) as up,
+        up.client() as client,
+    ):
+        assert (await client.ask(request())).body == b"instead"
+        assert fallback.asked == [Failure(502, "upstream_incomplete", "reset")]
