@@ -9,7 +9,7 @@ from gateway.errors import ANSWERS, GatewayError, Kind
 from gateway.exchange import Attempt, Reply
 from gateway.live import LiveExchange
 from gateway.upstreams.endpoint import Endpoint
-from gateway.upstreams.upstream import Upstream
+from gateway.upstreams.upstream import Upstream, Verdict
 from gateway.wire.deadlines import NEVER
 from gateway.wire.head import ResponseHead
 from gateway.wire.request_text import request_text
@@ -95,15 +95,15 @@ class LiveAttempt(Attempt):
         target.in_flight -= 1
         upstream = self.upstream
         status = self.status or 0
-        if kind is None and status < 500:
+        if kind is None and 0 < status < 500:
             upstream.meters.attempted(status, seconds)
             if target.failures:
                 target.failures = target.refusals = 0
-            failed: bool | None = False
+            verdict: Verdict = "good"
         else:
-            failed = self._failed(kind, status, now)
+            verdict = self._failed(kind, status, now)
         for observe in upstream.observers:
-            observe(target, self.waited or seconds, now, failed)
+            observe(target, self.waited or seconds, now, verdict)
         if exchange.permit is not None:
             exchange.give_back()
         exchange.chain.run_attempt_ends(exchange, self, self.ran)
@@ -111,22 +111,25 @@ class LiveAttempt(Attempt):
         self.connection = None
         del self.exchange
 
-    def _failed(self, kind: Kind | None, status: int, now: float) -> bool | None:
-        """Count it against the upstream and the endpoint; None when it says nothing about them."""
+    def _failed(self, kind: Kind | None, status: int, now: float) -> Verdict:
+        """Count it against the upstream and the endpoint, unless it says nothing about them."""
         if kind is not None:
             self.error = kind.value
             if kind in NOT_ITS_FAULT:
-                return None
+                return "nothing"
+        elif not status:
+            # A plugin answered in its place.
+            return "nothing"
         self.upstream.meters.attempted(status, self.seconds)
         if kind is not None and ANSWERS[kind].side != "upstream":
-            return None
+            return "nothing"
         target = self.target
         target.errors += 1
         condition = "" if kind is None else ANSWERS[kind].condition
         if condition == "full":
-            return None
+            return "nothing"
         self.upstream.failed(target, now, condition == "connect")
-        return True
+        return "bad" if kind is None and status != 503 else "overloaded"
 
     def drop(self, kind: Kind) -> None:
         """Give it up: its connection is closed, or its wait for one is over."""

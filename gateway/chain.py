@@ -79,6 +79,7 @@ class Chain:
                     reply: Reply | None = step.call(exchange, failure)
                 except Exception:
                     log.exception("%s failed in on_failure", step.plugin)
+                    exchange.upstream = upstream
                     continue
                 if reply is not None or exchange.upstream != upstream:
                     return reply

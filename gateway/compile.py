@@ -217,6 +217,9 @@ class _Compiler:
         key = (name, pool.address)
         known = self.before.endpoints.get(key) if self.before is not None else None
         endpoint = known or Endpoint(pool, one.weight, one.priority, changes)
+        if known is None and changes.count:
+            # It joins others that are warm already.
+            endpoint.available_since = self.env.clock.now()
         self.endpoints[key] = endpoint
         self.settings.append((endpoint, one, limits))
         return endpoint
@@ -299,10 +302,9 @@ class _Compiler:
     def _forward(self, at: Path_, spec: RouteSpec, pattern: Pattern) -> Forward | None:
         targets = tuple((target.upstream, target.weight) for target in spec.to or ())
         self._check_capture((*at, "sticky"), spec.sticky, pattern)
-        for target, _ in targets:
-            balance = self.spec.upstreams[target].balance
-            if isinstance(balance, HashBalanceSpec):
-                self._check_capture((*at, "to"), balance.hash, pattern)
+        balances = [self.spec.upstreams[name].balance for name, _ in targets]
+        for key in dict.fromkeys(balance.hash for balance in balances if isinstance(balance, HashBalanceSpec)):
+            self._check_capture((*at, "to"), key, pattern)
         mirror = spec.mirror
         make = partial(
             Forward,

@@ -47,6 +47,7 @@ class MirrorCopy:
         "_connection",
         "_endpoint",
         "_exchange",
+        "_head",
         "_limit",
         "_started",
         "_status",
@@ -57,6 +58,8 @@ class MirrorCopy:
 
     def __init__(self, exchange: LiveExchange, policy: Mirror) -> None:
         self._exchange: LiveExchange | None = exchange
+        # By the time its body is here, attempts may have changed the head for their own upstream.
+        self._head = exchange.headers.copy()
         self._upstream = exchange.table.upstreams[policy.upstream]
         self._limit = policy.body
         self._body: list[bytes] = []
@@ -85,10 +88,13 @@ class MirrorCopy:
 
     def _send(self, exchange: LiveExchange) -> None:
         upstream, now = self._upstream, monotonic()
+        cookie = exchange.cookie
         endpoint = upstream.pick(exchange, now)
+        # The client hears nothing of a mirror, nor of where a sticky one keeps it.
+        exchange.cookie = cookie
         if endpoint is None:
             raise GatewayError(Kind.NO_ENDPOINT)
-        head = exchange.headers.copy()
+        head = self._head
         host: bytes | None = None
         if upstream.host is not None or not head.block.host_field:
             host = (upstream.host or endpoint.address).encode("latin-1")

@@ -156,10 +156,7 @@ def _pattern(text: str) -> str:
         return text
     if text == "~":
         raise ValueError("'~' begins a regular expression, and none follows")
-    try:
-        re.compile(text[1:])
-    except re.error as error:
-        raise ValueError(f"{text[1:]!r} is not a regular expression: {error}") from None
+    _expression(text[1:])
     return text
 
 

@@ -254,6 +254,9 @@ class Runtime:
     def _retire(self, old: Generation, new: Generation) -> None:
         kept = set(map(id, new.plugins.values()))
         plugins = [plugin for plugin in old.plugins.values() if id(plugin) not in kept]
+        for upstream in old.table.upstreams.values():
+            # Asked by what is still under way, it must not weigh endpoints that are the new one's.
+            upstream.slow_start = 0.0
         for key, endpoint in old.endpoints.items():
             if key not in new.endpoints:
                 endpoint.pool.close()

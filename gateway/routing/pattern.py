@@ -104,7 +104,7 @@ def _segment(part: str) -> Segment:
         return Segment("name", name=name)
     try:
         re.compile(expression)
-    except re.error as error:
+    except (re.error, OverflowError, RecursionError) as error:
         raise ConfigError(f"'{expression}' is not a regular expression: {error}") from None
     return Segment("regex", text=expression, name=name)
 

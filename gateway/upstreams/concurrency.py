@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import exp, log, sqrt
-from typing import Literal, Protocol
+from typing import Protocol
 
-Importance = Literal["low", "normal", "high"]
+from gateway.routing.actions import Importance
 
 # Requests of little importance leave this part of the limit to the others.
 RESERVED = 0.25

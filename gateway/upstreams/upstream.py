@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from gateway.exchange import Exchange
 from gateway.upstreams.balance.balancer import Balancer
@@ -27,8 +27,10 @@ REPLAY_LIMIT = 64 * 1024
 # To a balancer that goes by latency, a failure is at least as bad as so slow an answer.
 FAILURE_SECONDS = 1.0
 
-# endpoint, seconds until the head or the failure, now, and did it fail: None where that says nothing of the endpoint
-Observer = Callable[[Endpoint, float, float, bool | None], None]
+# What an attempt says of its endpoint; an answer of 5xx is bad, and no sign of too much work unless it is 503.
+Verdict = Literal["good", "bad", "overloaded", "nothing"]
+# Endpoint, seconds until the head or the failure, now, and the verdict.
+Observer = Callable[[Endpoint, float, float, Verdict], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +145,7 @@ class Upstream:
         return self._choices
 
     def _review(self, now: float) -> None:
+        changed = self._seen != self.changes.count
         self._seen = self.changes.count
         enabled = [endpoint for endpoint in self.endpoints if endpoint.state == "enabled"]
         chosen = [endpoint for endpoint in enabled if endpoint.available(now)]
@@ -154,14 +157,14 @@ class Upstream:
             (endpoint.ejected_until for endpoint in enabled if endpoint.ejected_until > now), default=NEVER
         )
         reweighed = self.slow_start > 0 and self._warm(chosen, now)
-        if reweighed or tuple(chosen) != self._choices:
+        if changed or reweighed or tuple(chosen) != self._choices:
             self._choices = tuple(chosen)
 
     def _warm(self, chosen: Sequence[Endpoint], now: float) -> bool:
         """Give each its weight by how long it has been back; did any weight change?"""
         changed = False
         for endpoint in chosen:
-            age = now - endpoint.available_since
+            age = now - max(endpoint.available_since, endpoint.ejected_until)
             weight = warmed_weight(endpoint.full_weight, age, self.slow_start)
             changed = changed or weight != endpoint.weight
             endpoint.weight = weight
@@ -193,14 +196,14 @@ def _observers(balance: Balancer, limiter: Limiter | None) -> Iterator[Observer]
     observe = getattr(balance, "observe", None)
     if observe is not None:
 
-        def learn(endpoint: Endpoint, seconds: float, now: float, failed: bool | None) -> None:
-            if failed is not None:
-                observe(endpoint, max(seconds, FAILURE_SECONDS) if failed else seconds, now)
+        def learn(endpoint: Endpoint, seconds: float, now: float, verdict: Verdict) -> None:
+            if verdict != "nothing":
+                observe(endpoint, seconds if verdict == "good" else max(seconds, FAILURE_SECONDS), now)
 
         yield learn
     if limiter is not None:
 
-        def give_back(endpoint: Endpoint, seconds: float, now: float, failed: bool | None) -> None:
-            limiter.give_back(seconds, failed)
+        def give_back(endpoint: Endpoint, seconds: float, now: float, verdict: Verdict) -> None:
+            limiter.give_back(seconds, None if verdict in ("nothing", "bad") else verdict == "overloaded")
 
         yield give_back

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import Any
 
 import pytest
 
-from gateway.errors import GatewayError, Kind
 from gateway.exchange import Attempt, Exchange, Reply
 from gateway.plugin import Failure, Plugin
 from gateway.routing.actions import Forward, Importance
@@ -16,7 +16,6 @@ from tests.support.fallbacks import INSTEAD, Fallback, endless, refuse
 from tests.support.gateways import PING, Gateway, Path, gateway, make_upstream, request, timeouts
 from tests.support.misbehaving import closing, resetting, retry, status
 from tests.support.polling import eventually
-from tests.support.raw_client import RawClient
 from tests.support.raw_upstream import OK, Peer, Script, answering, in_turn, saying, silent, upstream
 from tests.support.recording import Gate, ReadsResponse, Requester, crashing
 
@@ -68,35 +67,187 @@ async def test_no_place_is_left() -> None:
 
 
 @pytest.mark.parametrize(
-    ("under_way", "passed"),
-    [(2, {"low", "normal", "high"}), (3, {"normal", "high"}), (4, {"high"}), (6, {"high"})],
+    ("under_way", "word", "passes"),
+    [
+        (2, "low", True),
+        (3, "low", False),
+        (3, "normal", True),
+        (4, "low", False),
+        (4, "normal", False),
+        (4, "high", True),
+        (6, "normal", False),
+        (6, "high", True),
+    ],
 )
-async def test_unimportant_requests_are_refused_first(under_way: int, passed: set[str]) -> None:
+async def test_unimportant_requests_are_refused_first(under_way: int, word: str, passes: bool) -> None:
     held = Held()
-    async with upstream(held) as service, gateway(service.port, paths=PATHS, limiter=Limiter(Fixed(4))) as running:
-        clients: list[RawClient] = []
-        async with running.client() as low, running.client() as normal, running.client() as high:
-            asking = {"low": low, "normal": normal, "high": high}
-            try:
-                for count in range(under_way):
-                    client = await running.client().__aenter__()
-                    clients.append(client)
-                    client.send(request("/high"))
-                    await eventually(lambda count=count: places(running) == count + 1)
-                for word in IMPORTANCES:
-                    before = places(running), len(running.recorder.finished)
-                    asking[word].send(request(f"/{word}"))
-                    await eventually(
-                        lambda before=before: (places(running), len(running.recorder.finished)) != before
-                    )
-                    if word in passed:
-                        # It leaves again, so that the next one finds what this one found.
-                        asking[word].reset()
-                        await eventually(lambda: places(running) == under_way)
-                    else:
-                        assert (await asking[word].response()).status == 503
-            finally:
-                held.go_on.set()
-                for client in clients:
-                    assert (await client.response()).status == 200
-                    await client.close()
+    async with (
+        upstream(held) as service,
+        gateway(service.port, paths=PATHS, limiter=Limiter(Fixed(4))) as running,
+        contextlib.AsyncExitStack() as stack,
+    ):
+        clients = [await stack.enter_async_context(running.client()) for _ in range(under_way)]
+        for client in clients:
+            client.send(request("/high"))
+        await eventually(lambda: places(running) == under_way)
+        last = await stack.enter_async_context(running.client())
+        last.send(request(f"/{word}"))
+        if passes:
+            await eventually(lambda: places(running) == under_way + 1)
+            held.go_on.set()
+        assert (await last.response()).status == (200 if passes else 503)
+        held.go_on.set()
+        assert [(await client.response()).status for client in clients] == [200] * under_way
+
+
+class Attempting(Plugin):
+    """Calls `act(exchange)` in on_attempt; what it returns is the answer."""
+
+    def __init__(self, act: Any) -> None:
+        super().__init__(None, None)  # type: ignore[arg-type]
+        self.name = "attempting"
+        self._act = act
+
+    def on_attempt(self, exchange: Exchange, attempt: Attempt) -> Reply | None:
+        return self._act(exchange)  # type: ignore[no-any-return]
+
+
+WAYS_OUT: list[Any] = [
+    pytest.param(answering, (), 200, id="answered"),
+    pytest.param(saying(status(404)), (), 404, id="404"),
+    pytest.param(saying(status(500)), (), 500, id="500"),
+    pytest.param(saying(b"HTTP/1.1 204 No\r\n\r\n"), (), 204, id="204"),
+    pytest.param(closing, (), 502, id="closed"),
+    pytest.param(resetting, (), 502, id="reset"),
+    pytest.param(saying(b"nonsense\r\n\r\n"), (), 502, id="malformed"),
+    pytest.param(silent, (), 504, id="silent"),
+    pytest.param(None, (), 502, id="refused"),
+    pytest.param(saying(BEGUN, close=True), (), 0, id="cut"),
+    pytest.param(saying(BEGUN), (), 0, id="stuck"),
+    pytest.param(saying(BEGUN, close=True), (ReadsResponse(),), 502, id="cut-while-collected"),
+    pytest.param(saying(status(200, body=bytes(200))), (ReadsResponse(),), 502, id="too-large"),
+    pytest.param(saying(status(500)), (Fallback(INSTEAD),), 200, id="fallback"),
+    pytest.param(endless, (Fallback(INSTEAD),), 200, id="fallback-for-an-endless-one"),
+    pytest.param(closing, (Fallback(INSTEAD),), 200, id="fallback-for-none"),
+    pytest.param(silent, (Fallback(to="standby"),), 200, id="standby"),
+    pytest.param(answering, (Attempting(lambda exchange: INSTEAD),), 200, id="reply-in-place-of-an-attempt"),
+    pytest.param(answering, (Attempting(refuse),), 503, id="breaker"),
+    pytest.param(answering, (Requester(lambda exchange: INSTEAD),), 200, id="reply"),
+    *(
+        pytest.param(answering, (crashing(phase),), told, id=f"crash-in-{phase}")
+        for phase, told in [
+            ("on_request", 500),
+            ("admit", 500),
+            ("on_attempt", 500),
+            ("on_attempt_end", 200),
+            ("on_response", 500),
+            ("on_finish", 200),
+        ]
+    ),
+]
+
+
+@pytest.mark.parametrize(("script", "plugins", "told"), WAYS_OUT)
+async def test_place_is_given_back(
+    script: Script | None, plugins: tuple[Plugin, ...], told: int, unused_tcp_port: int
+) -> None:
+    async with (
+        upstream(script or answering) as service,
+        upstream(answering) as standby,
+        gateway(
+            service.port if script else unused_tcp_port,
+            plugins=plugins,
+            limiter=Limiter(Fixed(1)),
+            timeouts=timeouts(response=0.1, body=0.1),
+            others=[make_upstream("standby", standby.port, limiter=Limiter(Fixed(1)))],
+        ) as running,
+    ):
+        # The second one gets the place of the first.
+        for _ in range(2):
+            async with running.client() as client:
+                client.send(request())
+                if told:
+                    assert (await client.response()).status == told
+                else:
+                    assert (await client.head()).status == 200
+                    assert await client.ends() == "reset"
+                await running.idle()
+                assert places(running) == 0
+
+
+@pytest.mark.parametrize("way", ["reset", "close"])
+@pytest.mark.parametrize("script", [silent, saying(BEGUN)])
+async def test_client_that_leaves_gives_its_place_back(script: Script, way: str) -> None:
+    async with upstream(script) as service, gateway(service.port, limiter=Limiter(Fixed(1))) as running:
+        async with running.client() as client:
+            client.send(request())
+            await eventually(lambda: service.requests)
+            if script is not silent:
+                assert (await client.head()).status == 200
+            assert places(running) == 1
+            client.reset() if way == "reset" else await client.close()
+            await running.idle()
+            assert places(running) == 0
+        limiter = running.upstream.limiter
+        assert limiter is not None
+        assert limiter.refused == 0
+
+
+async def test_client_that_leaves_while_a_plugin_waits_has_no_place() -> None:
+    gate = Gate()
+    async with (
+        upstream(answering) as service,
+        gateway(service.port, plugins=[gate], limiter=Limiter(Fixed(1))) as running,
+    ):
+        async with running.client() as client:
+            client.send(request())
+            await eventually(lambda: gate.waiting)
+            assert places(running) == 0
+        await running.idle()
+
+
+async def test_next_attempt_takes_the_place_of_the_failed_one() -> None:
+    async with (
+        upstream(in_turn(closing, answering)) as service,
+        gateway(service.port, limiter=Limiter(Fixed(1)), retries=retry()) as running,
+        running.client() as client,
+    ):
+        assert (await client.ask(request())).body == b"ok"
+        assert (running.recorder.errors, places(running)) == (["upstream_reset", None], 0)
+
+
+@pytest.mark.parametrize("to", ["", "standby"])
+async def test_fallback_stands_in_where_no_place_is_left(to: str) -> None:
+    fallback = Fallback(None if to else INSTEAD, to)
+    full = Limiter(Fixed(1))
+    async with (
+        upstream(answering) as service,
+        gateway(
+            service.port, plugins=[fallback], limiter=full, others=[make_upstream("standby", service.port)]
+        ) as running,
+        running.client() as client,
+    ):
+        assert full.take("high")
+        assert (await client.ask(request())).body == (b"ok" if to else b"instead")
+        assert fallback.asked == [Failure(503, "overloaded", "full")]
+        full.give_back(0.0, None)
+        assert running.recorder.finished == [(200, "fallback", "UO,FB")]
+
+
+async def test_standby_has_no_place_either() -> None:
+    full = Limiter(Fixed(1))
+    async with (
+        upstream(saying(status(500))) as service,
+        gateway(
+            service.port,
+            plugins=[Fallback(to="standby")],
+            limiter=Limiter(Fixed(1)),
+            others=[make_upstream("standby", service.port, limiter=full)],
+        ) as running,
+        running.client() as client,
+    ):
+        assert full.take("high")
+        answer = await client.ask(request())
+        assert (answer.status, answer.get("retry-after")) == (503, "1")
+        full.give_back(0.0, None)
+        assert (running.recorder.finished, places(running)) == ([(503, "overloaded", "UO")], 0)

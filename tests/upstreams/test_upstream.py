@@ -14,11 +14,11 @@ from gateway.testing import make_exchange
 from gateway.upstreams.balance.ewma import Ewma
 from gateway.upstreams.balance.hash_ring import HashRing
 from gateway.upstreams.balance.round_robin import RoundRobin
-from gateway.upstreams.concurrency import Fixed, Limiter
+from gateway.upstreams.concurrency import Aimd, Fixed, Limiter
 from gateway.upstreams.endpoint import Changes, Endpoint
 from gateway.upstreams.outliers import OutlierPolicy
 from gateway.upstreams.retry import HedgePolicy, RetryPolicy
-from gateway.upstreams.upstream import REPLAY_LIMIT, Upstream, UpstreamTimeouts
+from gateway.upstreams.upstream import REPLAY_LIMIT, Upstream, UpstreamTimeouts, Verdict
 from gateway.wire.pool import Pool, PoolLimits
 
 NOW = 1000.0
@@ -112,7 +112,6 @@ def test_the_choices_are_the_same_object_until_they_change() -> None:
     upstream = Upstream("u", [first, second], UpstreamTimeouts())
     choices = upstream.choices(NOW)
     assert choices == (first, second)
-    first.changes.count += 1
     for later in (0.0, 1.0, 1e6):
         assert upstream.choices(NOW + later) is choices
     first.put("drain", NOW)
@@ -282,24 +281,52 @@ def test_latencies_are_observed() -> None:
     upstream.choices(NOW)
     upstream.pick(None, NOW)
     (observe,) = upstream.observers
-    observe(fast, 0.01, NOW, False)
-    observe(slow, 0.5, NOW, False)
+    observe(fast, 0.01, NOW, "good")
+    observe(slow, 0.5, NOW, "good")
     assert {upstream.pick(None, NOW) for _ in range(20)} == {fast}
-    observe(fast, 0.02, NOW, None)
+    observe(fast, 0.02, NOW, "nothing")
     assert {upstream.pick(None, NOW) for _ in range(20)} == {fast}, "nothing was learnt"
-    observe(fast, 0.001, NOW, True)
+    observe(fast, 0.001, NOW, "bad")
     assert {upstream.pick(None, NOW) for _ in range(20)} == {slow}, "a failure is no quick answer"
 
 
-@pytest.mark.parametrize("failed", [True, False, None])
-def test_the_limiter_gets_its_place_back(failed: bool | None) -> None:
+@pytest.mark.parametrize(("verdict", "limit"), [("good", 100), ("bad", 100), ("overloaded", 90), ("nothing", 100)])
+def test_only_overload_lowers_a_limit(verdict: Verdict, limit: int) -> None:
+    limiter = Limiter(Aimd(100, 1, 200, latency=1.0))
+    upstream = Upstream("u", alike(2), UpstreamTimeouts(), limiter=limiter)
+    assert limiter.take("normal")
+    for observe in upstream.observers:
+        observe(upstream.endpoints[0], 0.1, NOW, verdict)
+    assert int(limiter.limit.value) == limit
+
+
+def test_a_weight_that_changes_is_seen() -> None:
+    first, second = alike(2)
+    upstream = Upstream("u", [first, second], UpstreamTimeouts())
+    assert upstream.pick(None, NOW) is first
+    second.configure(9, 0)
+    assert [upstream.pick(None, NOW) for _ in range(100)].count(second) == 90
+
+
+def test_an_ejection_that_ends_by_time_starts_slowly() -> None:
+    first, second = alike(2)
+    upstream = Upstream("u", [first, second], UpstreamTimeouts(), slow_start=10.0)
+    first.ejected_until = NOW + 5
+    first.changes.count += 1
+    upstream.choices(NOW)
+    upstream.choices(NOW + 6)
+    assert first.weight < second.weight
+
+
+@pytest.mark.parametrize("verdict", ["good", "bad", "overloaded", "nothing"])
+def test_the_limiter_gets_its_place_back(verdict: Verdict) -> None:
     limiter = Limiter(Fixed(1))
     endpoints = alike(2)
     upstream = Upstream("u", endpoints, UpstreamTimeouts(), limiter=limiter, balance=Ewma())
     assert limiter.take("normal")
     assert not limiter.take("normal")
     for observe in upstream.observers:
-        observe(endpoints[0], 0.1, NOW, failed)
+        observe(endpoints[0], 0.1, NOW, verdict)
     assert limiter.in_flight == 0
     assert limiter.take("normal")
 
