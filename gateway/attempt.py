@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from gateway.proxy import Proxy
 
 # What says nothing about the upstream: the client left, another attempt was faster, or none was made at all.
-NOT_ITS_FAULT = frozenset([Kind.CLIENT_GONE, Kind.SUPERSEDED, Kind.BREAKER_OPEN])
+NOT_ITS_FAULT = frozenset([Kind.CLIENT_GONE, Kind.SUPERSEDED, Kind.BREAKER_OPEN, Kind.DEADLINE_EXCEEDED])
 # How long an upstream may keep silent about `Expect: 100-continue` before the client is told to go on.
 CONTINUE_AFTER = 1.0
 
@@ -28,11 +28,10 @@ class LiveAttempt(Attempt):
     """One try under way, and the receiver of what its upstream connection tells.
 
     Mutable state besides the noun's: the connection once there is one, `ran`, the plugins that saw its start, `over`
-    once it has ended, and `waited`, the seconds until the head of an answer with a body to come. Where the upstream
-    has a limiter, it holds one place of it.
+    once it has ended. Where the upstream has a limiter, it holds one place of it.
     """
 
-    __slots__ = ("_proxy", "connection", "exchange", "over", "ran", "target", "upstream", "waited")
+    __slots__ = ("_proxy", "connection", "exchange", "over", "ran", "target", "upstream")
 
     exchange: LiveExchange
 
@@ -73,6 +72,8 @@ class LiveAttempt(Attempt):
             self.connected(connection)
         elif pool.waits(self):
             exchange.wait(Kind.QUEUE_TIMEOUT, pool.limits.queue_timeout)
+        elif self.upstream.per_try is not None:
+            exchange.wait_until(Kind.RESPONSE_TIMEOUT, self.started + self.upstream.per_try)
         else:
             # The pool itself limits the time to connect.
             exchange.wait(Kind.CONNECT_TIMEOUT, NEVER)

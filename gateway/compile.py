@@ -6,8 +6,6 @@ touch is taken over from the generation before: endpoints with their pools, plug
 
 from __future__ import annotations
 
-import dataclasses
-import logging
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -15,10 +13,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from gateway.chain import Chain
+from gateway.compile_plugins import PluginKey, PluginMaker, secrets_in, twins
 from gateway.compile_upstreams import key_of, make_upstream, pool_limits
 from gateway.config.load import Loaded
-from gateway.config.masking import masked
-from gateway.config.options import build_options
 from gateway.config.plugin_use import PluginUse
 from gateway.config.problems import Position, Problem, closest
 from gateway.config.specs import ConfigSpec, HeaderEditSpec, RewriteSpec, RouteSpec
@@ -37,7 +34,6 @@ from gateway.routing.shadows import shadowed
 from gateway.table import RouteTable
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.upstream_meters import UpstreamMeters
-from gateway.units import Secret
 from gateway.upstreams.endpoint import Changes, Endpoint
 from gateway.upstreams.upstream import Upstream
 from gateway.wire.pool import Pool, PoolLimits
@@ -50,14 +46,14 @@ Made = TypeVar("Made")
 class Generation:
     """One compiled configuration and everything alive that it uses.
 
-    `plugins` maps (route or "", name, which of that name) to the instance; `endpoints` (upstream, address) to the
-    endpoint; `uses` a route's name, or "" for the top level, to its plugin entries. `secrets` are the texts that no
-    output may show, those in plugins' options included.
+    `plugins` maps (route or "", name, which of that name) to the instance, one that spans routes by its first entry
+    alone; `endpoints` (upstream, address) to the endpoint; `uses` a route's name, or "" for the top level, to its
+    plugin entries. `secrets` are the texts that no output may show, those in plugins' options included.
     """
 
     spec: ConfigSpec
     table: RouteTable
-    plugins: dict[tuple[str, str, int], Plugin] = field(default_factory=dict)
+    plugins: dict[PluginKey, Plugin] = field(default_factory=dict)
     endpoints: dict[tuple[str, str], Endpoint] = field(default_factory=dict)
     uses: dict[str, tuple[PluginUse, ...]] = field(default_factory=dict)
     settings: list[tuple[Endpoint, EndpointSpec, PoolLimits]] = field(default_factory=list)
@@ -70,13 +66,17 @@ class Generation:
         for endpoint, spec, limits in self.settings:
             endpoint.configure(spec.weight, spec.priority)
             endpoint.pool.limits = limits
+        for plugin, routes in self.served().items():
+            plugin.serves(routes)
+
+    def served(self) -> dict[Plugin, dict[str, tuple[str, ...]]]:
+        """The routes whose chain each plugin is in, each with the upstreams it goes to."""
         served: dict[Plugin, dict[str, tuple[str, ...]]] = {plugin: {} for plugin in self.plugins.values()}
         for route in self.table.router.routes:
             upstreams = route.action.names if isinstance(route.action, Forward) else ()
             for plugin in route.chain.plugins:
                 served[plugin][route.name] = upstreams
-        for plugin, routes in served.items():
-            plugin.serves(routes)
+        return served
 
     def plugin(self, name: str) -> list[Plugin]:
         """Every instance of the plugin of that name."""
@@ -131,14 +131,14 @@ class _Compiler:
         self.library = library
         self.before = before
         self.problems: list[Problem] = []
-        self.plugins: dict[tuple[str, str, int], Plugin] = {}
+        self.maker = PluginMaker(self.env, library, loaded.secrets, before.plugins if before is not None else None)
         self.endpoints: dict[tuple[str, str], Endpoint] = {}
         self.settings: list[tuple[Endpoint, EndpointSpec, PoolLimits]] = []
 
     def compile(self) -> Generation:
         spec = self.spec
         upstreams = {name: self._upstream(name, upstream) for name, upstream in spec.upstreams.items()}
-        top = self._plugins("", spec.plugins)
+        top = self.maker.make("", spec.plugins)
         chain = Chain(top)
         routes = [self._route(number, route, top, chain) for number, route in enumerate(spec.routes)]
         alive = [route for route in routes if route is not None]
@@ -147,7 +147,8 @@ class _Compiler:
             self._warn(self.loaded.position(("routes", hidden.order)), message)
         self._find_unused()
         self._find_clashes()
-        identities = frozenset(header for plugin in self.plugins.values() for header in plugin.identity_headers())
+        plugins = self.maker.plugins
+        identities = frozenset(header for plugin in plugins.values() for header in plugin.identity_headers())
         table = RouteTable(
             Router(alive),
             upstreams,
@@ -157,8 +158,14 @@ class _Compiler:
             identity_headers=identities,
         )
         uses = {"": spec.plugins} | {route.name: route.plugins for route in spec.routes}
-        secrets = self.loaded.secrets.union(*(secrets_in(plugin.options) for plugin in self.plugins.values()))
-        return Generation(spec, table, self.plugins, self.endpoints, uses, self.settings, secrets=secrets)
+        secrets = self.loaded.secrets.union(*(secrets_in(plugin.options) for plugin in plugins.values()))
+        generation = Generation(spec, table, plugins, self.endpoints, uses, self.settings, secrets=secrets)
+        for plugin, name in twins(generation.served()):
+            message = f"two plugins {plugin.name!r} are named {name!r}"
+            hint = "give one a `name`, or list it once for all routes, at the top level"
+            self.problems.append(Problem(generation.use_of(plugin).position, message, hint))
+        self.problems += self.maker.problems
+        return generation
 
     # what nobody uses
 
@@ -224,47 +231,11 @@ class _Compiler:
         self.settings.append((endpoint, one, limits))
         return endpoint
 
-    # plugins
-
-    def _plugins(self, route: str, uses: Iterable[PluginUse]) -> tuple[Plugin, ...]:
-        made: list[Plugin] = []
-        seen: dict[str, int] = {}
-        for use in uses:
-            number = seen[use.name] = seen.get(use.name, 0) + 1
-            plugin = self._plugin((route, use.name, number), use)
-            if plugin is not None:
-                made.append(plugin)
-        return tuple(made)
-
-    def _plugin(self, key: tuple[str, str, int], use: PluginUse) -> Plugin | None:
-        found = self._checked(use.position, lambda: self.library.find(use.name))
-        if found is None:
-            return None
-        options, problems = build_options(found.Options, use)
-        self.problems += problems
-        if problems:
-            return None
-        known = self.before.plugins.get(key) if self.before is not None else None
-        if known is not None and type(known) is found and known.options == options:
-            self.plugins[key] = known
-            return known
-        try:
-            env = replace(self.env, log=logging.getLogger(f"gateway.plugins.{use.name}"))
-            plugin = found(options, env)
-        except Exception as error:
-            said = str(error) if isinstance(error, ValueError | LookupError) else f"{type(error).__name__}: {error}"
-            problem = Problem(use.position, f"the plugin {use.name!r} refuses its options: {said}")
-            self.problems.append(masked(problem, self.loaded.secrets.union(secrets_in(options))))
-            return None
-        plugin.name = use.name
-        self.plugins[key] = plugin
-        return plugin
-
     # routes
 
     def _route(self, number: int, spec: RouteSpec, top: tuple[Plugin, ...], shared: Chain) -> Route | None:
         at = ("routes", number)
-        own = self._plugins(spec.name, spec.plugins)
+        own = self.maker.make(spec.name, spec.plugins, top)
         pattern = self._checked_at((*at, "match", "path"), lambda: parse_pattern(spec.match.path))
         if pattern is None:
             return None
@@ -347,18 +318,6 @@ class _Compiler:
         except ConfigError as error:
             self.problems.append(Problem(position, str(error)))
             return None
-
-
-def secrets_in(options: Any) -> Iterator[str]:
-    """The text of every Secret in a plugin's options."""
-    if isinstance(options, Secret):
-        yield options.reveal()
-    elif dataclasses.is_dataclass(options):
-        for one in dataclasses.fields(options):
-            yield from secrets_in(getattr(options, one.name))
-    elif isinstance(options, dict | list | tuple | set | frozenset):
-        for item in options.values() if isinstance(options, dict) else options:
-            yield from secrets_in(item)
 
 
 def _texts(data: Any) -> Iterator[str]:

@@ -66,7 +66,7 @@ def make_upstream(
         host={"client": None, "upstream": ""}.get(spec.host, spec.host),
         forwarded=rfc7239,
         meters=meters,
-        balance=known.balance if known is not None and same_balance else make_balancer(spec.balance),
+        balance=known.balance if known is not None and same_balance else make_balancer(spec.balance, name),
         panic=float(spec.panic),
         slow_start=float(spec.slow_start or 0),
         checks=check_policy(spec.health) if spec.health is not None else None,
@@ -82,14 +82,15 @@ def pool_limits(pool: PoolSpec, connect: float) -> PoolLimits:
     return PoolLimits(pool.max_connections, pool.max_queue, pool.queue_timeout, pool.idle, pool.max_age, connect)
 
 
-def make_balancer(balance: Balance) -> Balancer:
-    """The algorithm that was asked for."""
+def make_balancer(balance: Balance, upstream: str = "") -> Balancer:
+    """The algorithm that was asked for, by the upstream of that name."""
     if isinstance(balance, HashBalanceSpec):
         return HashRing(key_of(balance.hash), balance.hash.max_load or 0)
     if isinstance(balance, StickyBalanceSpec):
         ttl = balance.sticky.ttl
         # Cookies count in whole seconds, and Max-Age=0 would take the cookie away.
-        return StickyCookie(balance.sticky.cookie, ceil(ttl) if ttl is not None else None)
+        cookie = balance.sticky.cookie or f"gateway_endpoint_{upstream}"
+        return StickyCookie(cookie, ceil(ttl) if ttl is not None else None)
     return ALGORITHMS[balance]()
 
 

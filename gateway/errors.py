@@ -54,6 +54,7 @@ class Kind(Enum):
     RESPONSE_TIMEOUT = "response_timeout"
     BODY_TIMEOUT = "body_timeout"
     TOTAL_TIMEOUT = "total_timeout"
+    DEADLINE_EXCEEDED = "deadline_exceeded"
     SUPERSEDED = "superseded"
 
 
@@ -96,10 +97,10 @@ ANSWERS: dict[Kind, Answer] = {
         503, "connection_limit_reached", "UO", "upstream", "The upstream is overloaded", condition="full"
     ),
     Kind.QUEUE_FULL: Answer(
-        503, "connection_limit_reached", "UO", "upstream", "The upstream is overloaded", condition="full"
+        503, "connection_limit_reached", "UO", "upstream", "The upstream is overloaded", "always", "full"
     ),
     Kind.QUEUE_TIMEOUT: Answer(
-        503, "connection_limit_reached", "UO", "upstream", "The upstream is overloaded", condition="full"
+        503, "connection_limit_reached", "UO", "upstream", "The upstream is overloaded", "always", "full"
     ),
     Kind.DNS_ERROR: Answer(
         502, "dns_error", "DF", "upstream", "The upstream's name has no address", "always", "connect"
@@ -139,6 +140,8 @@ ANSWERS: dict[Kind, Answer] = {
     Kind.TOTAL_TIMEOUT: Answer(
         504, "http_response_timeout", "UT", "upstream", "The time for this request is over", condition="timeout"
     ),
+    # A trusted peer gave so much time and no more: that says nothing of the upstream.
+    Kind.DEADLINE_EXCEEDED: Answer(504, "http_response_timeout", "DE", "gateway", "The caller's deadline has passed"),
     # Nobody is told: of two attempts at once the other one was faster.
     Kind.SUPERSEDED: Answer(499, "http_request_error", "-", "client", "Another attempt was faster"),
 }
@@ -161,7 +164,7 @@ class GatewayError(Exception):
 
     `detail` may be shown to the client: no address, no stack trace, no secret in it. `cause` is for the log alone, and
     for trusted peers. `retry_after` is in seconds, None where nothing better than the table's is known; `allow` are the
-    methods of a 405.
+    methods of a 405; `elsewhere` says that another endpoint may do.
     """
 
     def __init__(
@@ -172,6 +175,7 @@ class GatewayError(Exception):
         *,
         retry_after: float | None = None,
         allow: Iterable[str] = (),
+        elsewhere: bool = False,
     ) -> None:
         super().__init__(kind.value, detail, cause)
         self.kind = kind
@@ -179,6 +183,7 @@ class GatewayError(Exception):
         self.cause = cause
         self.retry_after = retry_after
         self.allow = allow
+        self.elsewhere = elsewhere
         self.answer = ANSWERS[kind]
 
     @property

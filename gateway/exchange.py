@@ -93,16 +93,18 @@ class Attempt:
     """One try of one exchange at one endpoint.
 
     `number` counts from 1. `endpoint` is the endpoint's `host:port`. `status` is what the upstream answered, `error`
-    the word of what went wrong (see `gateway.errors.Kind`); both are None until known. `seconds` is set at the end.
+    the word of what went wrong (see `gateway.errors.Kind`); both are None until known. `seconds` is set at the end,
+    `waited` is the part of it until the head of an answer whose body took longer, else 0.
     """
 
-    __slots__ = ("endpoint", "error", "number", "seconds", "started", "status")
+    __slots__ = ("endpoint", "error", "number", "seconds", "started", "status", "waited")
 
     def __init__(self, number: int, endpoint: str, started: float) -> None:
         self.number = number
         self.endpoint = endpoint
         self.started = started
         self.seconds = 0.0
+        self.waited = 0.0
         self.status: int | None = None
         self.error: str | None = None
 
@@ -125,10 +127,11 @@ class Exchange:
 
     Owns all state of the request; nothing of it outlives `on_finish`. `raw_path` and the captures are as the client
     sent them; `path` is decoded once. `status` is what the client was told (0 before), `outcome` one word: `answered`
-    by the upstream, `local` for the gateway's own or a plugin's reply, else the kind of the failure. `fallback` says
-    what answered in place of a failure, "" if nothing did; `flag` is then both, as in `UF,FB`. Times are monotonic
-    seconds, sizes are body bytes. `target` is the path and query that go upstream, empty until settled. A plugin may
-    set `tap` in `on_response`: it sees the answer's body pass. `cookie` is set with the upstream's answer.
+    by the upstream, `local` for the gateway's own or a plugin's reply, `fallback` for what answered in place of a
+    failure, else the kind of the failure. `fallback` says what that was, "" if there was none; `flag` is then
+    both, as in `UF,FB`. Times are monotonic seconds, sizes are body bytes. `target` is the path and query that go
+    upstream, empty until settled. A plugin may set `tap` in `on_response`: it sees the answer's body pass. `cookie` is
+    set with the upstream's answer.
     """
 
     __slots__ = (

@@ -98,10 +98,10 @@ class HedgedAttempt(LiveAttempt):
     def _wait_again(self) -> None:
         """The client's deadline stands for what this attempt waits for."""
         exchange = self.exchange
-        if self.connection is not None:
-            exchange.wait_until(Kind.RESPONSE_TIMEOUT, self.started + self.upstream.try_timeout)
-        elif self.queued:
+        if self.queued:
             exchange.wait_until(Kind.QUEUE_TIMEOUT, self.started + self.target.pool.limits.queue_timeout)
+        elif self.connection is not None or self.upstream.per_try is not None:
+            exchange.wait_until(Kind.RESPONSE_TIMEOUT, self.started + self.upstream.try_timeout)
         else:
             exchange.wait(Kind.CONNECT_TIMEOUT, NEVER)
 
@@ -125,7 +125,14 @@ class HedgedAttempt(LiveAttempt):
             self._timer = None
         if self._second:
             self.upstream.hedges.give_back()
+        exchange = self.exchange
+        permit = exchange.permit
+        if exchange.attempt is not self:
+            # The other one goes on, and with it the retry that both may be: it keeps the permit.
+            exchange.permit = None
         super().end(kind, now)
+        if exchange.attempt is not self:
+            exchange.permit = permit
 
     def connected(self, connection: UpstreamConnection) -> None:
         if self._body:

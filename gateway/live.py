@@ -17,6 +17,7 @@ from gateway.upstreams.upstream import Upstream
 from gateway.wire.client_connection import ClientConnection
 from gateway.wire.deadlines import NEVER
 from gateway.wire.head import RequestHead, ResponseHead
+from gateway.wire.headers import resolve_client
 from gateway.wire.request_text import forwarded_lines
 
 if TYPE_CHECKING:
@@ -43,9 +44,10 @@ class LiveExchange(Exchange):
     `pending` holds body bytes that wait for a connection, `replay` what an attempt took of them, until the answer
     begins, and `spent` says that some were taken and not kept: then there is no other attempt. `held` is the head of
     an answer that is collected. `waiting` is what the client's deadline stands for, `total_at` the end of all time for
-    this request. `ran` counts the plugins that had their turn. `tried` are the endpoints that failed it, `retries`
-    counts the attempts that policy added, `permit` is what the one under way takes of the upstream's budget, `rescued`
-    says that plugins were asked for a fallback.
+    this request, and `late` what has happened then. `ran` counts the plugins that had their turn. `refusal` is a
+    breaker's, until the plugins behind it have had theirs. `tried` are the endpoints that failed it, `retries` counts
+    the attempts that policy added, `permit` is what the one under way takes of the upstream's budget, `rescued` says
+    that plugins were asked for a fallback.
     """
 
     __slots__ = (
@@ -57,12 +59,14 @@ class LiveExchange(Exchange):
         "continued",
         "crashed",
         "held",
+        "late",
         "matched",
         "mirror",
         "over",
         "pending",
         "permit",
         "ran",
+        "refusal",
         "replay",
         "request_ended",
         "rescued",
@@ -101,12 +105,13 @@ class LiveExchange(Exchange):
         self.tried = ()
         self.principal = self.claims = self.body = self.attempt = self._path = self._request_id = None
         self._state = self._captures = self.replay = self.held = self.task = self.waiting = None
-        self.tap = self.cookie = self.permit = self.mirror = None
+        self.tap = self.cookie = self.permit = self.mirror = self.refusal = None
         self.status = self.bytes_in = self.bytes_out = self.attempts = self.retries = 0
         # Until the route's plugins have their turn, the top-level ones, which come first in every chain, see the end.
         self.ran = len(table.chain.plugins)
         self.upstream_seconds = 0.0
         self.total_at = NEVER
+        self.late = Kind.TOTAL_TIMEOUT
         self.collecting = self.continued = self.crashed = self.responding = self.over = False
         self.upstream_congested = self.spent = self.rescued = False
         self.request_ended = ended
@@ -120,6 +125,7 @@ class LiveExchange(Exchange):
         tried: tuple[Endpoint, ...]
         permit: RetryBudget | None
         mirror: MirrorCopy | None
+        refusal: GatewayError | None
         waiting: Kind | None
         _captures: Mapping[str, str] | None
     else:
@@ -200,29 +206,45 @@ class LiveExchange(Exchange):
             head.drop(b"expect")
         total = upstream.timeouts.total
         if total is not None:
-            self.total_at = self.started + total
-        if action.total is not None and self.started + action.total < self.total_at:
-            self.total_at = self.started + action.total
-        if self.client.trusted:
-            self._take_over_deadline(head)
+            self.limit_total(self.started + total)
         self.added = forwarded_lines(self.client, head, upstream.forwarded) + self.table.via
 
-    def _take_over_deadline(self, head: RequestHead) -> None:
-        """A trusted peer's own deadline holds too, if it is the sooner one."""
-        given = head.raw(DEADLINE)
+    def limit_total(self, at: float) -> None:
+        """All time for this request ends then, unless it does sooner."""
+        if at < self.total_at:
+            self.total_at = at
+            self.late = Kind.TOTAL_TIMEOUT
+
+    def believe(self) -> None:
+        """The peer is trusted: so is what it says of the client, and its own deadline holds too."""
+        client = self.client
+        seen_for = self.headers.get_all("x-forwarded-for")
+        self.client_ip = resolve_client(client.peer, seen_for, client.settings.trusted_proxies)
+        given = self.headers.raw(DEADLINE)
         if given is not None:
-            head.drop(DEADLINE)
+            self.headers.drop(DEADLINE)
             if given.isdigit():
-                self.total_at = min(self.total_at, self.started + int(given[:12]) / 1000)
+                self.total_at = self.started + int(given.lstrip(b"0")[:12] or 0) / 1000
+                self.late = Kind.DEADLINE_EXCEEDED
 
     def take_place(self, upstream: Upstream) -> None:
         """One place of the upstream's limit. GatewayError OVERLOADED when it is used up."""
         route = self.matched
         importance = route.action.importance if route is not None and isinstance(route.action, Forward) else "normal"
+        if self.retries:
+            # It was let in once, and what it got is thrown away already.
+            importance = "high"
         limiter = upstream.limiter
         if limiter is not None and not limiter.take(importance):
             upstream.meters.shed()
             raise GatewayError(Kind.OVERLOADED, cause=f"{upstream.name} has {limiter.in_flight} requests already")
+
+    def passed_whole(self, head: ResponseHead) -> None:
+        """The upstream's answer goes to the client in one piece."""
+        if self.cookie is not None:
+            head.add("Set-Cookie", self.cookie)
+        if self.tap is not None:
+            self.feed_tap(head.body or b"", True)
 
     def feed_tap(self, body: bytes, ended: bool) -> None:
         """A plugin watches the answer's body. One that stumbles watches no more."""
@@ -290,7 +312,7 @@ class LiveExchange(Exchange):
     def overdue(self, now: float) -> Kind | None:
         """What the deadline that has just passed means; None when it means nothing (any more)."""
         if self.total_at <= now:
-            return Kind.TOTAL_TIMEOUT
+            return self.late
         attempt = self.attempt
         if self.waiting is Kind.QUEUE_TIMEOUT and not (attempt is not None and attempt.queued):
             # It has left the queue: the pool itself limits the time to connect.

@@ -36,31 +36,40 @@ def mirror(exchange: LiveExchange, policy: Mirror) -> None:
 class MirrorCopy:
     """A copy on its way, and the receiver of its answer.
 
-    Mutable state: the exchange and the body until it is sent, then endpoint, connection and timer until its answer is
-    all here.
+    Mutable state: the body until it is sent or dropped, then endpoint, connection and timer until its answer is all
+    here. While it has its endpoint it takes a place of the upstream's limiter, where there is one.
     """
 
     __slots__ = (
+        "_added",
         "_body",
         "_bodyless",
         "_chunked",
         "_connection",
         "_endpoint",
-        "_exchange",
+        "_gathers",
         "_head",
         "_limit",
+        "_picked",
         "_started",
         "_status",
+        "_target",
         "_text",
         "_timer",
         "_upstream",
     )
 
     def __init__(self, exchange: LiveExchange, policy: Mirror) -> None:
-        self._exchange: LiveExchange | None = exchange
+        self._gathers = True
+        self._target = exchange.target
+        self._added = exchange.added
         # By the time its body is here, attempts may have changed the head for their own upstream.
         self._head = exchange.headers.copy()
         self._upstream = exchange.table.upstreams[policy.upstream]
+        # The client hears nothing of a mirror, nor of where a sticky one keeps it.
+        cookie = exchange.cookie
+        self._picked = self._upstream.pick(exchange, monotonic())
+        exchange.cookie = cookie
         self._limit = policy.body
         self._body: list[bytes] = []
         self._connection: UpstreamConnection | None = None
@@ -71,7 +80,7 @@ class MirrorCopy:
 
     def feed(self, body: bytes, ended: bool) -> None:
         """More of the request's body. With the last of it the copy is sent, or dropped where there is no room."""
-        if self._exchange is None:
+        if not self._gathers:
             return
         self._limit -= len(body)
         if self._limit < 0:
@@ -80,18 +89,14 @@ class MirrorCopy:
         self._body.append(body)
         if ended:
             try:
-                self._send(self._exchange)
+                self._send()
             except Exception as error:
                 if not isinstance(error, GatewayError):
                     log.exception("a request was not mirrored")
                 self._drop()
 
-    def _send(self, exchange: LiveExchange) -> None:
-        upstream, now = self._upstream, monotonic()
-        cookie = exchange.cookie
-        endpoint = upstream.pick(exchange, now)
-        # The client hears nothing of a mirror, nor of where a sticky one keeps it.
-        exchange.cookie = cookie
+    def _send(self) -> None:
+        upstream, endpoint, now = self._upstream, self._picked, monotonic()
         if endpoint is None:
             raise GatewayError(Kind.NO_ENDPOINT)
         head = self._head
@@ -99,10 +104,12 @@ class MirrorCopy:
         if upstream.host is not None or not head.block.host_field:
             host = (upstream.host or endpoint.address).encode("latin-1")
         body = b"".join(self._body)
-        self._text = request_text(head, exchange.target, host, exchange.added, body, True, head.chunked)
+        self._text = request_text(head, self._target, host, self._added, body, True, head.chunked)
         self._bodyless = head.method == "HEAD"
         self._chunked = head.chunked
-        self._exchange = None
+        if upstream.limiter is not None and not upstream.limiter.take("low"):
+            raise GatewayError(Kind.OVERLOADED)
+        self._gathers = False
         self._body.clear()
         self._endpoint = endpoint
         self._started = now
@@ -128,7 +135,7 @@ class MirrorCopy:
 
     def _end(self, kind: Kind | None) -> None:
         """Give back what it took. A second call does nothing."""
-        self._exchange = None
+        self._gathers = False
         self._body.clear()
         endpoint, self._endpoint = self._endpoint, None
         if endpoint is None:
@@ -141,6 +148,8 @@ class MirrorCopy:
         else:
             endpoint.pool.cancel(self)
         endpoint.in_flight -= 1
+        if self._upstream.limiter is not None:
+            self._upstream.limiter.give_back(0.0, None)
         if kind is not Kind.OVERLOADED:
             self._upstream.meters.attempted(self._status, monotonic() - self._started)
 

@@ -200,13 +200,15 @@ class Plugin:
     `Options` is a frozen dataclass; the configuration's values arrive as `self.options`. With `needs_body` the whole
     request or response body is collected first, up to `max_body` bytes (413, or 502 for a response, above it), and
     is there as `exchange.body` or `head.body`. With `resends` a body that fits is kept until the answer begins, so that
-    `on_failure` may send the request to another upstream.
+    `on_failure` may send the request to another upstream. With `spans_routes` one instance serves all routes that list
+    the plugin with the same options.
     """
 
     Options: ClassVar[type | None] = None
     needs_body: ClassVar[Literal["request", "response"] | None] = None
     max_body: ClassVar[int] = 1 << 20
     resends: bool = False
+    spans_routes: bool = False
 
     name: str = ""
     options: Any
@@ -218,6 +220,16 @@ class Plugin:
 
     def identity_headers(self) -> Iterable[str]:
         """Headers this instance sets from an identity: every client's own copy is removed, on every route."""
+        return ()
+
+    def is_current(self, env: Env) -> bool:
+        """A reload keeps an instance while its options are equal. False makes a new one: what the options name, such
+        as a file or an upstream, is not what it was."""
+        return True
+
+    def claims(self, routes: Mapping[str, Iterable[str]]) -> Iterable[str]:
+        """Names that no other instance of the plugin may have while this one serves `routes`, as for `serves`: those
+        of its metrics and of what the admin API shows."""
         return ()
 
     def serves(self, routes: Mapping[str, Iterable[str]]) -> None:

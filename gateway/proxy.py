@@ -28,7 +28,6 @@ from gateway.upstreams.upstream import Upstream
 from gateway.wire.client_connection import ClientConnection
 from gateway.wire.deadlines import NEVER
 from gateway.wire.head import RequestHead, ResponseHead, reply_head, unread_head
-from gateway.wire.headers import resolve_client
 
 log = logging.getLogger("gateway.proxy")
 # While no upstream connection is there yet, so much of a body is read ahead.
@@ -62,9 +61,7 @@ class Proxy:
             exchange.bytes_in = len(body)
         try:
             if client.trusted:
-                exchange.client_ip = resolve_client(
-                    client.peer, head.get_all("x-forwarded-for"), client.settings.trusted_proxies
-                )
+                exchange.believe()
             if head.method in REFUSED_METHODS or path == "*":
                 raise not_allowed(head.method, ROUTABLE)
             route = table.router.find(head.block.host, path, exchange) or self._missed(exchange)
@@ -76,6 +73,8 @@ class Proxy:
             action = route.action
             if isinstance(action, Forward):
                 exchange.upstream = action.upstream or action.pick(exchange)
+                if action.total is not None:
+                    exchange.limit_total(exchange.started + action.total)
             if not chain.request_body or exchange.collect(chain.request_body):
                 self.admit(exchange, 0)
         except GatewayError as error:
@@ -129,7 +128,8 @@ class Proxy:
             exchange.ran = len(chain.plugins)
             self._act(exchange)
         except GatewayError as error:
-            self.fail(exchange, error)
+            if not recovery.put_off(self, exchange, error, first):
+                self.fail(exchange, error)
         except Exception as error:
             self.crash(exchange, where, error)
 
@@ -140,7 +140,8 @@ class Proxy:
         if exchange.over:
             return
         if error is not None:
-            self.crash(exchange, exchange.chain.requests[following - 1].plugin, error)
+            if not recovery.put_off(self, exchange, error, following):
+                self.crash(exchange, exchange.chain.requests[following - 1].plugin, error)
         elif reply is not None:
             self.answer(exchange, reply)
         else:
@@ -151,7 +152,9 @@ class Proxy:
     def _act(self, exchange: LiveExchange) -> None:
         assert exchange.matched is not None
         action = exchange.matched.action
-        if isinstance(action, Forward):
+        if exchange.refusal is not None:
+            self.fail(exchange, exchange.refusal)
+        elif isinstance(action, Forward):
             upstream = exchange.table.upstreams[exchange.upstream]
             exchange.prepare(action, upstream)
             if action.mirror is not None:
@@ -164,7 +167,7 @@ class Proxy:
         """One try at one endpoint. `fresh` asks for a new connection."""
         now = monotonic()
         if now >= exchange.total_at:
-            raise GatewayError(Kind.TOTAL_TIMEOUT)
+            raise GatewayError(exchange.late)
         endpoint = upstream.pick(exchange, now, exchange.tried)
         if endpoint is None:
             raise GatewayError(Kind.NO_ENDPOINT, cause=f"{upstream.name} has no endpoint that is available")
@@ -281,8 +284,7 @@ class Proxy:
             exchange.held = None
             attempt.end(None, monotonic())
             if self._run_responses(exchange, head):
-                if exchange.cookie is not None:
-                    head.add("Set-Cookie", exchange.cookie)
+                exchange.passed_whole(head)
                 self._send_whole(exchange, head, collected, "answered", "-")
 
     def failed(self, exchange: LiveExchange, attempt: LiveAttempt, error: GatewayError, stale: bool) -> None:
@@ -310,7 +312,7 @@ class Proxy:
         else:
             if kind is Kind.REQUEST_TIMEOUT:
                 exchange.client.refuse_rest()
-            if kind is not Kind.RESPONSE_TIMEOUT or not recovery.timed_out(self, exchange):
+            if kind not in recovery.TRY_AGAIN or not recovery.timed_out(self, exchange, kind):
                 self.fail(exchange, GatewayError(kind))
 
     # the answer
@@ -341,10 +343,8 @@ class Proxy:
             return
         if exchange.chain.responses and not exchange.crashed and not self._run_responses(exchange, head):
             return
-        if error is None:
-            self._send_whole(exchange, head, reply.body, "local", "-")
-        else:
-            self._send_whole(exchange, head, reply.body, error.kind.value, error.answer.flag)
+        outcome, flag = ("local", "-") if error is None else (error.kind.value, error.answer.flag)
+        self._send_whole(exchange, head, reply.body, outcome, flag)
 
     def _run_responses(self, exchange: LiveExchange, head: ResponseHead) -> bool:
         """The plugins' `on_response`. False when one failed, and the request with it."""

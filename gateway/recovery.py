@@ -28,14 +28,19 @@ SHORTEST_PAUSE = 0.001
 WAITS = 2
 LONGEST_WAIT = 0.025
 ASKS_FOR_TIME = frozenset([429, 503])
+# What an attempt may have waited for too long, and another one need not.
+TRY_AGAIN = frozenset([Kind.RESPONSE_TIMEOUT, Kind.QUEUE_TIMEOUT])
+# So many endpoints in a row may refuse a request, by their breakers or for want of room.
+MOST_PASSED_OVER = 16
 # What `exchange.fallback` says of a request that was sent to another upstream.
 MOVED = "upstream"
 
 
 def retried(proxy: Proxy, exchange: LiveExchange, attempt: LiveAttempt, error: GatewayError, stale: bool) -> bool:
     """An attempt brought no answer and has ended. `stale`: on a reused connection, before any byte of an answer."""
-    if stale and exchange.replay is not None and exchange.attempts == 1 and exchange.method in IDEMPOTENT:
-        # RFC 9112 §9.3.1: the connection had closed before it saw the request; once more on a new one.
+    if stale and exchange.replay is not None and exchange.method in IDEMPOTENT:
+        # RFC 9112 §9.3.1: the connection had closed before it saw the request; once more on a new one, which is not
+        # reused and so never stale.
         attempt.upstream.meters.retried("reset")
         once_more(proxy, exchange, attempt.upstream, fresh=True)
         return True
@@ -44,11 +49,12 @@ def retried(proxy: Proxy, exchange: LiveExchange, attempt: LiveAttempt, error: G
     if policy is None or not policy.covers(answer.condition, answer.retry, exchange.method, exchange.headers):
         return False
     pause = _pause(exchange, attempt, None)
-    if pause is None:
+    another = _another(exchange, attempt)
+    if pause is None or (answer.condition == "full" and not another):
         return False
     exchange.give_back()
     # The pause is there to spare an endpoint; another one need not wait for it.
-    _later(proxy, exchange, attempt, error, 0.0 if _another(exchange, attempt) else pause, WAITS)
+    _later(proxy, exchange, attempt, error, 0.0 if another else pause, WAITS)
     return True
 
 
@@ -59,7 +65,8 @@ def replaced(proxy: Proxy, exchange: LiveExchange, attempt: LiveAttempt, head: R
     if policy is not None and status in policy.statuses and policy.repeats(exchange.method, exchange.headers):
         asked = head.get("retry-after") if status in ASKS_FOR_TIME else None
         pause = _pause(exchange, attempt, retry_after_seconds(asked, time.time()))
-        if pause is not None and attempt.upstream.budget.take(attempt.upstream.in_flight):
+        able = pause is not None and attempt.upstream.choices(time.monotonic())
+        if pause is not None and able and attempt.upstream.budget.take(attempt.upstream.in_flight):
             _leave(attempt)
             # The attempt has given back what it had: this is the next one's.
             exchange.permit = attempt.upstream.budget
@@ -87,8 +94,7 @@ def _pause(exchange: LiveExchange, attempt: LiveAttempt, retry_after: float | No
 
 def _another(exchange: LiveExchange, attempt: LiveAttempt) -> bool:
     """Is there an endpoint that has not been tried for this request?"""
-    tried = (*exchange.tried, attempt.target)
-    return any(endpoint not in tried for endpoint in attempt.upstream.choices(time.monotonic()))
+    return attempt.upstream.has_other((*exchange.tried, attempt.target), time.monotonic())
 
 
 def _later(
@@ -142,27 +148,47 @@ def _leave(attempt: LiveAttempt) -> None:
 
 
 def passed_over(proxy: Proxy, exchange: LiveExchange, attempt: LiveAttempt, error: GatewayError) -> bool:
-    """An attempt was not made after all. Where a breaker forbade it, the next endpoint may be in better health."""
-    if error.kind is not Kind.BREAKER_OPEN or not _another(exchange, attempt):
+    """An attempt was not made after all. Where it is this endpoint's breaker that forbade it, or its pool that has no
+    room, the next endpoint may do."""
+    policy = attempt.upstream.retries
+    crowded = error.kind is Kind.QUEUE_FULL and policy is not None and "connect" in policy.conditions
+    if not (crowded or error.elsewhere) or len(exchange.tried) >= MOST_PASSED_OVER or not _another(exchange, attempt):
         return False
     exchange.tried = (*exchange.tried, attempt.target)
+    # Where that was a retry, the next one is the same retry: it keeps the permit.
+    permit, exchange.permit = exchange.permit, None
     attempt.end(error.kind, time.monotonic())
+    exchange.permit = permit
     proxy.attempt(exchange, attempt.upstream)
     return True
 
 
-def timed_out(proxy: Proxy, exchange: LiveExchange) -> bool:
-    """The head of an answer has not come in time."""
+def timed_out(proxy: Proxy, exchange: LiveExchange, kind: Kind) -> bool:
+    """The head of an answer has not come in time, or there was no connection."""
     attempt = exchange.attempt
     if attempt is None or attempt.over:
         return False
-    attempt.drop(Kind.RESPONSE_TIMEOUT)
-    return retried(proxy, exchange, attempt, GatewayError(Kind.RESPONSE_TIMEOUT), False)
+    attempt.drop(kind)
+    return retried(proxy, exchange, attempt, GatewayError(kind), False)
+
+
+def put_off(proxy: Proxy, exchange: LiveExchange, error: BaseException, following: int) -> bool:
+    """A breaker refuses a request. The plugins behind it have their turn first: they may decide who may ask, and a
+    fallback is for those alone."""
+    if not isinstance(error, GatewayError) or error.kind is not Kind.BREAKER_OPEN or exchange.prepared:
+        return False
+    # Its traceback would hold the frames that hold the exchange.
+    exchange.refusal = exchange.refusal or error.with_traceback(None)
+    proxy.admit(exchange, following)
+    return True
 
 
 def fell_back(proxy: Proxy, exchange: LiveExchange, failure: Failure | None) -> bool:
     """Plugins may answer in place of a failure, or send the request elsewhere; they are asked once."""
     if failure is None or exchange.rescued or exchange.crashed:
+        return False
+    if not exchange.prepared and failure.error != Kind.BREAKER_OPEN.value:
+        # A plugin that failed to decide, as when it could not ask who may pass, is not passed by.
         return False
     exchange.rescued = True
     chosen = exchange.upstream
@@ -182,12 +208,14 @@ def fell_back(proxy: Proxy, exchange: LiveExchange, failure: Failure | None) -> 
         proxy.answer(exchange, reply)
         return True
     if not exchange.prepared:
-        # It failed before every plugin had its turn: those behind decide too, such as who may ask.
-        steps = exchange.chain.requests
-        proxy.admit(exchange, next((at for at, step in enumerate(steps) if step.place >= exchange.ran), len(steps)))
+        exchange.refusal = None
+        proxy.admit(exchange, len(exchange.chain.requests))
         return True
     upstream = exchange.table.upstreams[exchange.upstream]
     exchange.tried, exchange.retries, exchange.cookie = (), 0, None
+    if exchange.host and exchange.headers.raw(b"host") is None:
+        # The first upstream had a Host of its own; this one may want the client's.
+        exchange.headers.set("Host", exchange.host)
     if upstream.timeouts.total is not None:
         exchange.total_at = min(exchange.total_at, time.monotonic() + upstream.timeouts.total)
     once_more(proxy, exchange, upstream)

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
 
 from gateway.chain import Chain
-from gateway.errors import Failure, GatewayError
+from gateway.errors import Failure, GatewayError, Kind
 from gateway.exchange import Attempt, Exchange, Reply
 from gateway.plugin import Env, Plugin, Shared, UpstreamClient, UpstreamReply
 from gateway.problem import problem_reply
@@ -254,8 +254,10 @@ async def _walk(chain: Chain, exchange: Exchange, upstream: Upstream, seconds: f
         instead = chain.run_failures(exchange, failure, ran)
         if instead is not None:
             answer, local = instead, True
+            exchange.fallback = exchange.fallback or "reply"
         elif exchange.upstream != chosen:
             answer, local = _attempt(chain, exchange, upstream, seconds, clock)
+            exchange.fallback = exchange.fallback or "upstream"
     kind = answer.kind if isinstance(answer, GatewayError) else None
     reply = problem_reply(answer, exchange, GATEWAY) if isinstance(answer, GatewayError) else answer
     head = _response(chain, reply, local or kind is not None)
@@ -271,6 +273,9 @@ async def _walk(chain: Chain, exchange: Exchange, upstream: Upstream, seconds: f
     exchange.bytes_out = len(head.body)
     exchange.outcome = kind.value if kind is not None else "local" if local else "answered"
     exchange.flag = GatewayError(kind).answer.flag if kind is not None else "-"
+    if failure is not None and exchange.fallback and kind is None:
+        failed = GatewayError(Kind(failure.error)).answer.flag + "," if failure.error else ""
+        exchange.outcome, exchange.flag = "fallback", f"{failed}FB"
     exchange.ended = max(clock.now(), exchange.started + seconds)
     for index, call, *_ in chain.finishes:
         if index < ran:
@@ -300,6 +305,8 @@ def _attempt(
     chain: Chain, exchange: Exchange, upstream: Upstream, seconds: float, clock: Any
 ) -> tuple[Reply | GatewayError, bool]:
     """What the one attempt brings, and whether a plugin answered in its place."""
+    plain = f"{exchange.raw_path}?{exchange.query}" if exchange.query else exchange.raw_path
+    exchange.target = exchange.target or plain
     exchange.attempts += 1
     attempt = exchange.attempt = Attempt(exchange.attempts, "127.0.0.1:9001", clock.now())
     ran = 0

@@ -5,8 +5,9 @@
 Also `slow: {over: 2s, share: 80%}`, `consecutive: 5` in place of `errors`, `half_open: {probes: 1}` or `{ramp: 10s}`,
 `count: [5xx, timeout, connect]`, `scope: route|upstream|endpoint`, `mode: observe` (refuses nothing), and `name`. A
 fallback is a literal answer (`status`, `headers`, `json`, `text` or `file`) or an upstream (`to`), and before either
-the last good answer (`stale`). It stands in for every answer that would count as a failure, open or not. List it after
-the plugins that decide who may ask: while it is open, it answers before those that follow.
+the last good answer (`stale`; only one that has a Content-Length or chunks is kept). It stands in for every answer that
+would count as a failure, open or not, once all plugins have let the request pass. Routes that list a breaker with the
+same options share it, unless its scope is route and it has no `name`.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from gateway.breaker.circuit import Circuit, Permit
 from gateway.breaker.circuits import Circuits
 from gateway.breaker.fallback import HEADER, Fallbacks
 from gateway.breaker.options import BreakerOptions
-from gateway.plugin import Attempt, Env, Exchange, Failure, GatewayError, Kind, Plugin, Reply, ResponseHead
+from gateway.plugin import Attempt, Env, Exchange, Failure, Kind, Plugin, Reply, ResponseHead
 
 OPEN = Kind.BREAKER_OPEN.value
 GONE = Kind.CLIENT_GONE.value
@@ -41,9 +42,13 @@ class Breaker(Plugin):
         self._guarding = self._circuits.guarding
         self._permits: dict[Exchange | Attempt, Permit] = {}
         self._moved: dict[Exchange, str] = {}
-        fallbacks = Fallbacks(options.fallback, env) if options.fallback is not None else None
-        self._fallbacks = fallbacks if self._enforces else None
+        self._made = Fallbacks(options.fallback, env) if options.fallback is not None else None
+        self._fallbacks = self._made if self._enforces else None
         self.resends = self._fallbacks is not None and self._fallbacks.to is not None
+        self.spans_routes = options.scope != "route" or options.name is not None
+
+    def is_current(self, env: Env) -> bool:
+        return self._made is None or self._made.is_current(env)
 
     def uses(self, phase: str) -> bool:
         needed = {"on_request", "on_failure", "on_finish"}
@@ -53,17 +58,11 @@ class Breaker(Plugin):
             needed |= {"on_failure"} | self._fallbacks.phases
         return phase in needed
 
+    def claims(self, routes: Mapping[str, Iterable[str]]) -> Iterable[str]:
+        return self._circuits.claims(routes)
+
     def serves(self, routes: Mapping[str, Iterable[str]]) -> None:
-        targets = {route: tuple(upstreams) for route, upstreams in routes.items()}
-        upstreams = {upstream for found in targets.values() for upstream in found}
-        if upstreams and self.resends:
-            upstreams.add(self.options.fallback.to)
-        if self.options.scope == "route":
-            self._circuits.keep(route for route, found in targets.items() if found)
-        elif self.options.scope == "upstream":
-            self._circuits.keep(sorted(upstreams))
-        else:
-            self._circuits.keep([name for name in self._guarding if name.partition("/")[0] in upstreams])
+        self._circuits.serve(routes)
 
     def breakers(self) -> Mapping[str, Circuit]:
         """Every circuit by its name."""
@@ -83,13 +82,14 @@ class Breaker(Plugin):
             self._permits[exchange] = permit
 
     def on_attempt(self, exchange: Exchange, attempt: Attempt) -> None:
-        self._ask(self._circuits.of(self._guarded(exchange, attempt)), attempt, attempt.started)
+        self._ask(self._circuits.of(self._circuits.guarded(exchange, attempt)), attempt, attempt.started)
 
     def on_attempt_end(self, exchange: Exchange, attempt: Attempt) -> None:
         permit = self._permits.pop(attempt, None)
         if permit is not None:
             word = attempt.error or ("answered" if attempt.status else "")
-            self._circuits.settle(permit, word, attempt, attempt.started + attempt.seconds, attempt.seconds)
+            now = attempt.started + attempt.seconds
+            self._circuits.settle(permit, word, attempt, now, attempt.waited or attempt.seconds)
 
     def on_failure(self, exchange: Exchange, failure: Failure) -> Reply | None:
         word = failure.error or "5xx"
@@ -98,11 +98,10 @@ class Breaker(Plugin):
         now = self._now()
         permit = self._permits.pop(exchange, None)
         if permit is not None:
-            seconds = exchange.upstream_seconds or now - exchange.started
-            self._circuits.settle(permit, word, exchange.attempt, now, seconds)
+            self._circuits.settle(permit, word, exchange.attempt, now, _seconds(exchange, now))
         if self._fallbacks is None:
             return None
-        guarded = self._guarded(exchange, exchange.attempt)
+        guarded = self._circuits.guarded(exchange, exchange.attempt)
         reply = self._fallbacks.answer(exchange, now)
         if exchange.fallback == "upstream":
             self._moved[exchange] = guarded
@@ -119,32 +118,33 @@ class Breaker(Plugin):
             self._fallbacks.watch(exchange, head, self._now())
 
     def on_finish(self, exchange: Exchange) -> None:
+        if exchange.tap is not None and self._fallbacks is not None:
+            self._fallbacks.finished(exchange)
         permit = self._permits.pop(exchange, None)
         if permit is not None:
-            now = exchange.ended
-            seconds = exchange.upstream_seconds or now - exchange.started
-            if exchange.outcome == "answered" and exchange.status < 500:
-                permit.circuit.succeeded(permit, now, seconds)
+            now, attempt = exchange.ended, exchange.attempt
+            if attempt is not None and exchange.outcome == "answered" and exchange.status < 500:
+                permit.circuit.succeeded(permit, now, attempt.waited or attempt.seconds)
             else:
-                self._circuits.settle(permit, exchange.outcome, exchange.attempt, now, seconds)
+                word = exchange.outcome if exchange.target else LOCAL  # no target: a plugin behind this one failed
+                self._circuits.settle(permit, word, attempt, now, _seconds(exchange, now))
         elif exchange in self._moved:
             guarded = self._moved.pop(exchange)
             if exchange.outcome not in (GONE, LOCAL):
                 good = exchange.outcome in ("answered", "fallback") and exchange.status < 500
                 self._circuits.fell_back(guarded, exchange.fallback, good, exchange.ended)
 
-    def _guarded(self, exchange: Exchange, attempt: Attempt | None) -> str:
-        """What the circuit guards: its name, unless the options give one."""
-        if self.options.scope == "route":
-            return exchange.route
-        if self.options.scope == "upstream" or attempt is None:
-            return exchange.upstream
-        return f"{exchange.upstream}/{attempt.endpoint}"
-
     def _ask(self, circuit: Circuit, call: Exchange | Attempt, now: float) -> None:
         permit = circuit.allow(now)
         if permit is not None:
             self._permits[call] = permit
-        elif self._enforces:
-            cause = f"the breaker {circuit.name} is {circuit.state}"
-            raise GatewayError(Kind.BREAKER_OPEN, cause=cause, retry_after=circuit.retry_after(now))
+        elif self._enforces or circuit.state == "forced_open":
+            raise self._circuits.refusal(circuit, now)
+
+
+def _seconds(exchange: Exchange, now: float) -> float:
+    """How long the upstream took: the client's reading of the body is none of its time."""
+    attempt = exchange.attempt
+    if attempt is None:
+        return now - exchange.started
+    return attempt.waited or attempt.seconds or now - attempt.started

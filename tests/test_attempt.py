@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from gateway.attempt import LiveAttempt
@@ -9,8 +11,10 @@ from gateway.errors import Kind
 from gateway.plugin import Attempt, Exchange, Plugin, Reply
 from gateway.upstreams.upstream import REPLAY_LIMIT
 from tests.support.gateways import Gateway, gateway, limits, request
+from tests.support.misbehaving import retry
 from tests.support.polling import eventually
 from tests.support.raw_upstream import OK, Peer, RawUpstream, answering, saying, silent, upstream
+from tests.support.standins import Fallback
 
 
 class Trier(Plugin):
@@ -163,6 +167,36 @@ async def test_body_that_is_still_to_come_is_not_kept() -> None:
         attempt = running_attempt(running)
         assert (attempt.exchange.replay, attempt.exchange.pending) == (None, [])
         assert attempt.exchange.waiting is Kind.REQUEST_TIMEOUT
+
+
+@pytest.mark.parametrize(
+    ("method", "fields", "options", "kept"),
+    [
+        ("PUT", (), {"retries": retry()}, True),
+        ("POST", (), {"retries": retry()}, False),
+        ("POST", (b"Idempotency-Key: k",), {"retries": retry()}, True),
+        ("POST", (), {"retries": retry(non_idempotent=True)}, True),
+        ("PUT", (), {"retries": retry(replay=2)}, False),
+        ("PUT", (), {}, False),
+        ("POST", (), {"plugins": [Fallback()]}, True),
+        ("POST", (), {"plugins": [Fallback(resends=False)]}, False),
+    ],
+)
+async def test_body_that_is_still_to_come_is_kept_where_it_may_be_sent_again(
+    method: str, fields: tuple[bytes, ...], options: dict[str, Any], kept: bool
+) -> None:
+    async def script(peer: Peer) -> None:
+        await peer.head()
+        await peer.gone()
+
+    async with upstream(script) as service, gateway(service.port, **options) as running, running.client() as client:
+        client.send(request("/x", b"Content-Length: 10", *fields, method=method) + b"abc")
+        await asked(service)
+        exchange = running_attempt(running).exchange
+        assert (exchange.replay, exchange.spent) == ((b"abc", False) if kept else (None, True))
+        client.send(b"def")
+        await eventually(lambda: exchange.bytes_in == 6)
+        assert (exchange.replay, exchange.spent) == ((b"abcdef", False) if kept else (None, True))
 
 
 async def test_congested_upstream_stops_the_clock_of_the_client() -> None:

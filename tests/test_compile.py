@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from gateway.compile import Generation, compile_table, config_folder, secrets_in
+from gateway.compile import Generation, compile_table, config_folder
 from gateway.config.load import load
 from gateway.library import Library
-from gateway.plugin import Secret
 from gateway.routing.actions import Forward, Redirect, Respond
 from gateway.telemetry.metrics import Metrics
 from gateway.testing import make_env, make_exchange
@@ -207,11 +205,6 @@ def test_secrets(tmp_path: Path) -> None:
     text = HEAD + "admin: {token: tok-en}\nplugins: [strict: {key: geheim}]\n"
     assert good(tmp_path, text).secrets >= {"tok-en", "geheim"}
     assert "geheim" not in repr(good(tmp_path, text))
-
-
-def test_secrets_in_anything() -> None:
-    data: Any = {"a": [Secret("1"), ("x", Secret("2"))], "b": {Secret("3")}, "c": None}
-    assert set(secrets_in(data)) == {"1", "2", "3"}
 
 
 def test_where_local_plugins_are() -> None:

@@ -288,7 +288,7 @@ def test_what_an_edit_did_not_touch_lives_on(tmp_path: Path) -> None:
     assert (again.retries, up.retries) == (RetryPolicy(), None)
     second.take_over()
     assert again.endpoints[0].state == "drain"
-    assert again.choices(NOW) == ()
+    assert again.choices(NOW) == (again.endpoints[1],), "ejected, and the only one that is enabled"
     assert again.choices(NOW + 60) == (again.endpoints[1],)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,9 +12,11 @@ import pytest
 
 from gateway.control import UpstreamCaller
 from gateway.errors import GatewayError, Kind
+from gateway.upstreams.outliers import OutlierPolicy
 from tests.support.gateways import Gateway, gateway, limits, request
+from tests.support.misbehaving import InOrder, closing, status
 from tests.support.polling import eventually, soon
-from tests.support.raw_upstream import OK, Peer, answering, echoing, in_turn, saying, silent, upstream
+from tests.support.raw_upstream import OK, Peer, Script, answering, echoing, in_turn, saying, silent, upstream
 from tests.support.runtimes import HEAD, running, write_plugin
 
 Result = TypeVar("Result")
@@ -107,6 +110,42 @@ async def test_a_drained_endpoint_and_an_unknown_upstream() -> None:
         assert await failing(caller(up).request("GET", "/")) is Kind.NO_ENDPOINT
         with pytest.raises(LookupError, match="no upstream 'other'"):
             await UpstreamCaller(up.proxy, "other").request("GET", "/")
+
+
+@pytest.mark.parametrize("script", [closing, saying(status(500)), silent])
+async def test_failures_in_a_row_eject_an_endpoint(script: Script) -> None:
+    policy = OutlierPolicy(errors=2, ejection=60.0)
+    async with (
+        upstream(script) as bad,
+        upstream(answering) as good,
+        gateway(bad.port, good.port, outliers=policy, balance=InOrder()) as up,
+    ):
+        first, second = up.upstream.endpoints
+        for _ in range(2):
+            assert first.ejected_until == 0
+            with contextlib.suppress(GatewayError):
+                await soon(caller(up).request("GET", "/", timeout=0.05))
+        assert (first.ejected_for, second.ejected_for) == ("errors", "")
+        assert (await soon(caller(up).request("GET", "/"))).status == 200
+        assert (len(bad.requests), len(good.requests)) == (2, 1)
+
+
+async def test_answer_ends_a_row_of_failures() -> None:
+    scripts = in_turn(closing, closing, answering)
+    async with upstream(scripts) as service, gateway(service.port, outliers=OutlierPolicy(errors=9)) as up:
+        for _ in range(2):
+            assert await failing(caller(up).request("GET", "/")) is Kind.UPSTREAM_RESET
+        assert up.endpoint.failures == 2
+        assert (await soon(caller(up).request("GET", "/"))).status == 200
+        assert up.endpoint.failures == 0
+
+
+async def test_connections_that_are_refused_count_as_such(unused_tcp_port: int) -> None:
+    policy = OutlierPolicy(errors=0, connect_errors=2, ejection=60.0)
+    async with gateway(unused_tcp_port, 9, outliers=policy, balance=InOrder()) as up:
+        for _ in range(2):
+            await failing(caller(up).request("GET", "/"))
+        assert [endpoint.ejected_for for endpoint in up.upstream.endpoints] == ["connect", ""]
 
 
 @pytest.mark.parametrize(

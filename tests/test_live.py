@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from gateway.exchange import Exchange
 from gateway.live import LiveExchange
+from gateway.upstreams.retry import RetryBudget
 from gateway.wire.deadlines import NEVER
 from tests.support.gateways import PING, gateway, make_settings, request, timeouts
+from tests.support.misbehaving import exchange_of
 from tests.support.polling import eventually
 from tests.support.raw_upstream import OK, answering, silent, upstream
-from tests.support.recording import Requester
+from tests.support.recording import Gate, Requester
 
 
 async def test_what_a_plugin_sees() -> None:
@@ -90,3 +94,66 @@ async def test_trusted_peer_is_known_as_one() -> None:
         await client.ask(request("/ping", b"X-Forwarded-For: 9.9.9.9"))
         (exchange,) = running.recorder.exchanges
         assert (exchange.peer_trusted, exchange.client_ip) == (True, "9.9.9.9")
+
+
+@pytest.mark.parametrize(
+    ("pieces", "kept", "spent"),
+    [
+        ([], b"", False),
+        ([b"abc", b"", b"de"], b"abcde", False),
+        ([b"abcdef"], None, True),
+        ([b"abc", b"def"], None, True),
+        ([b"abcdef", b"g"], None, True),
+    ],
+)
+async def test_body_is_kept_while_it_fits(pieces: list[bytes], kept: bytes | None, spent: bool) -> None:
+    async with upstream(silent) as service, gateway(service.port) as running, running.client() as client:
+        client.send(request())
+        await eventually(lambda: service.requests)
+        exchange = exchange_of(running)
+        exchange.replay = b""
+        for piece in pieces:
+            exchange.keep(piece, 5)
+        assert (exchange.replay, exchange.spent) == (kept, spent)
+
+
+async def test_what_an_attempt_took_comes_before_what_came_since() -> None:
+    async with upstream(silent) as service, gateway(service.port) as running, running.client() as client:
+        client.send(request(method="PUT", body=b"abc"))
+        await eventually(lambda: service.requests)
+        exchange = exchange_of(running)
+        exchange.pending = [b"def"]
+        exchange.upstream_congested = True
+        exchange.rewind()
+        assert (exchange.pending, exchange.replay) == ([b"abc", b"def"], None)
+        assert not exchange.upstream_congested, "the next connection has its own buffers"
+        exchange.rewind()
+        assert exchange.pending == [b"abc", b"def"], "it is there once"
+
+
+async def test_permit_is_given_back_once() -> None:
+    async with upstream(silent) as service, gateway(service.port) as running, running.client() as client:
+        client.send(request())
+        await eventually(lambda: service.requests)
+        exchange, budget = exchange_of(running), RetryBudget()
+        assert budget.take(0)
+        exchange.permit = budget
+        for _ in range(2):
+            exchange.give_back()
+            assert budget.taken == 0
+
+
+async def test_it_is_prepared_when_all_plugins_have_let_it_pass() -> None:
+    gate = Gate()
+    async with (
+        upstream(silent) as service,
+        gateway(service.port, plugins=[gate]) as running,
+        running.client() as client,
+    ):
+        client.send(request())
+        await eventually(lambda: gate.waiting)
+        exchange = exchange_of(running)
+        assert not exchange.prepared
+        gate.open.set()
+        await eventually(lambda: service.requests)
+        assert exchange_of(running).prepared

@@ -228,9 +228,12 @@ class Rescuer(Plugin):
 )
 def test_a_failure_may_be_answered(answer: Reply | GatewayError, failure: Failure) -> None:
     rescuer = Rescuer()
-    head = run(rescuer, make_exchange(), answer)
+    exchange = make_exchange()
+    head = run(rescuer, exchange, answer)
     assert (head.status, head.body) == (200, b"instead")
     assert rescuer.failures == [failure]
+    flag = GatewayError(Kind(failure.error)).answer.flag + ",FB" if failure.error else "FB"
+    assert (exchange.outcome, exchange.flag, exchange.fallback) == ("fallback", flag, "reply")
 
 
 def test_a_failure_may_be_sent_elsewhere() -> None:

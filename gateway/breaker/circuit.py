@@ -32,6 +32,8 @@ FORCES: Final[tuple[Force, ...]] = get_args(Force)
 EVENT_OF: Final = {"timeout": TIMEOUT, "full": REJECTED}
 # A ramp is short: it is judged by as many calls at most.
 RAMP_REQUESTS: Final = 5
+# A circuit without calls is forgotten after so many sleeps.
+IDLE_SLEEPS: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +200,14 @@ class Circuit:
                 self._enter(state, now)
         elif self.state in FORCES:
             self._enter("closed", now)
+
+    def is_idle(self, now: float) -> bool:
+        """Has there been no call for so long that a new circuit would know as much? Never while it is forced."""
+        policy = self.policy
+        if self.in_flight or self.state in FORCES or any(self.window.totals(now).values()):
+            return False
+        last = max(self.since, self.window.latencies[-1][0] if self.window.latencies else self.since)
+        return now - last >= max(policy.window, IDLE_SLEEPS * policy.sleep)
 
     # what it shows
 

@@ -10,8 +10,9 @@ from typing import Final
 import orjson
 
 from gateway.breaker.options import Fallback
-from gateway.breaker.stale import StaleStore
-from gateway.plugin import Env, Exchange, Reply, ResponseHead
+from gateway.breaker.stale import Collector, StaleStore
+from gateway.plugin import Env, Exchange, Headers, Reply, ResponseHead
+from gateway.wire.head import ResponseHead as WireHead
 
 HEADER: Final = "Gateway-Fallback"
 
@@ -28,15 +29,24 @@ class Fallbacks:
         if options.to is not None:
             env.upstream(options.to)
         self.to = options.to
+        self._options = options
         self.stale = StaleStore(options.stale.size, float(options.stale.for_)) if options.stale is not None else None
         self._literal = _literal(options, env.folder) if options.is_literal else None
 
     @property
     def phases(self) -> set[str]:
-        """What it needs beside `on_failure`: to mark the answer of `to` and see its end, to watch for good answers."""
-        if self.to is not None:
-            return {"on_response", "on_finish"}
-        return {"on_response"} if self.stale is not None else set()
+        """What it needs beside `on_failure`: to mark the answer of `to`, to watch for good answers, and to see the end
+        of either."""
+        return {"on_response", "on_finish"} if self.to is not None or self.stale is not None else set()
+
+    def is_current(self, env: Env) -> bool:
+        """Would it be the same if it were made now? Upstreams go, and files change."""
+        try:
+            if self.to is not None:
+                env.upstream(self.to)
+            return self._literal is None or self._literal.body == _body(self._options, env.folder)[0]
+        except (LookupError, ValueError):
+            return False
 
     def answer(self, exchange: Exchange, now: float) -> Reply | None:
         """A reply in place of the failure, or the request is sent to `to`. `exchange.fallback` is then what it was:
@@ -58,8 +68,24 @@ class Fallbacks:
         attempt = exchange.attempt
         if self.stale is None or exchange.fallback or attempt is None or attempt.status != 200:
             return
-        if exchange.tap is None:
-            exchange.tap = self.stale.tap(exchange, head, now)
+        if exchange.tap is None and _ends_itself(head):
+            exchange.tap = self.stale.tap(exchange, head, now, _as_received(head))
+
+    def finished(self, exchange: Exchange) -> None:
+        """No more of its answer comes."""
+        if isinstance(exchange.tap, Collector):
+            exchange.tap.abandon()
+
+
+def _as_received(head: ResponseHead) -> Headers:
+    """The fields before plugins edited them, since they will again; with a body that they may have edited, as it is."""
+    return WireHead(head.block) if isinstance(head, WireHead) and head.body is None else head.headers
+
+
+def _ends_itself(head: ResponseHead) -> bool:
+    """Would a body that broke off be known as such? One that ends with the connection looks whole (RFC 9112 §8)."""
+    chunked = isinstance(head, WireHead) and head.block.chunked
+    return chunked or head.headers.get("content-length") is not None
 
 
 def _literal(options: Fallback, folder: Path) -> Reply:

@@ -45,6 +45,7 @@ class Slow:
     share: Share = _MOST
 
     def __post_init__(self) -> None:
+        _positive("over", self.over, "2s")
         _positive("share", self.share, "80%")
 
 

@@ -3,16 +3,17 @@
 Kept is the last 200 for GET of each route, host, path and query, one for each variant that `Vary` tells apart
 (RFC 9110 §12.5.5). A request with Authorization or Cookie may be answered for one person alone: it takes part only
 under the name that an identity plugin gave, and sees nobody else's. Never kept is an answer with Set-Cookie,
-`Vary: *`, or Cache-Control `private` or `no-store`. What the client asks of caches plays no part.
+`Vary: *`, or a Cache-Control that keeps it from others or from stale use: `private`, `no-store`, `no-cache`,
+`must-revalidate`, `proxy-revalidate` and `s-maxage` (RFC 9111 §4.2.4). What the client asks of caches plays no part.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
-from gateway.exchange import Exchange, Headers, Reply, ResponseHead, Tap
+from gateway.exchange import Exchange, Headers, Reply, ResponseHead
 
 # What belongs to one message or one connection: framing, and the times that are told anew.
 NOT_KEPT: Final = frozenset(
@@ -30,7 +31,7 @@ NOT_KEPT: Final = frozenset(
         "upgrade",
     ]
 )
-FORBIDDING: Final = frozenset(["no-store", "private"])
+FORBIDDING: Final = frozenset(["must-revalidate", "no-cache", "no-store", "private", "proxy-revalidate", "s-maxage"])
 # Roughly what an answer costs beside its texts.
 OVERHEAD: Final = 1024
 
@@ -62,19 +63,22 @@ class StaleAnswer:
 
 
 class Resource:
-    """What is known of one key: the `vary` of its last answer, and how many answers are kept."""
+    """What is known of one key: the `vary` of its last answer, when that came, and how many answers are kept."""
 
-    __slots__ = ("answers", "vary")
+    __slots__ = ("answers", "at", "vary")
 
-    def __init__(self) -> None:
+    def __init__(self, answer: StaleAnswer) -> None:
         self.answers = 0
-        self.vary: tuple[str, ...] = ()
+        self.at = answer.at
+        self.vary = answer.vary
 
 
 class StaleStore:
     """Answers up to `size` bytes in all, each a quarter of that at most, for `seconds`; the oldest goes first.
 
-    Mutable state: the answers in the order of their storing, what is known of each key, and `bytes`, their sum.
+    Bodies under way take part in the size, half of it at most, in place of the oldest answers.
+    Mutable state: the answers in the order of their storing, what is known of each key, `bytes`, their sum, and
+    `gathering`, the bytes of bodies under way.
     """
 
     def __init__(self, size: int, seconds: float) -> None:
@@ -83,44 +87,64 @@ class StaleStore:
         self._answers: OrderedDict[tuple[Key, Variant], StaleAnswer] = OrderedDict()
         self._resources: dict[Key, Resource] = {}
         self.bytes = 0
+        self.gathering = 0
 
     @property
     def largest(self) -> int:
         """The most bytes that one answer may take."""
         return self._size // 4
 
-    def tap(self, exchange: Exchange, head: ResponseHead, now: float) -> Tap | None:
-        """What collects the body of this answer and stores both in the end; None where it may not be kept."""
+    def tap(
+        self, exchange: Exchange, head: ResponseHead, now: float, received: Headers | None = None
+    ) -> Collector | None:
+        """What collects the body of this answer and stores both in the end; None where it may not be kept. `received`
+        are the fields to store, if not those of the head: either may forbid it."""
         if head.status != 200 or exchange.method != "GET":
             return None
         key = _key(exchange)
         headers = head.headers
-        if key is None or headers.get("set-cookie") is not None:
+        received = headers if received is None else received
+        if key is None or _is_forbidden(headers) or _is_forbidden(received):
             return None
-        if not FORBIDDING.isdisjoint(_members(headers, "cache-control")):
-            return None
-        vary = tuple(sorted(_members(headers, "vary")))
+        vary = tuple(sorted(_members(headers, "vary") | _members(received, "vary")))
         if "*" in vary or _number(headers.get("content-length")) > self.largest:
             return None
         variant = _variant(exchange.headers, vary)
         age = _number(headers.get("age"))
-        return Collector(self, StaleAnswer(key, vary, variant, _kept(headers), b"", now, age))
+        return Collector(self, StaleAnswer(key, vary, variant, _kept(received), b"", now, age))
 
     def put(self, answer: StaleAnswer) -> None:
-        """Keep this answer in place of the one before. One that is too large is not kept."""
+        """Keep this answer in place of the one before. One that is too large is not kept, nor one whose body took so
+        long that a newer answer is here."""
         size = answer.size
         if size > self.largest:
             return
         place = (answer.key, answer.variant)
-        if place in self._answers:
+        before = self._answers.get(place)
+        resource = self._resources.get(answer.key)
+        if before is not None and before.at > answer.at:
+            return
+        if resource is not None and resource.at > answer.at and resource.vary != answer.vary:
+            return
+        if before is not None:
             self._drop(place)
-        resource = self._resources.setdefault(answer.key, Resource())
+        resource = self._resources.setdefault(answer.key, Resource(answer))
         resource.vary = answer.vary
+        resource.at = max(resource.at, answer.at)
         resource.answers += 1
         self._answers[place] = answer
         self.bytes += size
-        while self.bytes > self._size or self._is_old(next(iter(self._answers.values())), answer.at):
+        self._make_room()
+        while self._is_old(next(iter(self._answers.values())), answer.at):
             self._drop(next(iter(self._answers)))
+
+    def gather(self, length: int) -> bool:
+        """Take so many bytes more of a body under way; False where there is no room for them."""
+        if self.gathering + length > self._size // 2:
+            return False
+        self.gathering += length
+        self._make_room()
+        return True
 
     def find(self, exchange: Exchange, now: float) -> Reply | None:
         """The last good answer for this GET or HEAD, with its Age; None without one."""
@@ -141,6 +165,10 @@ class StaleStore:
     def _is_old(self, answer: StaleAnswer, now: float) -> bool:
         return now - answer.at > self._seconds
 
+    def _make_room(self) -> None:
+        while self.bytes + self.gathering > self._size:
+            self._drop(next(iter(self._answers)))
+
     def _drop(self, place: tuple[Key, Variant]) -> None:
         answer = self._answers.pop(place)
         self.bytes -= answer.size
@@ -157,31 +185,39 @@ class StaleStore:
 
 
 class Collector:
-    """Gathers a body, and stores the answer when all of it has passed. Mutable state: the slices so far."""
+    """Gathers a body, and stores the answer when all of it has passed. Mutable state: the body so far, None once it
+    is stored or given up."""
 
-    __slots__ = ("_answer", "_length", "_slices", "_store")
+    __slots__ = ("_answer", "_body", "_store")
 
     def __init__(self, store: StaleStore, answer: StaleAnswer) -> None:
         """`answer` is without its body."""
         self._store = store
         self._answer = answer
-        self._slices: list[bytes] = []
-        self._length = 0
+        self._body: bytearray | None = bytearray()
 
     def feed(self, data: bytes) -> None:
-        """Keep the next slice, unless the body is too large already."""
-        self._length += len(data)
-        if self._length > self._store.largest:
-            self._slices.clear()
+        """Keep the next slice, unless the body is too large already, or too many are under way."""
+        body = self._body
+        if body is None:
+            return
+        if len(body) + len(data) <= self._store.largest and self._store.gather(len(data)):
+            body += data
         else:
-            self._slices.append(data)
+            self.abandon()
 
     def end(self) -> None:
         """That was all of it."""
-        if self._length <= self._store.largest:
-            head = self._answer
-            body = b"".join(self._slices)
-            self._store.put(StaleAnswer(head.key, head.vary, head.variant, head.headers, body, head.at, head.age))
+        body = self._body
+        if body is not None:
+            self.abandon()
+            self._store.put(replace(self._answer, body=bytes(body)))
+
+    def abandon(self) -> None:
+        """No more of it comes: give back what it took. Does nothing after `end`."""
+        if self._body is not None:
+            self._store.gathering -= len(self._body)
+            self._body = None
 
 
 def _key(exchange: Exchange) -> Key | None:
@@ -192,6 +228,10 @@ def _key(exchange: Exchange) -> Key | None:
     ):
         return None
     return exchange.route, exchange.host, exchange.raw_path, exchange.query, exchange.principal
+
+
+def _is_forbidden(headers: Headers) -> bool:
+    return headers.get("set-cookie") is not None or not FORBIDDING.isdisjoint(_members(headers, "cache-control"))
 
 
 def _members(headers: Headers, name: str) -> set[str]:

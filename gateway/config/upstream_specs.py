@@ -139,7 +139,7 @@ class HashBalanceSpec(Spec):
 class StickySpec(Spec):
     """The cookie that names a client's endpoint."""
 
-    cookie: Token = Field("gateway_endpoint", description="the cookie's name")
+    cookie: Token | None = Field(None, description="the cookie's name; absent is gateway_endpoint_UPSTREAM")
     ttl: Timeout | None = Field(None, description="how long the browser keeps it; absent is until it closes")
 
 

@@ -161,10 +161,14 @@ class _Check:
                 try:
                     await loop.sock_connect(sock, address)
                 except OSError as error:
-                    failure = error
+                    # With its traceback, which holds this frame, it would keep itself alive.
+                    failure = error.with_traceback(None)
                 else:
                     return ""
-        raise failure
+        try:
+            raise failure
+        finally:
+            del failure
 
     def _note(self, failure: str) -> None:
         endpoint = self._endpoint

@@ -103,13 +103,16 @@ class Outliers:
             return False
         policy = self.policy
         enabled = ejected = 0
-        another = False
+        another = elsewhere = False
         for other in endpoints:
             enabled += other.state == "enabled"
             ejected += other.ejected_until > now
-            another = another or (other is not endpoint and other.available(now))
+            if other is not endpoint and other.available(now):
+                another = True
+                elsewhere = elsewhere or other.priority > endpoint.priority
+        # Endpoints of a later priority stand by for just this, so that all of an earlier one may be out.
         # Binary fractions: 0.29 of 100 comes out below 29.
-        if not another or ejected >= floor(policy.max_ejected * enabled + 1e-9):
+        if not another or not (elsewhere or ejected < floor(policy.max_ejected * enabled + 1e-9)):
             return False
         in_a_row = endpoint.ejections > 0 and now - endpoint.returned_at <= policy.max_ejection
         endpoint.ejections = endpoint.ejections + 1 if in_a_row else 1

@@ -54,6 +54,8 @@ class RetryPolicy:
 
     def covers(self, condition: str, safe: Retry, method: str, headers: Headers) -> bool:
         """May a failure that is called `condition` be followed by another attempt? `safe` is the table's word."""
+        # No room for a connection is as good as none: nothing was sent.
+        condition = "connect" if condition == "full" else condition
         if condition not in self.conditions or safe == "never":
             return False
         return safe == "always" or self.repeats(method, headers)

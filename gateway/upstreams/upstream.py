@@ -48,13 +48,14 @@ class Upstream:
 
     `panic` is a share: with fewer of the endpoints available, all that are enabled get requests. `slow_start` is in
     seconds, 0 for none. Mutable state: the endpoints that may be chosen now, until when that holds, and the balancer,
-    limiter and budgets. The rest is one configuration's.
+    limiter and budgets. The rest is one configuration's. `_spare` are available endpoints of later priorities.
     """
 
     __slots__ = (
         "_choices",
         "_review_at",
         "_seen",
+        "_spare",
         "balance",
         "budget",
         "changes",
@@ -71,6 +72,7 @@ class Upstream:
         "only",
         "outliers",
         "panic",
+        "per_try",
         "replay_limit",
         "retries",
         "slow_start",
@@ -118,12 +120,14 @@ class Upstream:
             self.replay_limit = retries.replay
             if retries.per_try is not None:
                 self.try_timeout = min(self.try_timeout, retries.per_try)
+        self.per_try = retries.per_try if retries is not None else None
         self.hedge = hedge
         self.hedges = RetryBudget(hedge.budget) if hedge is not None else RetryBudget()
         self.limiter = limiter
         self.observers = tuple(_observers(self.balance, limiter))
         self.only = self.endpoints[0] if len(self.endpoints) == 1 and not panic else None
         self._choices: tuple[Endpoint, ...] = ()
+        self._spare: tuple[Endpoint, ...] = ()
         self._seen = -1
         self._review_at = 0.0
 
@@ -135,8 +139,15 @@ class Upstream:
         choices = self.choices(now)
         endpoint = self.balance.pick(choices, exchange, now, avoid)
         if endpoint is None and avoid:
+            spare = [other for other in self._spare if other not in avoid]
+            if spare:
+                return min(spare, key=lambda other: (other.priority, other.in_flight))
             return self.balance.pick(choices, exchange, now)
         return endpoint
+
+    def has_other(self, tried: tuple[Endpoint, ...], now: float) -> bool:
+        """Is there an endpoint that may be given requests, of whatever priority, and is none of these?"""
+        return any(endpoint not in tried for endpoint in (*self.choices(now), *self._spare))
 
     def choices(self, now: float) -> tuple[Endpoint, ...]:
         """The endpoints that may be given requests at `now`; the same tuple until that changes."""
@@ -151,7 +162,10 @@ class Upstream:
         chosen = [endpoint for endpoint in enabled if endpoint.available(now)]
         if len(chosen) < self.panic * len(enabled):
             chosen = enabled
+        if not chosen:
+            chosen = _due_first(enabled)
         level = min((endpoint.priority for endpoint in chosen), default=0)
+        self._spare = tuple(endpoint for endpoint in chosen if endpoint.priority != level)
         chosen = [endpoint for endpoint in chosen if endpoint.priority == level]
         self._review_at = min(
             (endpoint.ejected_until for endpoint in enabled if endpoint.ejected_until > now), default=NEVER
@@ -189,6 +203,12 @@ class Upstream:
 
     def __repr__(self) -> str:
         return f"<Upstream {self.name}: {', '.join(endpoint.address for endpoint in self.endpoints)}>"
+
+
+def _due_first(enabled: Sequence[Endpoint]) -> list[Endpoint]:
+    """Of those that are ejected and nothing worse, the one that would be back first: better than none."""
+    ejected = [endpoint for endpoint in enabled if endpoint.healthy]
+    return [min(ejected, key=lambda endpoint: endpoint.ejected_until)] if ejected else []
 
 
 def _observers(balance: Balancer, limiter: Limiter | None) -> Iterator[Observer]:

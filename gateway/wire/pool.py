@@ -6,7 +6,6 @@ import asyncio
 import logging
 import socket
 import time
-from collections import deque
 from dataclasses import dataclass
 
 from gateway.errors import GatewayError, Kind
@@ -43,7 +42,7 @@ class Pool:
         self.idle: list[UpstreamConnection] = []
         self.connections: set[UpstreamConnection] = set()
         self.connecting: dict[asyncio.Task[None], Receiver | None] = {}
-        self.queue: deque[Receiver] = deque()
+        self.queue: dict[Receiver, None] = {}
         self.closed = False
 
     @property
@@ -66,7 +65,7 @@ class Pool:
         if len(self.connections) + len(self.connecting) >= self.limits.max_connections:
             if len(self.queue) >= self.limits.max_queue:
                 raise GatewayError(Kind.QUEUE_FULL, cause=f"{len(self.queue)} requests wait for {self.address}")
-            self.queue.append(receiver)
+            self.queue[receiver] = None
         else:
             self._connect(receiver)
         return None
@@ -77,12 +76,12 @@ class Pool:
 
     def cancel(self, receiver: Receiver) -> None:
         """It waits no more; a connection under way is kept for the next."""
-        try:
-            self.queue.remove(receiver)
-        except ValueError:
-            for task, waiting in self.connecting.items():
-                if waiting is receiver:
-                    self.connecting[task] = None
+        if receiver in self.queue:
+            del self.queue[receiver]
+            return
+        for task, waiting in self.connecting.items():
+            if waiting is receiver:
+                self.connecting[task] = None
 
     def release(self, connection: UpstreamConnection) -> None:
         """A connection is free again: to the next in the queue, or to the idle stack."""
@@ -90,7 +89,7 @@ class Pool:
         if now - connection.born >= self.limits.max_age:
             connection.close()
         elif self.queue:
-            self._hand(connection, self.queue.popleft())
+            self._hand(connection, self._next())
         elif self.closed:
             connection.close()
         else:
@@ -103,7 +102,7 @@ class Pool:
         if connection in self.idle:
             self.idle.remove(connection)
         if self.queue:
-            self._connect(self.queue.popleft())
+            self._connect(self._next())
 
     def sweep(self, now: float) -> None:
         """Close what has been idle, or alive, for too long."""
@@ -118,6 +117,12 @@ class Pool:
         self.closed = True
         for connection in list(self.idle):
             connection.close()
+
+    def _next(self) -> Receiver:
+        """Who has waited longest."""
+        receiver = next(iter(self.queue))
+        del self.queue[receiver]
+        return receiver
 
     def _hand(self, connection: UpstreamConnection, receiver: Receiver) -> None:
         connection.receiver = receiver
@@ -167,7 +172,7 @@ class Pool:
         if waiting is not None:
             waiting.failed(error, False)
         if self.queue:
-            self._connect(self.queue.popleft())
+            self._connect(self._next())
 
     def _connect_done(self, task: asyncio.Task[None]) -> None:
         self.connecting.pop(task, None)

@@ -9,10 +9,10 @@ import pytest
 
 from gateway.breaker.circuit import Circuit
 from gateway.breaker.circuits import Circuits
-from gateway.breaker.options import BreakerOptions
+from gateway.breaker.options import BreakerOptions, Fallback
 from gateway.exchange import Attempt
 from gateway.telemetry.metrics import Metrics
-from gateway.testing import make_env
+from gateway.testing import FakeClock, make_env, make_exchange
 
 NOW = 1000.0
 
@@ -178,3 +178,86 @@ def test_fallbacks_are_counted(metrics: Metrics) -> None:
     }
     counts = circuit.snapshot(NOW)["counts"]
     assert (counts["fallback_success"], counts["fallback_failure"]) == (1, 2)
+
+
+# whom they guard
+
+
+@pytest.mark.parametrize(
+    ("scope", "guarded"), (("route", "test"), ("upstream", "service"), ("endpoint", "service/a:1"))
+)
+def test_what_is_guarded(metrics: Metrics, scope: str, guarded: str) -> None:
+    circuits = made(metrics, scope=scope)
+
+    assert circuits.guarded(make_exchange(), Attempt(1, "a:1", NOW)) == guarded
+    assert circuits.guarded(make_exchange(), None) == guarded.partition("/")[0]
+
+
+@pytest.mark.parametrize(
+    ("options", "claims"),
+    (
+        ({}, ["a", "b"]),
+        ({"scope": "upstream"}, ["up", "vp"]),
+        ({"scope": "endpoint"}, ["up/*", "vp/*"]),
+        ({"scope": "upstream", "fallback": Fallback(to="standby")}, ["standby", "up", "vp"]),
+        ({"scope": "upstream", "fallback": Fallback(to="standby"), "mode": "observe"}, ["up", "vp"]),
+        ({"scope": "endpoint", "name": "all"}, ["all"]),
+    ),
+)
+def test_the_names_they_have(metrics: Metrics, options: dict[str, Any], claims: list[str]) -> None:
+    circuits = made(metrics, **options)
+
+    assert circuits.claims({"a": ["up"], "b": ["vp", "up"], "redirect": []}) == claims
+    assert circuits.claims({"redirect": []}) == []
+
+
+def test_endpoints_that_nobody_asks_for_long_are_forgotten(metrics: Metrics) -> None:
+    clock = FakeClock(NOW)
+    circuits = Circuits(BreakerOptions(requests=2, scope="endpoint"), make_env(clock, metrics))
+    for endpoint in ("idle", "asked", "forced", "running"):
+        circuits.of(f"up/{endpoint}")
+    circuits.of("up/forced").force("forced_open", NOW)
+    assert circuits.of("up/running").allow(NOW) is not None
+    clock.advance(49)
+    permit = circuits.of("up/asked").allow(clock.now())
+    assert permit is not None
+    circuits.of("up/asked").succeeded(permit, clock.now(), 0.1)
+    circuits.serve({"a": ["up"]})
+    assert len(circuits.guarding) == 4
+
+    clock.advance(1)
+    circuits.serve({"a": ["up"]})
+
+    assert list(circuits.guarding) == ["up/asked", "up/forced", "up/running"]
+    assert states(metrics)["up/idle"] == []
+    circuits.serve({"a": ["other"]})
+    assert circuits.guarding == {}
+
+
+def refused(circuits: Circuits, name: str, now: float) -> tuple[float | None, bool]:
+    error = circuits.refusal(circuits.of(name), now)
+    return error.retry_after, error.elsewhere
+
+
+def test_a_refusal_tells_when_the_soonest_endpoint_may_be_tried(metrics: Metrics) -> None:
+    circuits = made(metrics, scope="endpoint")
+    for name, at in (("up/a", NOW), ("up/b", NOW + 2), ("other/c", NOW - 3), ("up/gone", NOW - 4)):
+        for _ in range(2):
+            permit = circuits.of(name).allow(at)
+            assert permit is not None
+            circuits.of(name).failed(permit, at, 0.1, "5xx")
+
+    assert refused(circuits, "up/b", NOW + 2) == (3, True)
+    circuits.of("up/a").force("forced_closed", NOW + 2)
+    assert refused(circuits, "up/b", NOW + 2) == (5, True)
+    assert refused(circuits, "other/c", NOW) == (2, True)
+
+
+@pytest.mark.parametrize(
+    "options", ({"scope": "route"}, {"scope": "upstream"}, {"scope": "endpoint", "name": "all"}), ids=str
+)
+def test_a_refusal_that_holds_for_all_endpoints(metrics: Metrics, options: dict[str, Any]) -> None:
+    circuits = made(metrics, **options)
+    fail(circuits.of("a/1"))
+
+    assert refused(circuits, "a/1", NOW + 1) == (4, False)

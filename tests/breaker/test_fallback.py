@@ -13,6 +13,7 @@ from gateway.breaker.options import Fallback, Stale
 from gateway.exchange import Attempt, Exchange
 from gateway.plugin import Env
 from gateway.testing import FakeUpstream, make_env, make_exchange, make_head
+from gateway.wire.head import ResponseHead
 
 NOW = 1000.0
 
@@ -33,7 +34,7 @@ def answered(status: int = 200, **fields: Any) -> Exchange:
 
 
 def pass_by(fallbacks: Fallbacks, exchange: Exchange, body: bytes = b"good", status: int = 200) -> None:
-    fallbacks.watch(exchange, make_head(status), NOW)
+    fallbacks.watch(exchange, make_head(status, {"Content-Length": str(len(body))}), NOW)
     if exchange.tap is not None:
         exchange.tap.feed(body)
         exchange.tap.end()
@@ -141,9 +142,75 @@ def test_the_last_good_answer_comes_first(otherwise: dict[str, Any]) -> None:
 def test_what_is_no_good_answer_of_the_upstream(exchange: Exchange) -> None:
     fallbacks = made(stale=Stale())
 
-    fallbacks.watch(exchange, make_head(200), NOW)
+    fallbacks.watch(exchange, make_head(200, {"Content-Length": "4"}), NOW)
 
     assert exchange.tap is None
+
+
+def chunked() -> ResponseHead:
+    head = make_head()
+    head.block.chunked = True
+    return head
+
+
+@pytest.mark.parametrize(
+    ("head", "kept"),
+    (
+        pytest.param(make_head(), False, id="ends with the connection"),
+        pytest.param(make_head(headers={"Content-Length": "4"}), True, id="with a length"),
+        pytest.param(chunked(), True, id="chunked"),
+    ),
+)
+def test_a_body_that_may_have_broken_off_is_not_kept(head: ResponseHead, kept: bool) -> None:
+    exchange = answered()
+
+    made(stale=Stale()).watch(exchange, head, NOW)
+
+    assert (exchange.tap is not None) is kept
+
+
+@pytest.mark.parametrize(("body", "kept"), ((None, ["theirs"]), (b"good", ["theirs", "ours"])))
+def test_fields_are_kept_as_they_came_unless_the_body_may_be_edited_too(body: bytes | None, kept: list[str]) -> None:
+    fallbacks = made(stale=Stale())
+    exchange = answered()
+    head = make_head(200, {"Content-Length": "4", "X-A": "theirs"}, body)
+    head.add("X-A", "ours")
+    fallbacks.watch(exchange, head, NOW)
+    assert exchange.tap is not None
+    exchange.tap.end()
+
+    reply = fallbacks.answer(answered(502), NOW)
+
+    assert reply is not None
+    assert reply.headers["X-A"] == ", ".join(kept)
+
+
+def test_a_body_that_broke_off_gives_its_bytes_back() -> None:
+    fallbacks = made(stale=Stale())
+    exchange = answered()
+    fallbacks.watch(exchange, make_head(200, {"Content-Length": "4"}), NOW)
+    assert exchange.tap is not None
+    assert fallbacks.stale is not None
+    exchange.tap.feed(b"ha")
+    assert fallbacks.stale.gathering == 2
+
+    fallbacks.finished(exchange)
+    fallbacks.finished(exchange)
+
+    assert fallbacks.stale.gathering == 0
+
+
+def test_a_file_that_changes_and_an_upstream_that_goes(tmp_path: Path) -> None:
+    (tmp_path / "sorry.txt").write_text("sorry")
+    fallbacks = made(tmp_path, file="sorry.txt")
+    assert fallbacks.is_current(env(tmp_path))
+    (tmp_path / "sorry.txt").write_text("new")
+    assert not fallbacks.is_current(env(tmp_path))
+    (tmp_path / "sorry.txt").unlink()
+    assert not fallbacks.is_current(env(tmp_path))
+    assert made(to="standby").is_current(env())
+    assert not made(to="standby").is_current(make_env())
+    assert made(stale=Stale()).is_current(make_env())
 
 
 def test_a_tap_that_is_there_stays() -> None:
@@ -157,7 +224,9 @@ def test_a_tap_that_is_there_stays() -> None:
     exchange = answered()
     exchange.tap = tap = Tap()
 
-    made(stale=Stale()).watch(exchange, make_head(200), NOW)
+    fallbacks = made(stale=Stale())
+    fallbacks.watch(exchange, make_head(200, {"Content-Length": "4"}), NOW)
+    fallbacks.finished(exchange)
 
     assert exchange.tap is tap
 
@@ -166,7 +235,7 @@ def test_a_tap_that_is_there_stays() -> None:
     ("options", "phases"),
     (
         ({"text": "a"}, set()),
-        ({"stale": Stale()}, {"on_response"}),
+        ({"stale": Stale()}, {"on_response", "on_finish"}),
         ({"to": "standby"}, {"on_response", "on_finish"}),
     ),
 )

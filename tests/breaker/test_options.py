@@ -109,6 +109,7 @@ def test_fallbacks_that_answer(fallback: str) -> None:
         ("{errors: 0%}", "errors should be more than 0, such as 50%"),
         ("{sleep: 0s}", "sleep should be more than 0"),
         ("{consecutive: 0}", "consecutive should be more than 0"),
+        ("{slow: {over: 0s}}", "slow: over should be more than 0, such as 2s"),
         ("{slow: {share: 0%}}", "slow: share should be more than 0"),
         ("{half_open: {}}", "half_open: give either probes or ramp, as in {probes: 1} or {ramp: 10s}"),
         ("{half_open: {probes: 1, ramp: 1s}}", "half_open: give either probes or ramp"),

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.breaker.stale import OVERHEAD, StaleStore
+from gateway.breaker.stale import OVERHEAD, Collector, StaleStore
 from gateway.exchange import Exchange, Reply
 from gateway.testing import Fields, make_exchange, make_head
 
@@ -89,6 +88,11 @@ def test_get_and_head_are_answered(method: str, given_: bytes | None) -> None:
         {"Cache-Control": "private"},
         {"Cache-Control": 'max-age=5, Private="x-a"'},
         {"Cache-Control": "NO-STORE"},
+        {"Cache-Control": "no-cache, max-age=0"},
+        {"Cache-Control": 'no-cache="x-a"'},
+        {"Cache-Control": "max-age=5, must-revalidate"},
+        {"Cache-Control": "proxy-revalidate"},
+        {"Cache-Control": "s-maxage=5"},
         [("Cache-Control", "max-age=5"), ("Cache-Control", "no-store")],
         {"Vary": "*"},
         {"Vary": "Accept, *"},
@@ -100,7 +104,7 @@ def test_what_is_never_kept(headers: Fields) -> None:
 
 @pytest.mark.parametrize(
     "headers",
-    ({"Cache-Control": "no-cache, max-age=0"}, {"Cache-Control": "public"}, {"Vary": ""}, {"X-Private": "no-store"}),
+    ({"Cache-Control": "max-age=0"}, {"Cache-Control": "public"}, {"Vary": ""}, {"X-Private": "no-store"}),
 )
 def test_what_may_be_kept(headers: Fields) -> None:
     stale = store()
@@ -256,6 +260,29 @@ def test_an_age_that_is_no_number_is_none() -> None:
     assert reply.headers["Age"] == "0"
 
 
+def test_fields_as_they_came() -> None:
+    stale = store()
+    received = make_head(headers={"X-A": "theirs", "Vary": "X-B"})
+    edited = make_head(headers={"X-A": "ours", "Vary": "X-C"})
+    exchange = make_exchange("GET", "/", {"X-B": "1", "X-C": "1"})
+    tap = stale.tap(exchange, edited, NOW, received)
+    assert tap is not None
+    tap.end()
+
+    reply = stale.find(exchange, NOW)
+
+    assert reply is not None
+    assert reply.headers["X-A"] == "theirs"
+    assert find(stale, make_exchange("GET", "/", {"X-B": "1"})) is None
+    assert find(stale, make_exchange("GET", "/", {"X-C": "1"})) is None
+
+
+@pytest.mark.parametrize("headers", ({"Set-Cookie": "a=b"}, {"Cache-Control": "private"}))
+def test_what_came_and_what_plugins_made_of_it_may_both_forbid(headers: Fields) -> None:
+    assert store().tap(make_exchange(), make_head(headers=headers), NOW, make_head()) is None
+    assert store().tap(make_exchange(), make_head(), NOW, make_head(headers=headers)) is None
+
+
 # bounds
 
 
@@ -302,18 +329,88 @@ def test_an_answer_takes_a_quarter_at_most() -> None:
     assert find(stale, make_exchange("GET", "/fits")) == b"x" * 14 * 1024
 
 
+def gathering(stale: StaleStore, path: str = "/", now: float = NOW, **asked: str) -> Collector:
+    tap = stale.tap(make_exchange("GET", path, asked), make_head(), now)
+    assert tap is not None
+    return tap
+
+
 def test_a_body_that_grows_too_large_is_let_go() -> None:
     stale = store(size=64 * 1024)
-    tap = stale.tap(make_exchange(), make_head(), NOW)
-    assert tap is not None
-    data = bytes(10 * 1024)
-    references = sys.getrefcount(data)
-    for _ in range(3):
-        tap.feed(data)
+    tap = gathering(stale)
+    tap.feed(bytes(10 * 1024))
+    assert stale.gathering == 10 * 1024
+    tap.feed(bytes(10 * 1024))
+    assert stale.gathering == 0
+    tap.feed(b"x")
 
-    assert sys.getrefcount(data) == references
     tap.end()
-    assert len(stale) == 0
+
+    assert (stale.gathering, len(stale)) == (0, 0)
+
+
+def test_bodies_under_way_take_half_at_most() -> None:
+    stale = store(size=64 * 1024)
+    taps = [gathering(stale, f"/{number}") for number in range(10)]
+    for tap in taps:
+        for _ in range(8):
+            tap.feed(bytes(1024))
+        assert stale.gathering <= 32 * 1024
+
+    for tap in taps:
+        tap.end()
+
+    assert (stale.gathering, len(stale)) == (0, 4)
+
+
+def test_bodies_under_way_take_the_place_of_the_oldest_answers() -> None:
+    stale = store(size=64 * 1024)
+    for number in range(6):
+        keep(stale, make_exchange("GET", f"/{number}"), body=bytes(9 * 1024))
+    assert len(stale) == 6
+    tap = gathering(stale, "/new")
+    tap.feed(bytes(14 * 1024))
+
+    assert stale.bytes + stale.gathering <= 64 * 1024
+    tap.end()
+    assert find(stale, make_exchange("GET", "/new")) == bytes(14 * 1024)
+    assert find(stale, make_exchange("GET", "/0")) is None
+    assert find(stale, make_exchange("GET", "/5")) is not None
+
+
+def test_what_is_given_up_is_given_back_once() -> None:
+    stale = store()
+    first, second = gathering(stale), gathering(stale)
+    first.feed(b"half")
+    second.feed(b"other")
+
+    first.abandon()
+    first.abandon()
+    first.end()
+
+    assert (stale.gathering, len(stale)) == (5, 0)
+
+
+def test_a_slow_old_body_does_not_replace_a_newer_answer() -> None:
+    stale = store()
+    slow = gathering(stale)
+    slow.feed(b"old")
+    keep(stale, body=b"new", now=NOW + 5)
+
+    slow.end()
+
+    assert (find(stale, now=NOW + 5), len(stale)) == (b"new", 1)
+
+
+def test_a_slow_old_body_does_not_bring_its_vary_back() -> None:
+    stale = store()
+    slow = gathering(stale)
+    keep(stale, make_exchange("GET", "/", {"X-A": "1"}), {"Vary": "X-A"}, b"new", NOW + 5)
+
+    slow.end()
+
+    assert find(stale, make_exchange("GET", "/", {"X-A": "1"}), NOW + 5) == b"new"
+    assert find(stale, make_exchange("GET", "/", {"X-A": "2"}), NOW + 5) is None
 
 
 @given(

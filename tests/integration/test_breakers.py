@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from gateway.plugins.breaker import Breaker
 
 from gateway.breaker.circuit import Circuit
+from gateway.exchange import Exchange
 from tests.support.gateways import request
 from tests.support.messages import Message
 from tests.support.misbehaving import naming, status
@@ -123,6 +125,70 @@ async def test_fallback_answers(tmp_path: Path, fallback: str, name: str, body: 
         assert (answer.status, answer.body, answer.get("gateway-fallback")) == (200, body, name)
         assert (answer.get("age") is not None) == (name == "stale")
         assert len(service.requests) - seen == (mode == "failure")
+
+
+@pytest.mark.parametrize(
+    ("answer", "kept"),
+    [
+        (b"HTTP/1.1 200 OK\r\n\r\nhalf", None),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nwhole", b"whole"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nwhole\r\n0\r\n\r\n", b"whole"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhalf", None),
+    ],
+)
+async def test_only_what_is_known_to_be_whole_is_kept(tmp_path: Path, answer: bytes, kept: bytes | None) -> None:
+    answers = iter([answer])
+
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        peer.send(next(answers, status(500)))
+        peer.close()
+
+    async with (
+        upstream(script) as service,
+        guarded(tmp_path, "requests: 9, fallback: {stale: {}, text: none}", service) as worker,
+    ):
+        async with worker.client() as client:
+            client.send(request("/x"))
+            await eventually(lambda: worker.runtime.proxy.active == 0 and len(service.requests) == 1)
+        assert (await ask(worker)).body == (kept or b"none")
+        (plugin,) = worker.runtime.generation.plugin("breaker")
+        assert isinstance(plugin, Breaker)
+        assert plugin._fallbacks is not None
+        assert plugin._fallbacks.stale is not None
+        assert plugin._fallbacks.stale.gathering == 0
+
+
+@pytest.mark.parametrize("scope", ["route", "upstream"])
+async def test_body_that_takes_long_is_not_slow(tmp_path: Path, scope: str) -> None:
+    go_on = asyncio.Event()
+
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\no")
+        await go_on.wait()
+        peer.send(b"k")
+
+    options = f"requests: 1, scope: {scope}, slow: {{over: 300s, share: 1%}}"
+    async with (
+        upstream(script) as service,
+        guarded(tmp_path, options, service) as worker,
+        worker.client() as client,
+    ):
+        client.send(request("/x"))
+        (plugin,) = worker.runtime.generation.plugin("breaker")
+        assert isinstance(plugin, Breaker)
+        await client.read(1)
+        (call,) = plugin._permits
+        attempt = call.attempt if isinstance(call, Exchange) else call
+        assert attempt is not None
+        # It began long ago, as far as anybody can tell.
+        call.started = attempt.started = attempt.started - 600
+        go_on.set()
+        await eventually(lambda: worker.runtime.proxy.active == 0)
+        (circuit,) = circuits(worker).values()
+        counts = circuit.window.totals(0.0)
+        assert (circuit.state, counts["success"], counts["slow"]) == ("closed", 1, 0)
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT"])

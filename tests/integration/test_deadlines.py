@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 
 from gateway.routing.actions import Forward
-from tests.support.fallbacks import INSTEAD, Fallback
 from tests.support.gateways import Path, gateway, limits, make_settings, make_upstream, request, timeouts
 from tests.support.misbehaving import closing, exchange_of, retry, status
 from tests.support.polling import eventually
-from tests.support.raw_upstream import RawUpstream, answering, in_turn, saying, silent, upstream
+from tests.support.raw_upstream import OK, Peer, RawUpstream, answering, in_turn, saying, silent, upstream
+from tests.support.recording import Gate
+from tests.support.standins import INSTEAD, Fallback
 
 NAME = "X-Request-Deadline-Ms"
 MINUTE = 60_000
@@ -100,6 +101,49 @@ async def test_answer_that_has_begun_is_cut_when_the_time_is_over() -> None:
         assert running.recorder.finished == [(200, "total_timeout", "UT")]
 
 
+async def test_total_covers_the_clients_own_time() -> None:
+    async with (
+        upstream(silent) as service,
+        gateway(service.port, paths=within(0.2), retries=retry()) as running,
+        running.client() as client,
+    ):
+        client.send(request("/x", b"Content-Length: 9", method="PUT") + b"abc")
+        answer = await client.response()
+        assert (answer.status, answer.get("connection")) == (504, "close")
+        assert await client.rest() == b""
+
+
+async def test_total_covers_a_client_that_reads_slowly() -> None:
+    async def unending(peer: Peer) -> None:
+        await peer.request()
+        peer.send(b"HTTP/1.1 200 OK\r\n\r\n")
+        while True:
+            peer.send(b"x" * 65536)
+            await peer.writer.drain()
+
+    async with upstream(unending) as service, gateway(service.port, paths=within(0.5)) as running:
+        async with running.client(receive_buffer=4096) as client:
+            client.send(request())
+            await eventually(lambda: running.recorder.total("on_response"))
+            await running.idle()
+        assert running.recorder.finished == [(200, "total_timeout", "UT")]
+
+
+async def test_total_covers_a_plugin_that_waits() -> None:
+    gate = Gate()
+    async with (
+        upstream(answering) as service,
+        gateway(service.port, paths=within(60.0), plugins=[gate]) as running,
+        running.client() as client,
+    ):
+        client.send(request())
+        await eventually(lambda: gate.waiting)
+        exchange_of(running).total_at -= 61.0
+        gate.open.set()
+        assert (await client.response()).status == 504
+        assert not service.requests
+
+
 # what the upstream is told
 
 
@@ -172,8 +216,9 @@ async def test_time_of_a_trusted_peer_is_over(value: bytes) -> None:
     ):
         answer = await client.ask(request("/x", NAME.encode() + b": " + value))
         assert answer.status == 504
-        assert (answer.get("proxy-status") or "").startswith("gateway; error=http_response_timeout")
-        assert running.recorder.finished == [(504, "total_timeout", "UT")]
+        assert b"urn:aiogate:problem:deadline_exceeded" in answer.body
+        assert running.recorder.finished == [(504, "deadline_exceeded", "DE")]
+        assert running.endpoint.errors == 0, "that says nothing of the service"
 
 
 @pytest.mark.parametrize("total", [None, 60.0])
@@ -188,6 +233,41 @@ async def test_untrusted_peer_has_no_say(value: bytes, total: float | None) -> N
         (values,) = told(service)
         assert len(values) == (total is not None)
         assert all(MINUTE - 10_000 < left <= MINUTE for left in values)
+
+
+async def test_other_spelling_of_an_untrusted_peer_does_not_pass() -> None:
+    async with (
+        upstream(answering) as service,
+        gateway(service.port, paths=within(60.0)) as running,
+        running.client() as client,
+    ):
+        assert (await client.ask(request("/x", b"X_Request_Deadline_Ms: 0"))).body == b"ok"
+        spelt = [name for name in service.requests[0].names if name.lower().replace("_", "-") == NAME.lower()]
+        assert spelt == [NAME], "ours alone"
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_nobody_is_asked_when_no_time_is_left(method: str) -> None:
+    async with (
+        upstream(answering) as service,
+        gateway(service.port, settings=make_settings(trusted=True), retries=retry()) as running,
+        running.client() as client,
+    ):
+        assert (await client.ask(request("/x", NAME.encode() + b": 0", method=method))).status == 504
+        assert not service.requests
+        assert (await client.ask(request())).body == b"ok"
+
+
+async def test_next_request_has_its_own_time() -> None:
+    async with (
+        upstream(in_turn(silent, saying(OK))) as service,
+        gateway(service.port, settings=make_settings(trusted=True)) as running,
+        running.client() as client,
+    ):
+        client.send(request("/1", NAME.encode() + b": 100") + request("/2"))
+        assert (await client.response()).status == 504
+        assert (await client.response()).body == b"ok"
+        assert told(service)[1] == []
 
 
 # after it

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -14,19 +13,12 @@ from gateway.upstreams.balance.sticky import StickyCookie, endpoint_id
 from gateway.upstreams.concurrency import Fixed, Limiter
 from gateway.upstreams.retry import HedgePolicy
 from tests.support.gateways import Gateway, gateway, limits, request, timeouts
-from tests.support.misbehaving import CHUNKED, closing, exchange_of, resetting, retry, status
+from tests.support.misbehaving import CHUNKED, InOrder, closing, exchange_of, resetting, retry, status
 from tests.support.polling import eventually
 from tests.support.raw_upstream import OK, Peer, RawUpstream, Script, answering, saying, silent, upstream
 from tests.support.recording import ReadsResponse
 
 SOON = HedgePolicy(after=0.01)
-
-
-class InOrder:
-    """Always the first that is not avoided."""
-
-    def pick(self, choices: Sequence[Any], exchange: Exchange | None, now: float, avoid: Sequence[Any] = ()) -> Any:
-        return next((choice for choice in choices if choice not in avoid), None)
 
 
 class Once:

@@ -9,7 +9,7 @@ import pytest
 
 from gateway.plugin import Attempt, Exchange, Plugin, Reply
 from tests.support.gateways import gateway, limits, make_settings, request, timeouts
-from tests.support.misbehaving import closing, exchange_of, naming, resetting, retry, status
+from tests.support.misbehaving import InOrder, closing, exchange_of, naming, resetting, retry, status
 from tests.support.polling import eventually
 from tests.support.raw_upstream import OK, Peer, Script, answering, echoing, in_turn, saying, silent, upstream
 
@@ -331,6 +331,59 @@ async def test_slow_client_is_its_own_fault() -> None:
         client.send(request("/x", b"Content-Length: 10", method="PUT") + b"abc")
         assert (await client.response()).status == 408
         assert not good.requests
+
+
+# no room, or no connection in time
+
+
+@pytest.mark.parametrize(("queue", "counted"), [(0, 0), (5, 1)])
+async def test_endpoint_without_room_is_passed_over(queue: int, counted: int) -> None:
+    """At once where its queue is full, else when it has waited there for too long."""
+    settings = limits(max_connections=1, max_queue=queue, queue_timeout=0.1)
+    async with (
+        upstream(silent) as full,
+        upstream(echoing) as free,
+        gateway(full.port, free.port, retries=retry("connect"), limits=settings, balance=InOrder()) as running,
+        running.client() as blocker,
+        running.client() as client,
+    ):
+        blocker.send(request("/blocker"))
+        await eventually(lambda: full.requests)
+        assert (await client.ask(request(method="POST", body=b"order"))).body == b"order"
+        assert running.recorder.total("on_attempt") == 3, "it was first in line at the full one"
+        assert running.counted("gateway_retries_total", "up", "full") == counted
+        assert (len(full.requests), len(running.pool.queue)) == (1, 0)
+        assert running.endpoint.errors <= 1
+
+
+async def test_only_endpoint_without_room_is_not_asked_again() -> None:
+    settings = limits(max_connections=1, max_queue=5, queue_timeout=0.1)
+    async with (
+        upstream(silent) as service,
+        gateway(service.port, retries=retry(attempts=9), limits=settings) as running,
+        running.client() as blocker,
+        running.client() as client,
+    ):
+        blocker.send(request("/blocker"))
+        await eventually(lambda: service.requests)
+        assert (await client.ask(request())).status == 503
+        assert running.recorder.errors == ["queue_timeout"]
+
+
+async def test_time_of_one_try_covers_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def never() -> None:
+        await hangs.wait()
+
+    hangs = asyncio.Event()
+    async with (
+        upstream(answering) as service,
+        gateway(9, service.port, retries=retry("timeout", per_try=0.1)) as running,
+        running.client() as client,
+    ):
+        monkeypatch.setattr(running.pool, "_make_connection", never)
+        assert (await client.ask(request())).body == b"ok"
+        assert running.recorder.errors == ["response_timeout", None]
+        hangs.set()
 
 
 # too late for another attempt

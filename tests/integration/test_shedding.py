@@ -8,16 +8,25 @@ from typing import Any
 
 import pytest
 
-from gateway.exchange import Attempt, Exchange, Reply
 from gateway.plugin import Failure, Plugin
 from gateway.routing.actions import Forward, Importance
 from gateway.upstreams.concurrency import Fixed, Limiter
-from tests.support.fallbacks import INSTEAD, Fallback, endless, refuse
-from tests.support.gateways import PING, Gateway, Path, gateway, make_upstream, request, timeouts
-from tests.support.misbehaving import closing, resetting, retry, status
+from tests.support.gateways import (
+    PING,
+    Gateway,
+    Path,
+    gateway,
+    limits,
+    make_settings,
+    make_upstream,
+    request,
+    timeouts,
+)
+from tests.support.misbehaving import CHUNKED, closing, resetting, retry, status
 from tests.support.polling import eventually
 from tests.support.raw_upstream import OK, Peer, Script, answering, in_turn, saying, silent, upstream
 from tests.support.recording import Gate, ReadsResponse, Requester, crashing
+from tests.support.standins import INSTEAD, Attempting, Fallback, endless, refuse
 
 TO_UP = (("up", 1),)
 BEGUN = b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc"
@@ -100,18 +109,6 @@ async def test_unimportant_requests_are_refused_first(under_way: int, word: str,
         assert [(await client.response()).status for client in clients] == [200] * under_way
 
 
-class Attempting(Plugin):
-    """Calls `act(exchange)` in on_attempt; what it returns is the answer."""
-
-    def __init__(self, act: Any) -> None:
-        super().__init__(None, None)  # type: ignore[arg-type]
-        self.name = "attempting"
-        self._act = act
-
-    def on_attempt(self, exchange: Exchange, attempt: Attempt) -> Reply | None:
-        return self._act(exchange)  # type: ignore[no-any-return]
-
-
 WAYS_OUT: list[Any] = [
     pytest.param(answering, (), 200, id="answered"),
     pytest.param(saying(status(404)), (), 404, id="404"),
@@ -130,7 +127,7 @@ WAYS_OUT: list[Any] = [
     pytest.param(endless, (Fallback(INSTEAD),), 200, id="fallback-for-an-endless-one"),
     pytest.param(closing, (Fallback(INSTEAD),), 200, id="fallback-for-none"),
     pytest.param(silent, (Fallback(to="standby"),), 200, id="standby"),
-    pytest.param(answering, (Attempting(lambda exchange: INSTEAD),), 200, id="reply-in-place-of-an-attempt"),
+    pytest.param(answering, (Attempting(lambda exchange, attempt: INSTEAD),), 200, id="reply-in-place-of-an-attempt"),
     pytest.param(answering, (Attempting(refuse),), 503, id="breaker"),
     pytest.param(answering, (Requester(lambda exchange: INSTEAD),), 200, id="reply"),
     *(
@@ -251,3 +248,172 @@ async def test_standby_has_no_place_either() -> None:
         assert (answer.status, answer.get("retry-after")) == (503, "1")
         full.give_back(0.0, None)
         assert (running.recorder.finished, places(running)) == ([(503, "overloaded", "UO")], 0)
+
+
+# more than the limit
+
+
+async def test_refusal_is_no_fault_of_the_endpoint() -> None:
+    held = Held()
+    async with (
+        upstream(held) as service,
+        gateway(service.port, limiter=Limiter(Fixed(1)), retries=retry()) as running,
+        running.client() as first,
+        running.client() as second,
+    ):
+        first.send(request())
+        await eventually(lambda: service.requests)
+        for _ in range(3):
+            assert (await second.ask(request(method="PUT", body=b"abc"))).status == 503
+        assert running.recorder.total("on_attempt") == 1, "there was no attempt, nor another one"
+        assert (running.endpoint.in_flight, running.endpoint.errors) == (1, 0)
+        assert running.counted("gateway_shed_total", "up") == 3
+
+
+async def test_refusal_while_the_body_is_still_to_come() -> None:
+    async with (
+        upstream(silent) as service,
+        gateway(service.port, limiter=Limiter(Fixed(1))) as running,
+        running.client() as blocker,
+        running.client() as client,
+    ):
+        blocker.send(request("/blocker"))
+        await eventually(lambda: service.requests)
+        client.send(request("/x", CHUNKED, method="POST") + b"3\r\nabc\r\n")
+        answer = await client.response()
+        assert (answer.status, answer.get("connection")) == (503, "close")
+        assert await client.rest() == b""
+
+
+async def test_no_more_at_a_time_than_the_limit() -> None:
+    most = 0
+
+    async def script(peer: Peer) -> None:
+        nonlocal most
+        while True:
+            await peer.request()
+            most = max(most, running.upstream.in_flight)
+            await asyncio.sleep(0)
+            peer.send(OK)
+
+    limiter = Limiter(Fixed(5))
+    async with upstream(script) as service, gateway(service.port, limiter=limiter) as running:
+
+        async def client() -> list[int]:
+            async with running.client() as connection:
+                return [(await connection.ask(request())).status for _ in range(20)]
+
+        answers = [code for codes in await asyncio.gather(*(client() for _ in range(20))) for code in codes]
+        assert (set(answers), len(answers)) == ({200, 503}, 400)
+        assert answers.count(200) == len(service.requests)
+        assert answers.count(503) == limiter.refused
+        assert most == 5
+
+
+# who has a place, and for how long
+
+
+async def test_place_is_given_back_by_the_queue() -> None:
+    async with (
+        upstream(silent) as service,
+        gateway(
+            service.port, limiter=Limiter(Fixed(2)), limits=limits(max_connections=1, queue_timeout=0.1)
+        ) as running,
+        running.client() as blocker,
+        running.client() as client,
+    ):
+        blocker.send(request("/blocker"))
+        await eventually(lambda: service.requests)
+        assert (await client.ask(request())).status == 503
+        assert places(running) == 1
+        client.send(request())
+        await eventually(lambda: running.pool.queue)
+        assert places(running) == 2
+        client.reset()
+        await eventually(lambda: places(running) == 1)
+
+
+async def test_client_that_leaves_in_the_middle_of_its_body_gives_its_place_back() -> None:
+    async with (
+        upstream(silent) as service,
+        gateway(service.port, limiter=Limiter(Fixed(1))) as running,
+        running.client() as client,
+    ):
+        client.send(request("/x", b"Content-Length: 9", method="PUT") + b"abc")
+        await eventually(lambda: running.pool.active)
+        client.reset()
+        await running.idle()
+        assert places(running) == 0
+
+
+async def test_gateway_that_stops_gives_places_back() -> None:
+    async with (
+        upstream(silent) as service,
+        gateway(service.port, limiter=Limiter(Fixed(1))) as running,
+        running.client() as client,
+    ):
+        client.send(request())
+        await eventually(lambda: service.requests)
+        running.listener.abort()
+        await running.idle()
+        assert places(running) == 0
+
+
+async def test_no_place_is_taken_where_there_is_no_endpoint() -> None:
+    limiter = Limiter(Fixed(1))
+    async with gateway(limiter=limiter) as running, running.client() as client:
+        running.endpoint.put("drain", 0.0)
+        assert (await client.ask(request())).status == 503
+        assert limiter.in_flight == limiter.refused == 0
+
+
+async def test_place_is_free_during_the_pause_before_another_attempt() -> None:
+    """And the attempt is let in all the same: what the first one has cost is spent."""
+    scripts = in_turn(saying(status(503, b"Retry-After: 1", b"Connection: close")), silent, answering)
+    async with (
+        upstream(scripts) as service,
+        gateway(service.port, limiter=Limiter(Fixed(1)), retries=retry()) as running,
+        running.client() as client,
+        running.client() as other,
+    ):
+        client.send(request("/1"))
+        await eventually(lambda: running.recorder.total("on_attempt_end"))
+        assert places(running) == 0
+        other.send(request("/2"))
+        await eventually(lambda: len(service.requests) == 2)
+        assert places(running) == 1
+        assert (await client.response()).body == b"ok"
+        assert places(running) == 1
+
+
+async def test_next_of_a_pipeline_has_a_place() -> None:
+    async with (
+        upstream(answering) as service,
+        gateway(service.port, limiter=Limiter(Fixed(1))) as running,
+        running.client() as client,
+    ):
+        client.send(request("/1") + request("/2") + request("/ping") + request("/3"))
+        assert [(await client.response()).status for _ in range(4)] == [200] * 4
+
+
+async def test_client_that_reads_slowly_keeps_its_place() -> None:
+    """The upstream works for it all the time."""
+
+    async def unending(peer: Peer) -> None:
+        await peer.request()
+        peer.send(b"HTTP/1.1 200 OK\r\n\r\n")
+        while True:
+            peer.send(b"x" * 65536)
+            await peer.writer.drain()
+
+    settings = make_settings(idle_timeout=0.3)
+    async with (
+        upstream(unending) as service,
+        gateway(service.port, limiter=Limiter(Fixed(1)), settings=settings) as running,
+    ):
+        async with running.client(receive_buffer=4096) as client:
+            client.send(request())
+            await eventually(lambda: running.recorder.total("on_response"))
+            assert places(running) == 1
+            await running.idle()
+        assert places(running) == 0

@@ -6,11 +6,11 @@ import time
 
 import pytest
 
-from tests.support.fallbacks import Fallback, devouring, early
 from tests.support.gateways import gateway, make_upstream, request, timeouts
 from tests.support.misbehaving import CHUNKED, closing, exchange_of, naming, retry, status
 from tests.support.polling import eventually
 from tests.support.raw_upstream import Script, answering, echoing, saying, silent, upstream
+from tests.support.standins import Fallback, devouring, early
 
 
 @pytest.mark.parametrize("fields", [(), (CHUNKED,)])
@@ -139,3 +139,43 @@ async def test_retries_of_the_standby_begin_anew() -> None:
         assert (await client.ask(request("/a"))).body == b"/a"
         assert (len(service.requests), len(bad.requests), len(good.requests)) == (2, 1, 1)
         assert [failure.status for failure in fallback.asked] == [500]
+
+
+@pytest.mark.parametrize("own", [None, "", "own.example"])
+@pytest.mark.parametrize("standbys", [None, "", "standby.example"])
+async def test_each_upstream_has_its_own_host(own: str | None, standbys: str | None) -> None:
+    async with (
+        upstream(closing) as service,
+        upstream(answering) as standby,
+        gateway(
+            service.port,
+            host=own,
+            plugins=[Fallback(to="standby")],
+            others=[make_upstream("standby", standby.port, host=standbys)],
+        ) as up,
+        up.client() as client,
+    ):
+        assert (await client.ask(request("/x?y", b"X-A: 1", host=b"client.example"))).body == b"ok"
+        for host, one in ((own, service), (standbys, standby)):
+            expected = "client.example" if host is None else host or f"127.0.0.1:{one.port}"
+            assert one.requests[0].all("host") == [expected]
+        assert [message.get("x-a") for message in (*service.requests, *standby.requests)] == ["1", "1"]
+
+
+@pytest.mark.parametrize("way", ["reset", "finish", "close"])
+async def test_client_leaves_while_the_standby_works(way: str) -> None:
+    async with (
+        upstream(closing) as service,
+        upstream(silent) as standby,
+        gateway(service.port, plugins=[Fallback(to="standby")], others=[make_upstream("standby", standby.port)]) as up,
+    ):
+        async with up.client() as client:
+            client.send(request())
+            await eventually(lambda: standby.requests)
+            if way == "close":
+                await client.close()
+            else:
+                getattr(client, way)()
+            await eventually(lambda: standby.open == 0)
+            await up.idle()
+        assert up.recorder.finished == [(499, "client_gone", "DC")]

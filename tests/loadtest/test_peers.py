@@ -18,7 +18,8 @@ VALUES = {
     "USER": "root",
     "FILES": 20000,
     "BODY": SMALL_BODY.decode(),
-    "UPSTREAMS": "", "ROUTES": "",
+    "UPSTREAMS": "",
+    "ROUTES": "",
 }
 TEMPLATE = "always\n  # [full]\nonly full @PORT@\n  # [/full]\n# [bare]\nonly bare\n# [/bare]\n"
 

@@ -15,7 +15,11 @@ def results():
     return Results(
         samples={
             "small": {
-                "gateway full": [Sample(1000, 1.0, 21.0, stolen=0.01), Sample(1000, 1.0, 23.0), Sample(1000, 1.0, 22.0)],
+                "gateway full": [
+                    Sample(1000, 1.0, 21.0, stolen=0.01),
+                    Sample(1000, 1.0, 23.0),
+                    Sample(1000, 1.0, 22.0),
+                ],
                 "gateway bare": [Sample(1000, 1.0, 16.0)],
                 "envoy full": [Sample(500, 1.0, 42.0), Sample(500, 1.0, 46.0), Sample(500, 1.0, 44.0)],
             }

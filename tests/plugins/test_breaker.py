@@ -20,7 +20,7 @@ from gateway.wire.head import ResponseHead
 
 RESET = GatewayError(Kind.UPSTREAM_RESET)
 TIMEOUT = GatewayError(Kind.RESPONSE_TIMEOUT)
-GOOD = Reply.text(200, "good")
+GOOD = Reply(200, {"Content-Length": "4"}, b"good")
 BAD = Reply.text(503, "theirs")
 NAMES = ("service", "standby")
 
@@ -129,7 +129,18 @@ def test_one_probe_at_a_time() -> None:
 
 def finish(plugin: Breaker, exchange: Exchange, outcome: str, status: int) -> None:
     exchange.outcome, exchange.status, exchange.ended = outcome, status, plugin.env.clock.now()
+    exchange.target = exchange.target or exchange.raw_path
     plugin.on_finish(exchange)
+
+
+def test_a_plugin_behind_it_that_fails_is_none_of_the_upstreams() -> None:
+    plugin = make_plugin(Breaker, requests=1)
+    exchange = make_exchange()
+    plugin.on_request(exchange)
+    exchange.outcome, exchange.status = "connect_failed", 502
+    plugin.on_finish(exchange)
+    (circuit,) = plugin.breakers().values()
+    assert (circuit.state, circuit.in_flight, circuit.window.calls) == ("closed", 0, 0)
 
 
 @pytest.mark.parametrize(
@@ -249,7 +260,7 @@ def test_observing_refuses_nothing_and_answers_nothing() -> None:
     bench.ask(GOOD)
     assert bench.state() == "closed"
     bench.plugin.breakers()["test"].force("forced_open", bench.clock.now())
-    assert bench.ask(GOOD).status == 200
+    assert bench.ask(GOOD).status == 503, "the operator's word wins"
 
 
 def test_forced_by_the_operator() -> None:
@@ -534,7 +545,7 @@ def test_stale_answers_are_the_routes_and_not_the_standbys() -> None:
     bench = Bench(fallback={"to": "standby", "stale": {}})
     bench.ask(by_upstream(service=BAD, standby=GOOD))
 
-    head = bench.ask(by_upstream(service=BAD, standby=Reply.text(200, "again")))
+    head = bench.ask(by_upstream(service=BAD, standby=Reply(200, {"Content-Length": "5"}, b"again")))
 
     assert (head.body, head.headers.get("gateway-fallback")) == (b"again", "upstream")
 
@@ -558,7 +569,10 @@ def phases(**options: Any) -> Iterator[str]:
         ({"fallback": {"to": "standby"}, "mode": "observe"}, "on_request on_failure on_finish"),
         ({"scope": "upstream"}, "on_attempt on_attempt_end"),
         ({"scope": "endpoint", "fallback": {"text": "a"}}, "on_attempt on_attempt_end on_failure"),
-        ({"scope": "upstream", "fallback": {"stale": {}}}, "on_attempt on_attempt_end on_failure on_response"),
+        (
+            {"scope": "upstream", "fallback": {"stale": {}}},
+            "on_attempt on_attempt_end on_failure on_response on_finish",
+        ),
         (
             {"scope": "upstream", "fallback": {"to": "standby"}},
             "on_attempt on_attempt_end on_failure on_response on_finish",
@@ -573,6 +587,18 @@ def test_only_another_upstream_needs_the_body_again() -> None:
     assert Bench(fallback={"to": "standby"}).plugin.resends
     assert not Bench(fallback={"to": "standby"}, mode="observe").plugin.resends
     assert not Bench(fallback={"stale": {}}).plugin.resends
+
+
+def test_a_stale_answer_meets_the_plugins_behind_as_it_came() -> None:
+    class Adds(Plugin):
+        def on_response(self, exchange: Exchange, head: Any) -> None:
+            head.headers.add("X-A", "b")
+
+    bench = Bench(fallback={"stale": {}})
+    chain = [bench.plugin, Adds(None, bench.env)]
+    run(chain, asking(), GOOD)
+
+    assert run(chain, asking(), BAD).headers.get_all("x-a") == ["b"]
 
 
 def test_a_fallback_that_cannot_be(tmp_path: Path) -> None:

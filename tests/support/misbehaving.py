@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container, Sequence
 from typing import Any
 
 from gateway.live import LiveExchange
@@ -30,6 +31,14 @@ def exchange_of(running: Gateway, number: int = -1) -> LiveExchange:
     exchange = running.recorder.exchanges[number]
     assert isinstance(exchange, LiveExchange)
     return exchange
+
+
+class InOrder:
+    """A balancer: always the first endpoint that is not avoided."""
+
+    def pick(self, choices: Sequence[Any], exchange: object, now: float, avoid: Container[Any] = ()) -> Any:
+        """The first of them."""
+        return next((choice for choice in choices if choice not in avoid), None)
 
 
 async def closing(peer: Peer) -> None:

@@ -32,6 +32,7 @@ class FakeEndpoint:
     errors: int = 0
     available_since: float = 0.0
     returned_at: float = 0.0
+    priority: int = 0
     changes: Changes = field(default_factory=Changes)
 
     def available(self, now: float) -> bool:
@@ -423,9 +424,10 @@ def test_everyone_comes_back(policy: OutlierPolicy, count: int, steps: list[tupl
     now = 100.0
     for step in steps:
         now = take(step, judge, endpoints, now)
-    # Two reviews: the first one may eject once more by what happened before it.
+    # Two reviews, an interval apart: the first one may eject once more by what happened before it.
+    interval = policy.success_rate.interval if policy.success_rate is not None else 0.0
     for _ in range(2):
-        now += policy.max_ejection + 1
+        now += policy.max_ejection + interval + 1
         judge.review(endpoints, now)
     assert not any(endpoint.ejected_until or endpoint.ejected_for for endpoint in endpoints)
 

@@ -191,7 +191,7 @@ def test_crash_at_the_end_of_an_answer_does_not_hit_the_next_in_the_queue(caplog
             connection.send(b"NEXT", True, False, False)
 
     following = Next()
-    pool.queue.append(following)  # type: ignore[arg-type]
+    pool.queue[following] = None  # type: ignore[index]
     connection.data_received(OK)
     assert ("failed", "internal", False) not in following.calls
     assert connection.receiver is following

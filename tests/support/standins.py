@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any, NoReturn
+
 from gateway.errors import GatewayError, Kind
-from gateway.exchange import Exchange, Reply
+from gateway.exchange import Attempt, Exchange, Reply
 from gateway.plugin import Failure, Plugin
 from tests.support.misbehaving import status
 from tests.support.raw_upstream import Peer, Script
@@ -29,8 +31,20 @@ class Fallback(Plugin):
         return self.reply
 
 
-def refuse(exchange: Exchange) -> None:
-    """What an open breaker does."""
+class Attempting(Plugin):
+    """Calls `act(exchange, attempt)` in on_attempt; what it returns is the answer."""
+
+    def __init__(self, act: Any) -> None:
+        super().__init__(None, None)  # type: ignore[arg-type]
+        self.name = "attempting"
+        self._act = act
+
+    def on_attempt(self, exchange: Exchange, attempt: Attempt) -> Reply | None:
+        return self._act(exchange, attempt)  # type: ignore[no-any-return]
+
+
+def refuse(*arguments: object) -> NoReturn:
+    """What an open breaker does, in any phase."""
     raise GatewayError(Kind.BREAKER_OPEN)
 
 
