@@ -284,15 +284,20 @@ async def _walk(chain: Chain, exchange: Exchange, upstream: Upstream, seconds: f
 
 
 async def _requests(chain: Chain, exchange: Exchange) -> tuple[Reply | GatewayError | None, int]:
-    """What a plugin answers before anything is sent, and how many plugins had their turn."""
+    """What a plugin answers before anything is sent, and how many plugins had their turn. Those behind a breaker have
+    theirs also when it refuses."""
+    refusal: GatewayError | None = None
     for index, call, _, waits in chain.requests:
         try:
             answer = await call(exchange) if waits else call(exchange)
         except GatewayError as error:
-            return error, index + 1
+            if error.kind is not Kind.BREAKER_OPEN:
+                return error, index + 1
+            refusal = refusal or error
+            continue
         if answer is not None:
             return answer, index + 1
-    return None, len(chain.plugins)
+    return refusal, len(chain.plugins)
 
 
 def _failure(answer: Reply | GatewayError, local: bool) -> Failure | None:

@@ -246,6 +246,29 @@ def test_a_failure_may_be_sent_elsewhere() -> None:
     assert exchange.attempts == 2
 
 
+class Refuser(Plugin):
+    """A breaker that is open."""
+
+    def on_request(self, exchange: Exchange) -> Reply | None:
+        raise GatewayError(Kind.BREAKER_OPEN)
+
+
+class Guard(Plugin):
+    """Lets nobody pass."""
+
+    def on_request(self, exchange: Exchange) -> Reply | None:
+        return Reply.empty(401)
+
+
+def test_plugins_behind_an_open_breaker_decide_first() -> None:
+    rescuer = Rescuer()
+    refuser, guard = Refuser(None, make_env()), Guard(None, make_env())
+    assert run([rescuer, refuser, guard], make_exchange()).status == 401
+    assert not rescuer.failures
+    assert run([rescuer, refuser], make_exchange()).body == b"instead"
+    assert run([refuser], make_exchange()).status == 503
+
+
 def test_no_failure() -> None:
     rescuer = Rescuer()
     assert run(rescuer, make_exchange(), Reply.text(404, "gone")).body == b"gone"
