@@ -217,7 +217,7 @@ def fell_back(proxy: Proxy, exchange: LiveExchange, failure: Failure | None) -> 
         # The first upstream had a Host of its own; this one may want the client's.
         exchange.headers.set("Host", exchange.host)
     if upstream.timeouts.total is not None:
-        exchange.total_at = min(exchange.total_at, time.monotonic() + upstream.timeouts.total)
+        exchange.limit_total(time.monotonic() + upstream.timeouts.total)
     once_more(proxy, exchange, upstream)
     return True
 

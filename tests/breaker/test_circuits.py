@@ -6,13 +6,14 @@ import logging
 from typing import Any
 
 import pytest
+from gateway.plugins.breaker import Breaker
 
 from gateway.breaker.circuit import Circuit
 from gateway.breaker.circuits import Circuits
 from gateway.breaker.options import BreakerOptions, Fallback
 from gateway.exchange import Attempt
 from gateway.telemetry.metrics import Metrics
-from gateway.testing import FakeClock, make_env, make_exchange
+from gateway.testing import FakeClock, make_env, make_exchange, make_plugin
 
 NOW = 1000.0
 
@@ -261,3 +262,13 @@ def test_a_refusal_that_holds_for_all_endpoints(metrics: Metrics, options: dict[
     fail(circuits.of("a/1"))
 
     assert refused(circuits, "a/1", NOW + 1) == (4, False)
+
+
+def test_a_plugin_behind_it_that_fails_is_none_of_the_upstreams() -> None:
+    plugin = make_plugin(Breaker, requests=1)
+    exchange = make_exchange()
+    plugin.on_request(exchange)
+    exchange.outcome, exchange.status = "connect_failed", 502
+    plugin.on_finish(exchange)
+    (circuit,) = plugin.breakers().values()
+    assert (circuit.state, circuit.in_flight, circuit.window.calls) == ("closed", 0, 0)

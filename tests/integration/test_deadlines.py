@@ -144,6 +144,19 @@ async def test_total_covers_a_plugin_that_waits() -> None:
         assert not service.requests
 
 
+async def test_total_ends_the_wait_of_a_plugin() -> None:
+    gate = Gate()
+    async with (
+        upstream(answering) as service,
+        gateway(service.port, paths=within(0.2), plugins=[gate]) as running,
+        running.client() as client,
+    ):
+        assert (await client.ask(request())).status == 504
+        await eventually(lambda: gate.cancelled == 1, "the plugin waits on for nobody")
+        assert running.recorder.finished == [(504, "total_timeout", "UT")]
+        assert not service.requests
+
+
 # what the upstream is told
 
 
@@ -317,3 +330,22 @@ async def test_standby_has_what_is_left_of_the_time() -> None:
         assert (await client.ask(request())).body == b"ok"
         ((left,),) = told(standby)
         assert 0 < left <= 5000
+
+
+@pytest.mark.parametrize(
+    ("theirs", "total", "expected"), [(60_000, 0.2, "total_timeout"), (200, 60.0, "deadline_exceeded")]
+)
+async def test_standby_is_late_by_whichever_limit_is_sooner(theirs: int, total: float, expected: str) -> None:
+    async with (
+        upstream(saying(status(500))) as service,
+        upstream(silent) as standby,
+        gateway(
+            service.port,
+            settings=make_settings(trusted=True),
+            plugins=[Fallback(to="standby")],
+            others=[make_upstream("standby", standby.port, timeouts=timeouts(total=total))],
+        ) as running,
+        running.client() as client,
+    ):
+        assert (await client.ask(request("/x", f"{NAME}: {theirs}".encode()))).status == 504
+        assert running.recorder.finished[0][1] == expected

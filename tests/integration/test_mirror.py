@@ -10,6 +10,7 @@ import pytest
 from gateway.routing.actions import Forward, HeaderEdit, Mirror, Rewrite
 from gateway.routing.pattern import parse_template
 from gateway.upstreams.balance.sticky import StickyCookie
+from gateway.upstreams.concurrency import Fixed, Limiter
 from gateway.upstreams.upstream import Upstream
 from tests.support.gateways import PING, Gateway, gateway, limits, make_settings, make_upstream, request, timeouts
 from tests.support.messages import Message
@@ -196,6 +197,23 @@ async def test_full_pool_drops_copies(queue: int) -> None:
             assert (await client.ask(request("/3"))).body == b"ok"
             assert results(running) == {"sent": 1, "dropped": 2}
             assert (running.upstreams[1].in_flight, len(running.pools[1].queue)) == (1, 0)
+
+
+@pytest.mark.parametrize("script", [answering, saying(status(500)), closing, silent, saying(b"rubbish\r\n\r\n")])
+async def test_copy_takes_a_place_of_the_mirrors_limit(script: Script) -> None:
+    limiter = Limiter(Fixed(4))
+    async with upstream(answering) as service, upstream(script) as mirror:
+        copies = copies_at(mirror, limiter=limiter, timeouts=timeouts(response=0.2))
+        async with mirroring(service, copies) as running, running.client() as client:
+            limiter.in_flight = 3
+            assert (await client.ask(request("/none"))).body == b"ok"
+            assert results(running) == {"sent": 0, "dropped": 1}, "a copy is of low importance"
+            limiter.in_flight = 2
+            assert (await client.ask(request("/one"))).body == b"ok"
+            await eventually(lambda: mirror.requests)
+            await eventually(lambda: limiter.in_flight == 2, "its place is not given back")
+            assert results(running) == {"sent": 1, "dropped": 1}
+            limiter.in_flight = 0
 
 
 async def test_original_is_answered_while_the_copy_waits_for_ever() -> None:

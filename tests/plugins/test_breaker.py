@@ -133,16 +133,6 @@ def finish(plugin: Breaker, exchange: Exchange, outcome: str, status: int) -> No
     plugin.on_finish(exchange)
 
 
-def test_a_plugin_behind_it_that_fails_is_none_of_the_upstreams() -> None:
-    plugin = make_plugin(Breaker, requests=1)
-    exchange = make_exchange()
-    plugin.on_request(exchange)
-    exchange.outcome, exchange.status = "connect_failed", 502
-    plugin.on_finish(exchange)
-    (circuit,) = plugin.breakers().values()
-    assert (circuit.state, circuit.in_flight, circuit.window.calls) == ("closed", 0, 0)
-
-
 @pytest.mark.parametrize(
     ("upstream", "event"),
     (
