@@ -183,7 +183,7 @@ class LiveAttempt(Attempt):
         exchange = self.exchange
         policy = self.upstream.retries
         if exchange.chain.resends or (policy is not None and policy.repeats(exchange.method, exchange.headers)):
-            exchange.replay = b""
+            exchange.replay = bytearray()
             exchange.keep(body, self.upstream.replay_limit)
         else:
             exchange.replay = None

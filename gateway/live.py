@@ -119,7 +119,7 @@ class LiveExchange(Exchange):
     if TYPE_CHECKING:
         added: bytes
         pending: list[bytes]
-        replay: bytes | None
+        replay: bytes | bytearray | None
         held: ResponseHead | None
         task: Cancellable | None
         tried: tuple[Endpoint, ...]
@@ -271,7 +271,7 @@ class LiveExchange(Exchange):
         """What an attempt took of the body waits for the next one, to which nothing was sent yet."""
         self.upstream_congested = False
         if self.replay is not None:
-            self.pending = [self.replay, *self.pending] if self.bytes_in or self.body else []
+            self.pending = [bytes(self.replay), *self.pending] if self.bytes_in or self.body else []
             self.replay = None
 
     def give_back(self) -> None:

@@ -57,10 +57,8 @@ class ClientConnection(asyncio.Protocol):
     def __init__(
         self, handler: Handler, settings: ClientSettings, deadlines: Deadlines, connections: set[ClientConnection]
     ) -> None:
-        self.handler = handler
-        self.settings = settings
-        self._deadlines = deadlines
-        self._connections = connections
+        self.handler, self.settings = handler, settings
+        self._deadlines, self._connections = deadlines, connections
         self.transport: asyncio.Transport | None = None
         self.exchange: Any = None
         self.deadline = self.check_at = NEVER
@@ -126,8 +124,7 @@ class ClientConnection(asyncio.Protocol):
 
     def finished(self, now: float) -> None:
         """The response is sent and the exchange over: on to the next request, or to the end."""
-        self.exchange = None
-        self.responded = self._head_begun = False
+        self.exchange, self.responded, self._head_begun = None, False, False
         parser = self.parser
         if not self._keep or self._closing or (self._eof and not (parser.rest or self._stash)):
             self._end()
@@ -143,16 +140,14 @@ class ClientConnection(asyncio.Protocol):
 
     def abort(self) -> None:
         """Break the connection so that nobody can take what was sent for whole."""
-        transport = self.transport
-        self.exchange = None
+        transport, self.exchange = self.transport, None
         if transport is not None:
             self._forget(close=False)
             reset(transport)
 
     def refuse_rest(self) -> None:
         """What is still to come of the request is not wanted: close after the answer, and let the client finish."""
-        self._keep = False
-        self._lingers = True
+        self._keep, self._lingers = False, True
 
     def adopt(self, settings: ClientSettings) -> None:
         """A reload: what it trusts and strips holds from the next head on."""
@@ -198,6 +193,8 @@ class ClientConnection(asyncio.Protocol):
         try:
             if self.exchange is not None:
                 self._receive_more(data)
+                if self.parser.rest:
+                    self._advance()
             elif self._closing:
                 self._lingered += len(data)
                 if self._lingered > self.settings.linger_bytes:
@@ -285,8 +282,7 @@ class ClientConnection(asyncio.Protocol):
 
     def _advance(self) -> None:
         """Serve what is parsed, and parse what is stashed, until something is missing."""
-        parser = self.parser
-        served = 0
+        parser, served = self.parser, 0
         while self.exchange is None and not self._closing and not self._pauses & _WRITE:
             if parser.head is None:
                 if parser.rest or self._stash:
@@ -304,6 +300,12 @@ class ClientConnection(asyncio.Protocol):
                 return
             self._keep = True
             self.handler.begin(self, parser.head, parser.take_body(), parser.complete)
+            self._feed_body()
+
+    def _feed_body(self) -> None:
+        """What waits of the body of a request that has just begun."""
+        while self._stash and self.exchange is not None and not self.parser.complete:
+            self._receive_more(self._stash.next_piece())
 
     def _feed_stash(self) -> None:
         """Parse the next piece of what came before its turn."""
@@ -358,8 +360,7 @@ class ClientConnection(asyncio.Protocol):
                 log.exception("a client's leaving was not handled")
 
     def _forget(self, close: bool = True) -> None:
-        transport, self.transport = self.transport, None
-        self._closing = True
+        transport, self.transport, self._closing = self.transport, None, True
         self._deadlines.forget(self)
         self._connections.discard(self)
         if close and transport is not None and not transport.is_closing():
@@ -371,8 +372,7 @@ class ClientConnection(asyncio.Protocol):
         if transport is None or self._closing:
             return
         self._closing = True
-        self.parser.rest = b""
-        self._stash = None
+        self.parser.rest, self._stash = b"", None
         if self._lingers or (self.parser.begun and not self.parser.complete):
             self.watch(time.monotonic() + self.settings.linger_seconds)
             if self._pauses & (_PIPELINE | _BODY):
