@@ -75,7 +75,9 @@ class UpstreamCaller:
             upstream.meters.attempted(status, now - started)
             if error is not None or status >= 500:
                 endpoint.errors += 1
-                upstream.failed(endpoint, now, error is not None and error.answer.condition == "connect")
+                condition = "" if error is None else error.answer.condition
+                if condition != "full":
+                    upstream.failed(endpoint, now, condition == "connect")
             elif status:
                 endpoint.failures = endpoint.refusals = 0
 
