@@ -74,7 +74,7 @@ async def test_reply_stands_in(
     fallback = Fallback(INSTEAD)
     async with (
         upstream(script or answering) as service,
-        gateway(service.port if script else unused_tcp_port, plugins=[fallback], timeouts=timeouts(response=0.1)) as up,
+        gateway(service.port if script else unused_tcp_port, plugins=[fallback], timeouts=timeouts(response=0.3)) as up,
         up.client() as client,
     ):
         if failure.error == "no_endpoint":

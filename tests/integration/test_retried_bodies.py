@@ -22,7 +22,7 @@ async def test_whole_body_is_sent_again(script: Script, fields: tuple[bytes, ...
     async with (
         upstream(script) as bad,
         upstream(echoing) as good,
-        gateway(bad.port, good.port, retries=retry(per_try=0.1)) as running,
+        gateway(bad.port, good.port, retries=retry(per_try=0.3)) as running,
         running.client() as client,
     ):
         answer = await client.ask(request("/x", *fields, method="PUT", body=body))

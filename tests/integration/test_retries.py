@@ -39,7 +39,7 @@ from tests.support.raw_upstream import OK, Peer, Script, answering, echoing, in_
 async def test_second_attempt_goes_to_another_endpoint(
     script: Script, reason: str, error: str | None, base: float
 ) -> None:
-    retries = retry(per_try=0.1, base=base)
+    retries = retry(per_try=0.3, base=base)
     async with (
         upstream(script) as bad,
         upstream(answering) as good,
@@ -88,7 +88,7 @@ async def test_what_the_policy_does_not_name_is_the_answer(on: str, script: Scri
     async with (
         upstream(script) as bad,
         upstream(answering) as good,
-        gateway(bad.port, good.port, retries=retry(on, per_try=0.1)) as running,
+        gateway(bad.port, good.port, retries=retry(on, per_try=0.3)) as running,
         running.client() as client,
     ):
         answer = await client.ask(request())
@@ -189,7 +189,7 @@ async def test_post_that_was_sent(script: Script, fields: tuple[bytes, ...], opt
     async with (
         upstream(script) as bad,
         upstream(echoing) as good,
-        gateway(bad.port, good.port, retries=retry(per_try=0.1, **options)) as running,
+        gateway(bad.port, good.port, retries=retry(per_try=0.3, **options)) as running,
         running.client() as client,
     ):
         answer = await client.ask(request("/x", *fields, method="POST", body=b"order"))
@@ -377,7 +377,7 @@ async def test_time_of_one_try_covers_the_connection(monkeypatch: pytest.MonkeyP
     hangs = asyncio.Event()
     async with (
         upstream(answering) as service,
-        gateway(9, service.port, retries=retry("timeout", per_try=0.1)) as running,
+        gateway(9, service.port, retries=retry("timeout", per_try=0.3)) as running,
         running.client() as client,
     ):
         monkeypatch.setattr(running.pool, "_make_connection", never)

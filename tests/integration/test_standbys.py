@@ -28,7 +28,7 @@ async def test_standby_gets_a_body_that_is_all_here(
             service.port if script else unused_tcp_port,
             plugins=[fallback],
             others=[make_upstream("standby", standby.port)],
-            timeouts=timeouts(response=0.1),
+            timeouts=timeouts(response=0.3),
         ) as up,
         up.client() as client,
     ):
