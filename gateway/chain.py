@@ -47,7 +47,7 @@ class Chain:
             Step(index, getattr(plugin, phase), _named(plugin), phase == "admit")
             for index, plugin in enumerate(plugins)
             for phase in ("on_request", "admit")
-            if plugin.uses(phase)
+            if plugin.uses_phase(phase)
         )
         self.attempts = self._steps("on_attempt")
         self.attempt_ends = self._steps("on_attempt_end")[::-1]
@@ -62,7 +62,7 @@ class Chain:
         return tuple(
             Step(index, getattr(plugin, phase), _named(plugin))
             for index, plugin in enumerate(self.plugins)
-            if plugin.uses(phase)
+            if plugin.uses_phase(phase)
         )
 
     def _needed(self, what: str) -> int:

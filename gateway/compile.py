@@ -67,7 +67,7 @@ class Generation:
             endpoint.configure(spec.weight, spec.priority)
             endpoint.pool.limits = limits
         for plugin, routes in self.served().items():
-            plugin.serves(routes)
+            plugin.routes_served(routes)
 
     def served(self) -> dict[Plugin, dict[str, tuple[str, ...]]]:
         """The routes whose chain each plugin is in, each with the upstreams it goes to."""

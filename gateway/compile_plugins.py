@@ -91,7 +91,7 @@ def twins(served: Mapping[Plugin, Mapping[str, Iterable[str]]]) -> Iterator[tupl
     with the upstreams of each."""
     claimed: set[tuple[type[Plugin], str]] = set()
     for plugin, routes in served.items():
-        names = list(plugin.claims(routes))
+        names = list(plugin.unique_names(routes))
         taken = next((name for name in names if (type(plugin), name) in claimed), None)
         if taken is not None:
             yield plugin, taken

@@ -176,7 +176,7 @@ def dry_run(generation: Generation, loaded: Loaded, request: Exchange, others: b
 
 
 def _entry(use: PluginUse, plugin: Any) -> PluginEntry:
-    phases = tuple(phase for phase in phases_of(type(plugin)) if plugin.uses(phase))
+    phases = tuple(phase for phase in phases_of(type(plugin)) if plugin.uses_phase(phase))
     return PluginEntry(use.name, str(use.position), phases, plugin.needs_body or "")
 
 

@@ -227,16 +227,16 @@ class Plugin:
         as a file or an upstream, is not what it was."""
         return True
 
-    def claims(self, routes: Mapping[str, Iterable[str]]) -> Iterable[str]:
-        """Names that no other instance of the plugin may have while this one serves `routes`, as for `serves`: those
-        of its metrics and of what the admin API shows."""
+    def unique_names(self, routes: Mapping[str, Iterable[str]]) -> Iterable[str]:
+        """Names that no other instance of the plugin may have while this one serves `routes` (see `routes_served`):
+        those of its metrics and of what the admin API shows."""
         return ()
 
-    def serves(self, routes: Mapping[str, Iterable[str]]) -> None:
+    def routes_served(self, routes: Mapping[str, Iterable[str]]) -> None:
         """The routes whose chain this instance is in, each with the upstreams it goes to. Called whenever a
         configuration goes into service, before its first request."""
 
-    def uses(self, phase: str) -> bool:
+    def uses_phase(self, phase: str) -> bool:
         """Does this instance need the phase? Every one that its class overrides, unless it knows better."""
         return type(self).overrides(phase)
 

@@ -50,7 +50,7 @@ class Breaker(Plugin):
     def is_current(self, env: Env) -> bool:
         return self._made is None or self._made.is_current(env)
 
-    def uses(self, phase: str) -> bool:
+    def uses_phase(self, phase: str) -> bool:
         needed = {"on_request", "on_failure", "on_finish"}
         if self.options.scope != "route":
             needed = {"on_attempt", "on_attempt_end"}
@@ -58,10 +58,10 @@ class Breaker(Plugin):
             needed |= {"on_failure"} | self._fallbacks.phases
         return phase in needed
 
-    def claims(self, routes: Mapping[str, Iterable[str]]) -> Iterable[str]:
+    def unique_names(self, routes: Mapping[str, Iterable[str]]) -> Iterable[str]:
         return self._circuits.claims(routes)
 
-    def serves(self, routes: Mapping[str, Iterable[str]]) -> None:
+    def routes_served(self, routes: Mapping[str, Iterable[str]]) -> None:
         self._circuits.serve(routes)
 
     def breakers(self) -> Mapping[str, Circuit]:

@@ -90,14 +90,14 @@ def test_an_empty_chain_costs_nothing() -> None:
     ],
 )
 def test_a_phase_that_an_instance_does_not_use_is_left_out(unused: str, left: str) -> None:
-    chain = Chain([named(Everything, "a", uses=lambda self, phase: phase != unused)])
+    chain = Chain([named(Everything, "a", uses_phase=lambda self, phase: phase != unused)])
     steps = [*chain.requests, *chain.attempts, *chain.attempt_ends, *chain.failures, *chain.responses, *chain.finishes]
 
     assert [step.call.__name__ for step in steps] == left.split()
 
 
 def test_an_instance_cannot_use_what_its_class_leaves_out() -> None:
-    assert not any(named(Nothing, "a").uses(phase) for phase in ("on_request", "on_failure", "on_finish"))
+    assert not any(named(Nothing, "a").uses_phase(phase) for phase in ("on_request", "on_failure", "on_finish"))
 
 
 def test_one_plugin_that_resends_is_enough() -> None:

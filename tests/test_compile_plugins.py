@@ -121,7 +121,7 @@ def test_breakers_that_do_not_meet(tmp_path: Path, text: str) -> None:
 
 def test_each_plugin_that_comes_second_is_told_once() -> None:
     class Named(Plugin):
-        def claims(self, routes: Any) -> list[str]:
+        def unique_names(self, routes: Any) -> list[str]:
             return [self.options, *routes]
 
     class Other(Named):

@@ -126,11 +126,11 @@ async def test_every_phase_does_nothing_by_itself() -> None:
     ]
     await plugin.stop()
 
-    plugin.serves({"item": ("catalog",)})
+    plugin.routes_served({"item": ("catalog",)})
     assert results == [None] * 7
     assert tuple(plugin.identity_headers()) == ()
     assert plugin.resends is False
-    assert not any(plugin.uses(phase) for phase in PHASES)
+    assert not any(plugin.uses_phase(phase) for phase in PHASES)
 
 
 def test_an_env_without_a_sink_opener_says_so() -> None:

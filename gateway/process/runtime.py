@@ -175,7 +175,7 @@ class Runtime:
         generation.table = replace(generation.table, version=self.version, digest=digest)
         for plugin in before.plugins.values() if before is not None else ():
             if plugin not in generation.plugins.values():
-                plugin.serves({})
+                plugin.routes_served({})
         generation.take_over()
         self.generation = generation
         self.loaded = loaded

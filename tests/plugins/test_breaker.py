@@ -278,7 +278,7 @@ def test_routes_have_breakers_of_their_own() -> None:
 
 def test_a_name_is_one_breaker_for_all_routes() -> None:
     bench = Bench(name="all")
-    bench.plugin.serves({"test": ["service"], "other": ["service"]})
+    bench.plugin.routes_served({"test": ["service"], "other": ["service"]})
     bench.open()
 
     assert bench.ask(GOOD, asking(route="other")).status == 503
@@ -287,11 +287,11 @@ def test_a_name_is_one_breaker_for_all_routes() -> None:
 
 def test_every_breaker_is_shown_from_the_start_and_until_its_route_is_gone() -> None:
     bench = Bench()
-    bench.plugin.serves({"test": ["service"], "b": iter(["service"]), "redirect": []})
+    bench.plugin.routes_served({"test": ["service"], "b": iter(["service"]), "redirect": []})
     assert list(bench.plugin.breakers()) == ["test", "b"]
     bench.open()
 
-    bench.plugin.serves({"test": ["service"], "c": ["service"]})
+    bench.plugin.routes_served({"test": ["service"], "c": ["service"]})
 
     assert {name: circuit.state for name, circuit in bench.plugin.breakers().items()} == {"test": "open", "c": "closed"}
     gauges = bench.metrics.gauge("gateway_breaker_state", "", ("breaker", "state")).children
@@ -311,7 +311,7 @@ def test_a_request_outlives_its_route() -> None:
     exchange = asking()
     bench.plugin.on_request(exchange)
     circuit = bench.plugin.breakers()["test"]
-    bench.plugin.serves({})
+    bench.plugin.routes_served({})
 
     finish(bench.plugin, exchange, "answered", 200)
 
@@ -320,14 +320,14 @@ def test_a_request_outlives_its_route() -> None:
 
 def test_by_upstream() -> None:
     bench = Bench(scope="upstream")
-    bench.plugin.serves({"a": ["service", "other"], "b": ["service"]})
+    bench.plugin.routes_served({"a": ["service", "other"], "b": ["service"]})
     assert set(bench.plugin.breakers()) == {"service", "other"}
     bench.open()
 
     assert bench.ask(GOOD, asking(route="b")).status == 503
     assert bench.ask(GOOD, asking(route="a", upstream="other")).status == 200
     assert bench.counted("service") == {"failure": 4, "short_circuited": 1}
-    bench.plugin.serves({"a": ["other"]})
+    bench.plugin.routes_served({"a": ["other"]})
     assert list(bench.plugin.breakers()) == ["other"]
 
 
@@ -339,9 +339,9 @@ def test_by_endpoint() -> None:
     bench.plugin.on_attempt(asking(), elsewhere)
 
     assert bench.state("service/127.0.0.1:9002") == "closed"
-    bench.plugin.serves({"test": ["service"]})
+    bench.plugin.routes_served({"test": ["service"]})
     assert len(bench.plugin.breakers()) == 2
-    bench.plugin.serves({"test": ["other"]})
+    bench.plugin.routes_served({"test": ["other"]})
     assert bench.plugin.breakers() == {}
 
 
@@ -494,7 +494,7 @@ def test_a_probe_that_falls_back_decides_all_the_same() -> None:
 
 def test_attempts_at_the_standby_are_its_own() -> None:
     bench = Bench(scope="upstream", fallback={"to": "standby"})
-    bench.plugin.serves({"test": ["service"]})
+    bench.plugin.routes_served({"test": ["service"]})
     assert set(bench.plugin.breakers()) == {"service", "standby"}
 
     bench.ask(by_upstream(service=RESET, standby=GOOD))
@@ -546,7 +546,7 @@ def test_stale_answers_are_the_routes_and_not_the_standbys() -> None:
 def phases(**options: Any) -> Iterator[str]:
     plugin = Bench(**options).plugin
     every = ("on_request", "admit", "on_attempt", "on_attempt_end", "on_failure", "on_response", "on_finish")
-    return (phase for phase in every if plugin.uses(phase))
+    return (phase for phase in every if plugin.uses_phase(phase))
 
 
 @pytest.mark.parametrize(
