@@ -12,7 +12,7 @@ import pytest
 
 from gateway.admin.handlers import MOST_STREAMS
 from tests.support.gateways import request
-from tests.support.polling import soon
+from tests.support.polling import PATIENCE, soon
 from tests.support.runtimes import HEAD, PING, Running, running
 
 # What the dashboard's hystrixCommand.js and hystrixThreadPool.js assert; an event that lacks one is dropped.
@@ -156,7 +156,7 @@ async def test_so_many_readers(tmp_path: Path) -> None:
                 return answer.status
 
         # The places are free once the writes to those who left have failed.
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             while await again() != 200:
                 await asyncio.sleep(0.02)
 

@@ -11,6 +11,7 @@ import aiohttp
 import pytest
 
 from gateway.demo.services import HOST, SERVICES, start_services, stop_services
+from tests.support.polling import PATIENCE
 
 
 @pytest.fixture
@@ -34,7 +35,7 @@ async def test_stopping_ends_an_endless_stream(ports: list[int]) -> None:
     async with aiohttp.ClientSession() as session:
         response = await session.get(f"http://{HOST}:{ports[0]}/events")
         await response.content.readline()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             await stop_services(runners)
         response.close()
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from gateway.exchange import Reply
 from gateway.routing.actions import Respond
 from tests.support.gateways import Gateway, gateway, make_settings, request, timeouts
-from tests.support.polling import eventually
+from tests.support.polling import PATIENCE, eventually
 from tests.support.raw_client import RawClient
 from tests.support.raw_upstream import OK, Peer, upstream
 from tests.support.recording import Gate
@@ -31,7 +31,7 @@ async def stands_still(progress: Callable[[], object]) -> None:
     """Wait until a number does not grow any more."""
     last: object = None
     same = 0
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         while same < 20:
             await asyncio.sleep(0.005)
             now = progress()

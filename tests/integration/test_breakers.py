@@ -16,7 +16,7 @@ from gateway.exchange import Exchange
 from tests.support.gateways import request
 from tests.support.messages import Message
 from tests.support.misbehaving import naming, status
-from tests.support.polling import eventually
+from tests.support.polling import PATIENCE, eventually
 from tests.support.raw_upstream import OK, Peer, RawUpstream, answering, saying, silent, upstream
 from tests.support.runtimes import HEAD, Running, running, write_plugin
 
@@ -264,7 +264,7 @@ async def test_probe_brings_the_service_back(tmp_path: Path, scope: str) -> None
             while (await ask(worker)).status != 200:
                 await asyncio.sleep(0.005)
 
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             await well()
         assert circuits(worker)[name].state == "closed"
         assert (await ask(worker)).status == 200

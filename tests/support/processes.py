@@ -11,11 +11,10 @@ import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
-from tests.support.polling import eventually, soon
+from tests.support.polling import PATIENCE, eventually, soon
 
 LISTENING = re.compile(r" listening on (\S+)")
 ADMIN = re.compile(r" admin on (\S+)")
-STARTS_WITHIN = 20.0
 
 
 class GatewayProcess:
@@ -42,7 +41,7 @@ class GatewayProcess:
         def found() -> re.Match[str] | None:
             return next(filter(None, (re.search(pattern, line) for line in self.lines)), None)
 
-        async with asyncio.timeout(STARTS_WITHIN), self._heard:
+        async with asyncio.timeout(PATIENCE), self._heard:
             await self._heard.wait_for(lambda: found() is not None or self._task.done() or self.process.stderr.at_eof())  # type: ignore[union-attr]
         match = found()
         assert match is not None, "\n".join(self.lines)
