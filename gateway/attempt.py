@@ -124,12 +124,10 @@ class LiveAttempt(Attempt):
         self.upstream.meters.attempted(status, self.seconds)
         if kind is not None and ANSWERS[kind].side != "upstream":
             return "nothing"
-        target = self.target
-        target.errors += 1
         condition = "" if kind is None else ANSWERS[kind].condition
+        self.upstream.failed(self.target, now, condition)
         if condition == "full":
             return "nothing"
-        self.upstream.failed(target, now, condition == "connect")
         return "bad" if kind is None and status != 503 else "overloaded"
 
     def drop(self, kind: Kind) -> None:
@@ -161,13 +159,10 @@ class LiveAttempt(Attempt):
             exchange.replay = body
         else:
             self._keep(body)
-        host: bytes | None = None
-        if upstream.host is not None or not head.block.host_field:
-            host = (upstream.host or self.endpoint).encode("latin-1")
         added = exchange.added
         if exchange.total_at != NEVER:
             added += b"X-Request-Deadline-Ms: %d\r\n" % max(0.0, (exchange.total_at - monotonic()) * 1000)
-        text = request_text(head, exchange.target, host, added, body, ended, head.chunked)
+        text = request_text(head, exchange.target, upstream.host, self.endpoint, added, body, ended, head.chunked)
         connection.send(text, ended, head.chunked, head.method == "HEAD")
         if ended:
             exchange.wait_until(Kind.RESPONSE_TIMEOUT, self.started + upstream.try_timeout)

@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable, Sequence
 from math import ceil
 
-from gateway.config.fields import status_range
 from gateway.config.upstream_specs import (
     Balance,
     ConcurrencySpec,
@@ -22,6 +21,7 @@ from gateway.config.upstream_specs import (
 from gateway.exchange import Exchange
 from gateway.routing.request_key import request_key
 from gateway.telemetry.upstream_meters import UpstreamMeters
+from gateway.units import status_range
 from gateway.upstreams.balance.balancer import Balancer
 from gateway.upstreams.balance.ewma import Ewma
 from gateway.upstreams.balance.hash_ring import HashRing

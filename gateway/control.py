@@ -74,10 +74,7 @@ class UpstreamCaller:
             now = monotonic()
             upstream.meters.attempted(status, now - started)
             if error is not None or status >= 500:
-                endpoint.errors += 1
-                condition = "" if error is None else error.answer.condition
-                if condition != "full":
-                    upstream.failed(endpoint, now, condition == "connect")
+                upstream.failed(endpoint, now, "" if error is None else error.answer.condition)
             elif status:
                 endpoint.failures = endpoint.refusals = 0
 

@@ -99,12 +99,10 @@ class MirrorCopy:
         upstream, endpoint, now = self._upstream, self._picked, monotonic()
         if endpoint is None:
             raise GatewayError(Kind.NO_ENDPOINT)
-        head = self._head
-        host: bytes | None = None
-        if upstream.host is not None or not head.block.host_field:
-            host = (upstream.host or endpoint.address).encode("latin-1")
-        body = b"".join(self._body)
-        self._text = request_text(head, self._target, host, self._added, body, True, head.chunked)
+        head, body = self._head, b"".join(self._body)
+        self._text = request_text(
+            head, self._target, upstream.host, endpoint.address, self._added, body, True, head.chunked
+        )
         self._bodyless = head.method == "HEAD"
         self._chunked = head.chunked
         if upstream.limiter is not None and not upstream.limiter.take("low"):

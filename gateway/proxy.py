@@ -223,7 +223,7 @@ class Proxy:
     ) -> None:
         """The upstream's head, with as much of the body as came with it."""
         attempt.status = status = head.status
-        if status >= 429 and recovery.replaced(self, exchange, attempt, head, ended):
+        if status >= 429 and recovery.replaced(self, exchange, attempt, head):
             return
         if exchange.chain.response_body:
             exchange.held = head

@@ -58,7 +58,7 @@ def retried(proxy: Proxy, exchange: LiveExchange, attempt: LiveAttempt, error: G
     return True
 
 
-def replaced(proxy: Proxy, exchange: LiveExchange, attempt: LiveAttempt, head: ResponseHead, ended: bool) -> bool:
+def replaced(proxy: Proxy, exchange: LiveExchange, attempt: LiveAttempt, head: ResponseHead) -> bool:
     """The upstream's answer is an error, and its head is here: is there to be something else in its place?"""
     status = head.status
     policy = attempt.upstream.retries

@@ -1,9 +1,9 @@
-"""Quantities as configuration writes them: Duration, Size, Share and Secret. Leaf module.
+"""Quantities as configuration writes them: Duration, Size, Share and Secret, and ranges of statuses. Leaf module.
 
-Each is a subclass of a built-in (float, int, str), so that the code which uses it computes with it as it is, and each
-is a field type for pydantic models and for plain dataclasses that pydantic validates. In a file only the text form is
-accepted; in code also a number: `Duration("5s") == Duration(5)`. Every mistake is a ValueError whose message shows a
-right example.
+Each of the first is a subclass of a built-in (float, int, str), so that code that uses it computes with it as it is,
+and each is a field type for pydantic models and for plain dataclasses that pydantic validates. In a file only the text
+form is accepted; in code also a number: `Duration("5s") == Duration(5)`. Every mistake is a ValueError whose message
+shows a right example.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ _BYTES = {"GiB": 1 << 30, "MiB": 1 << 20, "KiB": 1 << 10, "GB": 10**9, "MB": 10*
 _DURATION = re.compile(rf"{_NUMBER}(ms|s|m|h)")
 _SIZE = re.compile(rf"{_NUMBER}(GiB|MiB|KiB|GB|MB|KB|B)")
 _SHARE = re.compile(rf"{_NUMBER}%")
+_STATUSES = re.compile(r"([1-9])xx|([1-9][0-9]{2})(?:-([1-9][0-9]{2}))?")
 
 
 class Duration(float):
@@ -220,6 +221,18 @@ class Secret(str):
         if isinstance(info.context, set):
             info.context.add(secret.reveal())
         return secret
+
+
+def status_range(choice: int | str, examples: str = "200, 2xx or 200-399") -> range:
+    """404, `5xx` or `400-499` as numbers. ValueError for anything else, which tells to write one of the examples."""
+    match = _STATUSES.fullmatch(str(choice))
+    if match is None:
+        raise ValueError(f"{choice!r} is no status; write {examples}")
+    first = int(match[1]) * 100 if match[1] else int(match[2])
+    last = first + 99 if match[1] else int(match[3] or first)
+    if last < first:
+        raise ValueError(f"{choice!r} ends before it begins")
+    return range(first, last + 1)
 
 
 def _unitless(text: str, kind: str, unit: str, examples: str) -> str:

@@ -6,22 +6,19 @@ Real processes and real signals. Used by `make bench`, and by a test with less t
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
-import subprocess
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Self
 
 import aiohttp
 
-from loadtest.bench.process import ROOT, HarnessError, ask, free_port
+from loadtest.bench.process import Child, HarnessError, Sandbox, ask, free_port, wait_for_status
+from loadtest.bench.stats import p99
 
-STARTS_WITHIN = 20.0
 RETURNS_WITHIN = 60.0
 CONFIG = """\
 version: 1
@@ -59,21 +56,21 @@ class Episode:
 
     @property
     def p99_ms(self) -> float:
-        ordered = sorted(self.latencies)
-        return ordered[min(len(ordered) - 1, len(ordered) * 99 // 100)] * 1000
+        return p99(self.latencies) * 1000
 
 
 class Stage:
-    """The gateway and its three services. A context; leaving it ends all processes."""
+    """The gateway and its three services, in a sandbox. A context; leaving it ends them."""
 
-    def __init__(self, folder: Path, *, ejection: str = "5s", pin: Callable[[], None] | None = None) -> None:
-        """`pin` is called in the gateway's process before it starts."""
+    def __init__(self, sandbox: Sandbox, *, ejection: str = "5s", core: int | None = None) -> None:
+        """The gateway runs on `core`, the services anywhere."""
         self.port, self.admin = free_port(), free_port()
         self.services = [free_port() for _ in range(3)]
-        self._pin = pin
-        self._running: dict[int, subprocess.Popen[bytes]] = {}
+        self._sandbox = sandbox
+        self._core = core
+        self._running: dict[int, Child] = {}
         endpoints = ", ".join(f'"http://127.0.0.1:{port}"' for port in self.services)
-        self._config = folder / "episodes.yaml"
+        self._config = sandbox.folder("episodes") / "routes.yaml"
         text = CONFIG.format(port=self.port, admin=self.admin, endpoints=endpoints, ejection=ejection)
         self._config.write_text(text)
 
@@ -82,56 +79,35 @@ class Stage:
             for port in self.services:
                 self.start(port)
             command = [sys.executable, "-m", "gateway", "run", "-c", str(self._config)]
-            self._spawn(self.port, command, self._pin)
-            self._wait(self.admin, "/readyz")
+            gateway = self._running[self.port] = self._sandbox.start("gateway", command, self._core)
+            wait_for_status(self.admin, "/readyz", gateway)
         except BaseException:
             self.__exit__()
             raise
         return self
 
     def __exit__(self, *_: object) -> None:
-        for process in self._running.values():
-            process.kill()
-            process.wait()
+        self._sandbox.stop(*self._running.values())
         self._running.clear()
 
     def start(self, port: int) -> None:
         """A service at that port, until it is killed."""
-        self._spawn(port, [sys.executable, "-m", "loadtest.failing_service", "--port", str(port)], None)
-        self._wait(port, "/")
+        command = [sys.executable, "-m", "loadtest.failing_service", "--port", str(port)]
+        service = self._running[port] = self._sandbox.start("service", command, None)
+        wait_for_status(port, "/", service)
 
     def kill(self, port: int) -> None:
         """SIGKILL."""
-        process = self._running.pop(port)
-        process.kill()
-        process.wait()
+        service = self._running.pop(port)
+        service.process.kill()
+        self._sandbox.stop(service)
 
     def signal(self, port: int, number: signal.Signals) -> None:
-        os.kill(self._running[port].pid, number)
+        self._running[port].process.send_signal(number)
 
     def mode(self, port: int, mode: str) -> None:
         """How the service at that port answers from now on."""
         ask(port, f"/_mode/{mode}")
-
-    def _spawn(self, port: int, command: list[str], prepare: Callable[[], None] | None) -> None:
-        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-        quiet = subprocess.DEVNULL
-        self._running[port] = subprocess.Popen(
-            command,
-            stdin=quiet,
-            stdout=quiet,
-            stderr=quiet,
-            cwd=ROOT,
-            env=environment,
-            preexec_fn=prepare,  # noqa: PLW1509 (it only pins the process)
-        )
-
-    def _wait(self, port: int, path: str) -> None:
-        deadline = time.monotonic() + STARTS_WITHIN
-        while ask(port, path) != 200:
-            if time.monotonic() > deadline:
-                raise HarnessError(f"nothing answers at {port}{path}")
-            time.sleep(0.02)
 
 
 async def load(session: aiohttp.ClientSession, stage: Stage, name: str, path: str, rate: int, count: int) -> Episode:

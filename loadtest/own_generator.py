@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import cast
 from urllib.parse import urlsplit
 
+from loadtest.bench.stats import p99
+
 LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 
 
@@ -113,8 +115,7 @@ def main() -> None:
     except ImportError:
         totals, took = asyncio.run(work)
     if totals.latencies:
-        ordered = sorted(totals.latencies)
-        print(f"     99%  {ordered[min(len(ordered) - 1, len(ordered) * 99 // 100)] * 1000:.2f}ms")
+        print(f"     99%  {p99(totals.latencies) * 1000:.2f}ms")
     print(f"  {totals.requests} requests in {took:.2f}s, 0MB read")
     if totals.read_errors or totals.connect_errors:
         print(f"  Socket errors: connect {totals.connect_errors}, read {totals.read_errors}, write 0, timeout 0")

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import re
 from dataclasses import dataclass
 
 from gateway.plugin import Duration, Env, Exchange, LogSink, Plugin, Share
@@ -19,9 +18,9 @@ from gateway.telemetry.access_formats import access_format
 from gateway.telemetry.log_buffer import LogBuffer
 from gateway.telemetry.log_sink import checked_place
 from gateway.telemetry.traffic import FAILURES
+from gateway.units import status_range
 
 SECRETS = ("token", "code", "password", "secret", "access_token", "api_key")
-STATUSES = re.compile(r"([1-9])xx|([1-9][0-9]{2})(?:-([1-9][0-9]{2}))?")
 
 
 class AccessLog(Plugin):
@@ -93,14 +92,4 @@ def _places(to: str | tuple[str, ...]) -> tuple[str, ...]:
 
 def _statuses(chosen: tuple[int | str, ...]) -> frozenset[int]:
     """404, `5xx` and `400-499` as numbers. ValueError for anything else."""
-    numbers: set[int] = set()
-    for choice in chosen:
-        match = STATUSES.fullmatch(str(choice))
-        if match is None:
-            raise ValueError(f"{choice!r} is no status; write 404, 5xx or 400-499")
-        first = int(match[1]) * 100 if match[1] else int(match[2])
-        last = first + 99 if match[1] else int(match[3] or first)
-        if last < first:
-            raise ValueError(f"{choice!r} ends before it begins")
-        numbers.update(range(first, last + 1))
-    return frozenset(numbers)
+    return frozenset(status for choice in chosen for status in status_range(choice, "404, 5xx or 400-499"))

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from gateway.units import Duration, Secret, Share, Size
+from gateway.units import Duration, Secret, Share, Size, status_range
 
 
 @pytest.mark.parametrize(
@@ -159,6 +159,17 @@ def test_zero_needs_no_unit() -> None:
     assert Model.model_validate({"wait": 0, "size": 0, "share": 0}) == Model(
         wait=Duration(0), size=Size(0), share=Share(0)
     )
+
+
+@pytest.mark.parametrize(("choice", "first", "last"), [(404, 404, 404), ("404", 404, 404), ("5xx", 500, 599)])
+def test_statuses(choice: int | str, first: int, last: int) -> None:
+    assert status_range(choice) == range(first, last + 1)
+
+
+@pytest.mark.parametrize("choice", [20, "20", "xx", "4xx-499", "4040", ""])
+def test_what_is_no_status_is_told_with_examples(choice: int | str) -> None:
+    with pytest.raises(ValueError, match=f"{choice!r} is no status; write 1 or 2"):
+        status_range(choice, "1 or 2")
 
 
 def test_a_validation_context_collects_the_secrets() -> None:

@@ -14,23 +14,10 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from gateway.exchange import Exchange, Headers, Reply, ResponseHead
+from gateway.wire.headers import HOP_BY_HOP
 
 # What belongs to one message or one connection: framing, and the times that are told anew.
-NOT_KEPT: Final = frozenset(
-    [
-        "age",
-        "connection",
-        "content-length",
-        "date",
-        "keep-alive",
-        "proxy-authenticate",
-        "proxy-connection",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-    ]
-)
+NOT_KEPT: Final = frozenset(["age", "content-length", "date"]) | {name.decode() for name in HOP_BY_HOP}
 FORBIDDING: Final = frozenset(["must-revalidate", "no-cache", "no-store", "private", "proxy-revalidate", "s-maxage"])
 # Roughly what an answer costs beside its texts.
 OVERHEAD: Final = 1024

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 from pydantic import AfterValidator, BeforeValidator, Field, Strict, StringConstraints, WithJsonSchema
 from pydantic_core import CoreSchema, core_schema
 
-from gateway.units import Duration
+from gateway.units import Duration, status_range
 
 if TYPE_CHECKING:
     from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
@@ -191,18 +191,6 @@ def _expression(text: str) -> str:
     except (re.error, OverflowError, RecursionError) as error:
         raise ValueError(f"{text!r} is not a regular expression: {error}") from None
     return text
-
-
-def status_range(text: str) -> range:
-    """404, `5xx` or `400-499` as numbers. ValueError for anything else."""
-    match = re.fullmatch(r"([1-9])xx|([1-9][0-9]{2})(?:-([1-9][0-9]{2}))?", text)
-    if match is None:
-        raise ValueError(f"{text!r} is no status; write 200, 2xx or 200-399")
-    first = int(match[1]) * 100 if match[1] else int(match[2])
-    last = first + 99 if match[1] else int(match[3] or first)
-    if last < first:
-        raise ValueError(f"{text!r} ends before it begins")
-    return range(first, last + 1)
 
 
 def _status_range(value: object) -> object:

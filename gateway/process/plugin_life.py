@@ -26,6 +26,12 @@ class NotStarted(Exception):
         self.problem = problem
 
 
+def not_among(plugins: Iterable[Plugin], others: Iterable[Plugin]) -> list[Plugin]:
+    """Those that are none of the others."""
+    known = set(map(id, others))
+    return [plugin for plugin in plugins if id(plugin) not in known]
+
+
 async def start_plugins(plugins: Iterable[Plugin], generation: Generation) -> None:
     """Start all of them, or none: what had started is stopped again before NotStarted."""
     started: list[Plugin] = []

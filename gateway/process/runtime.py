@@ -23,9 +23,9 @@ from gateway.config.specs import AdminSpec, ConfigSpec, ListenerSpec
 from gateway.control import UpstreamCaller
 from gateway.errors import ConfigError
 from gateway.library import Library
-from gateway.plugin import Env
+from gateway.plugin import Env, Plugin
 from gateway.process.gauges import watch_runtime
-from gateway.process.plugin_life import NotStarted, start_plugins, stop_plugins, stop_when_unused, when_gone
+from gateway.process.plugin_life import NotStarted, not_among, start_plugins, stop_plugins, stop_when_unused, when_gone
 from gateway.proxy import Proxy
 from gateway.state.memory import MemoryShared
 from gateway.table import RouteTable
@@ -165,17 +165,16 @@ class Runtime:
         """Start what is new, swap the table, stop what is old once nobody uses it. ConfigError when a plugin does not
         start; then nothing has changed."""
         before = self.generation
-        known = set(map(id, before.plugins.values())) if before is not None else set()
-        fresh = [plugin for plugin in generation.plugins.values() if id(plugin) not in known]
+        known = list(before.plugins.values()) if before is not None else []
+        fresh, gone = not_among(generation.plugins.values(), known), not_among(known, generation.plugins.values())
         settings = client_settings(generation)
         await start_plugins(fresh, generation)
         self.version += 1
         self.loaded_at = time.time()
         digest = hashlib.sha256(repr(loaded.sources).encode()).hexdigest()[:16]
         generation.table = replace(generation.table, version=self.version, digest=digest)
-        for plugin in before.plugins.values() if before is not None else ():
-            if plugin not in generation.plugins.values():
-                plugin.routes_served({})
+        for plugin in gone:
+            plugin.routes_served({})
         generation.take_over()
         self.generation = generation
         self.loaded = loaded
@@ -191,7 +190,7 @@ class Runtime:
         for listener, spec in zip(self.listeners, generation.spec.listeners, strict=False):
             listener.adopt(replace(settings, half_close=spec.half_close == "allow"))
         if before is not None:
-            self._retire(before, generation)
+            self._retire(before, generation, gone)
 
     async def reload(self, expected: Container[int] | None = None) -> bool:
         """Read the configuration again. The one in service stays when the new one is wrong.
@@ -251,9 +250,8 @@ class Runtime:
             problems.append(Problem(loaded.position(("listeners",)), message, hint))
         return problems
 
-    def _retire(self, old: Generation, new: Generation) -> None:
-        kept = set(map(id, new.plugins.values()))
-        plugins = [plugin for plugin in old.plugins.values() if id(plugin) not in kept]
+    def _retire(self, old: Generation, new: Generation, plugins: list[Plugin]) -> None:
+        """Let go of what only `old` uses, its `plugins` when no request meets them any more."""
         for upstream in old.table.upstreams.values():
             # Asked by what is still under way, it must not weigh endpoints that are the new one's.
             upstream.slow_start = 0.0

@@ -10,7 +10,18 @@ from gateway.telemetry.metrics import Counter, Metrics
 class UpstreamMeters:
     """The counters of one upstream, found once so that an attempt only adds."""
 
-    __slots__ = ("_codes", "_ejections", "_hedges", "_mirrored", "_requests", "_retries", "_shed", "duration", "name")
+    __slots__ = (
+        "_codes",
+        "_copies",
+        "_ejections",
+        "_hedges",
+        "_mirrored",
+        "_requests",
+        "_retries",
+        "_shed",
+        "duration",
+        "name",
+    )
 
     def __init__(self, metrics: Metrics, name: str) -> None:
         self.name = name
@@ -38,6 +49,7 @@ class UpstreamMeters:
             "gateway_upstream_duration_seconds", "Time from the start of an attempt to its end.", ("upstream",)
         ).labels(name)
         self._codes: dict[int, Counter] = {}
+        self._copies: dict[str, Counter] = {}
 
     def attempted(self, status: int, seconds: float) -> None:
         """One attempt is over."""
@@ -59,7 +71,10 @@ class UpstreamMeters:
 
     def mirrored(self, result: str) -> None:
         """A copy was `sent` or `dropped`."""
-        self._mirrored.labels(self.name, result).inc()
+        counter = self._copies.get(result)
+        if counter is None:
+            counter = self._copies[result] = self._mirrored.labels(self.name, result)
+        counter.inc()
 
     def ejected(self, reason: str) -> None:
         """An endpoint is left out for a while."""

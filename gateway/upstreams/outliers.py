@@ -15,6 +15,12 @@ if TYPE_CHECKING:
     from gateway.upstreams.endpoint import Endpoint
 
 
+def due_first(endpoints: Sequence[Endpoint]) -> list[Endpoint]:
+    """Of those that are ejected and nothing worse, the one that would be back first, if any: better than none."""
+    ejected = [one for one in endpoints if one.ejected_until and one.state == "enabled" and one.healthy]
+    return [min(ejected, key=lambda one: one.ejected_until)] if ejected else []
+
+
 @dataclass(frozen=True, slots=True)
 class SuccessRate:
     """Ejects what succeeds less often than the mean less `deviations` times the standard deviation (Envoy's rule).
@@ -81,9 +87,8 @@ class Outliers:
                 self.lift(endpoint, now)
         ejected = [one for one in self._compare(endpoints, now) if self._eject(one, endpoints, now, "success_rate")]
         if not any(endpoint.available(now) for endpoint in endpoints):
-            able = [one for one in endpoints if one.ejected_until and one.state == "enabled" and one.healthy]
-            if able:
-                self.lift(min(able, key=lambda one: one.ejected_until), now)
+            for endpoint in due_first(endpoints):
+                self.lift(endpoint, now)
         return ejected
 
     @staticmethod

@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from gateway.errors import Condition
 from gateway.exchange import Exchange
 from gateway.upstreams.balance.balancer import Balancer
 from gateway.upstreams.balance.round_robin import RoundRobin
 from gateway.upstreams.balance.slow_start import warmed_weight
 from gateway.upstreams.concurrency import Limiter
 from gateway.upstreams.endpoint import Changes, Endpoint
-from gateway.upstreams.outliers import OutlierPolicy, Outliers
+from gateway.upstreams.outliers import OutlierPolicy, Outliers, due_first
 from gateway.upstreams.retry import HedgePolicy, RetryBudget, RetryPolicy
 
 if TYPE_CHECKING:
@@ -163,7 +164,7 @@ class Upstream:
         if len(chosen) < self.panic * len(enabled):
             chosen = enabled
         if not chosen:
-            chosen = _due_first(enabled)
+            chosen = due_first(enabled)
         level = min((endpoint.priority for endpoint in chosen), default=0)
         self._spare = tuple(endpoint for endpoint in chosen if endpoint.priority != level)
         chosen = [endpoint for endpoint in chosen if endpoint.priority == level]
@@ -186,9 +187,11 @@ class Upstream:
                 self._review_at = min(self._review_at, now + WARMING_STEP)
         return changed
 
-    def failed(self, endpoint: Endpoint, now: float, connect: bool) -> None:
-        """An attempt failed, before it reached the endpoint when `connect`: too often in a row ejects it."""
-        if self.outliers.failed(endpoint, self.endpoints, now, connect):
+    def failed(self, endpoint: Endpoint, now: float, condition: Condition) -> None:
+        """An attempt failed; `condition` is the table's word, "" for an answer of 5xx. Too often in a row ejects the
+        endpoint, but for want of room, which is no sickness."""
+        endpoint.errors += 1
+        if condition != "full" and self.outliers.failed(endpoint, self.endpoints, now, condition == "connect"):
             self.meters.ejected(endpoint.ejected_for)
 
     def review(self, now: float) -> None:
@@ -203,12 +206,6 @@ class Upstream:
 
     def __repr__(self) -> str:
         return f"<Upstream {self.name}: {', '.join(endpoint.address for endpoint in self.endpoints)}>"
-
-
-def _due_first(enabled: Sequence[Endpoint]) -> list[Endpoint]:
-    """Of those that are ejected and nothing worse, the one that would be back first: better than none."""
-    ejected = [endpoint for endpoint in enabled if endpoint.healthy]
-    return [min(ejected, key=lambda endpoint: endpoint.ejected_until)] if ejected else []
 
 
 def _observers(balance: Balancer, limiter: Limiter | None) -> Iterator[Observer]:

@@ -34,19 +34,27 @@ def _continued_lines(client: ClientConnection, head: RequestHead, rfc7239: bool)
 
 
 def request_text(
-    head: RequestHead, target: str, host: bytes | None, added: bytes, body: bytes, ended: bool, chunked: bool
+    head: RequestHead,
+    target: str,
+    host: str | None,
+    address: str,
+    added: bytes,
+    body: bytes,
+    ended: bool,
+    chunked: bool,
 ) -> bytes:
     """The request head, and what is there of the body, as one bytes object.
 
-    `target` is in origin-form; `host` replaces the Host field unless None; `added` holds whole lines of ours.
+    `target` is in origin-form; `added` holds whole lines of ours. `host` is the upstream's: None for the client's
+    own, "" for the endpoint's `address`, which is also sent where the client gave none.
     """
     if head.line is not None and target == head.target:
         line = head.line
     else:
         line = f"{head.method} {target} HTTP/1.1\r\n".encode("latin-1")
-    if host is not None:
+    if host is not None or not head.block.host_field:
         head.drop(b"host")
-        line += b"Host: %b\r\n" % host
+        line += b"Host: %b\r\n" % (host or address).encode("latin-1")
     if not chunked:
         return b"".join((line, *head.lines(), added, b"\r\n", body))
     text = b"".join((line, *head.lines(), added, b"Transfer-Encoding: chunked\r\n\r\n"))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import socket
 import sys
 from collections.abc import Iterator
@@ -103,8 +102,7 @@ def _asking(bench: Bench, port: int) -> Iterator[None]:
 def episodes(bench: Bench) -> None:
     """One of three endpoints fails in every way, then all of them: errors that callers see, and how late a fallback
     is."""
-    folder = bench.sandbox.folder("episodes")
-    with Stage(folder, pin=lambda: os.sched_setaffinity(0, {bench.gateway_core})) as stage:
+    with Stage(bench.sandbox, core=bench.gateway_core) as stage:
         found = asyncio.run(play(stage))
     for episode in found:
         say(f"  {episode.name:<26} {episode.error_share:7.2%} errors, 99 % within {episode.p99_ms:.1f} ms")

@@ -43,51 +43,48 @@ class Results:
 
 
 @dataclass(frozen=True)
-class Share:
+class Pair:
+    """What two labels of a scenario come to, round by round, may be at most `limit`."""
+
+    says: str
+    scenario: str
+    over: str
+    under: str
+    limit: float
+    unit: str = "x"
+
+    def value(self, results: Results) -> Spread | None:
+        over, under = self.rounds(results, self.over), self.rounds(results, self.under)
+        return self.compare(over, under) if over and under else None
+
+    def rounds(self, results: Results, label: str) -> list[float] | None:
+        return results.cpu(self.scenario, label)
+
+    def compare(self, over: list[float], under: list[float]) -> Spread:
+        return ratio(over, under)
+
+
+@dataclass(frozen=True)
+class Share(Pair):
     """`over` may cost at most `limit` times what `under` costs."""
 
-    says: str
-    scenario: str
-    over: str
-    under: str
-    limit: float
-    unit: str = "x"
-
-    def value(self, results: Results) -> Spread | None:
-        over, under = results.cpu(self.scenario, self.over), results.cpu(self.scenario, self.under)
-        return ratio(over, under) if over and under else None
-
 
 @dataclass(frozen=True)
-class Extra:
+class Extra(Pair):
     """`over` may cost at most `limit` microseconds more than `under`."""
 
-    says: str
-    scenario: str
-    over: str
-    under: str
-    limit: float
     unit: str = "us"
 
-    def value(self, results: Results) -> Spread | None:
-        over, under = results.cpu(self.scenario, self.over), results.cpu(self.scenario, self.under)
-        return difference(over, under) if over and under else None
+    def compare(self, over: list[float], under: list[float]) -> Spread:
+        return difference(over, under)
 
 
 @dataclass(frozen=True)
-class Slower:
+class Slower(Pair):
     """99 % of the answers of `over` may take at most `limit` times as long as those of `under`."""
 
-    says: str
-    scenario: str
-    over: str
-    under: str
-    limit: float
-    unit: str = "x"
-
-    def value(self, results: Results) -> Spread | None:
-        over, under = results.latency(self.scenario, self.over), results.latency(self.scenario, self.under)
-        return ratio(over, under) if over and under else None
+    def rounds(self, results: Results, label: str) -> list[float] | None:
+        return results.latency(self.scenario, label)
 
 
 @dataclass(frozen=True)
@@ -105,7 +102,7 @@ class Most:
         return Spread.of([figure.value]) if figure else None
 
 
-BARS: tuple[Share | Extra | Slower | Most, ...] = (
+BARS: tuple[Pair | Most, ...] = (
     Share("full chain / Envoy", "small", "gateway full", "envoy full", 0.65),
     Share("full chain / HAProxy", "small", "gateway full", "haproxy full", 1.8),
     Share("full chain / naive aiohttp proxy, bare", "small", "gateway full", "naive bare", 0.25),

@@ -5,17 +5,16 @@ The latencies of the same episodes are measured in `make bench`.
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import aiohttp
 import pytest
 
+from loadtest.bench.process import Sandbox
 from loadtest.episodes import Stage, play
 
 
 @pytest.mark.timeout(180)
-async def test_episodes(tmp_path: Path) -> None:
-    with Stage(tmp_path, ejection="500ms") as stage:
+async def test_episodes() -> None:
+    with Sandbox() as sandbox, Stage(sandbox, ejection="500ms") as stage:
         found = {episode.name: episode for episode in await play(stage, rate=100, count=150)}
         shares = {name: episode.error_share for name, episode in found.items()}
         assert max(shares.values()) <= 0.01, shares

@@ -11,7 +11,7 @@ from gateway.config.plugin_use import PluginUse
 from gateway.config.specs import ConfigSpec
 from gateway.plugin import Plugin
 from gateway.process import plugin_life
-from gateway.process.plugin_life import NotStarted, start_plugins, stop_plugins, stop_when_unused, when_gone
+from gateway.process.plugin_life import NotStarted, not_among, start_plugins, stop_plugins, stop_when_unused, when_gone
 from gateway.table import RouteTable
 from gateway.testing import make_env
 from tests.support.polling import soon
@@ -93,3 +93,10 @@ async def test_stopped_when_patience_is_over(caplog: pytest.LogCaptureFixture) -
     await soon(stop_when_unused(plugins, asyncio.Event(), 0.01))
     assert noted == ["stop a"]
     assert "still using" in caplog.text
+
+
+def test_plugins_are_told_apart_by_identity() -> None:
+    one, other, third = (Plugin(None, make_env()) for _ in range(3))
+    assert not_among([one, other], [other, third]) == [one]
+    assert not_among([], [one]) == []
+    assert not_among([one], []) == [one]

@@ -241,9 +241,12 @@ def test_errors_in_a_row_eject_and_are_counted() -> None:
     first, second = endpoints = alike(2)
     policy = OutlierPolicy(errors=2, connect_errors=2, ejection=5.0)
     upstream = Upstream("u", endpoints, UpstreamTimeouts(), outliers=policy, meters=UpstreamMeters(metrics, "u"))
-    upstream.failed(first, NOW, connect=False)
+    upstream.failed(first, NOW, "reset")
     assert upstream.choices(NOW) == (first, second)
-    upstream.failed(first, NOW, connect=False)
+    upstream.failed(first, NOW, "full")
+    assert upstream.choices(NOW) == (first, second), "want of room is no sickness"
+    upstream.failed(first, NOW, "reset")
+    assert first.errors == 3
     assert upstream.choices(NOW) == (second,)
     counted = metrics.counter("gateway_outlier_ejections_total", "", ("upstream", "reason"))
     assert counted.labels("u", "errors").value == 1
