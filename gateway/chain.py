@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, NamedTuple
 
 from gateway.plugin import Attempt, Exchange, Failure, Plugin, Reply, ResponseHead
@@ -12,18 +12,19 @@ log = logging.getLogger("gateway.proxy")
 
 
 class Step(NamedTuple):
-    """One plugin's method. `place` is the plugin's in the list, `plugin` its name for the log."""
+    """One plugin's method. `place` is the plugin's in the list, `plugin` its name for the log. `admit` is what follows
+    its `on_request`, None where it has none."""
 
     place: int
     call: Callable[..., Any]
     plugin: str
-    waits: bool = False
+    admit: Callable[[Exchange], Coroutine[Any, Any, Reply | None]] | None = None
 
 
 class Chain:
     """The compiled plugin list of one route, or of requests without one. Immutable.
 
-    `requests` holds `on_request` and `admit` in list order; `responses`, `failures` and `attempt_ends` run backwards.
+    `requests` holds `on_request` with its `admit` in list order; `responses`, `failures`, `attempt_ends` run backwards.
     `resends`: a plugin may send the request to another upstream after a failure.
     `request_body` and `response_body` are the most bytes to collect for plugins that declare `needs_body`, else 0.
     """
@@ -41,13 +42,18 @@ class Chain:
         "responses",
     )
 
-    def __init__(self, plugins: Sequence[Plugin]) -> None:
+    def __init__(self, plugins: Sequence[Plugin], own_body: int = 0) -> None:
+        """`own_body` is the most bytes of body to collect beside what the plugins declare."""
         self.plugins = tuple(plugins)
         self.requests: tuple[Step, ...] = tuple(
-            Step(index, getattr(plugin, phase), _named(plugin), phase == "admit")
+            Step(
+                index,
+                plugin.on_request if plugin.uses_phase("on_request") else _nothing,
+                _named(plugin),
+                plugin.admit if plugin.uses_phase("admit") else None,
+            )
             for index, plugin in enumerate(plugins)
-            for phase in ("on_request", "admit")
-            if plugin.uses_phase(phase)
+            if plugin.uses_phase("on_request") or plugin.uses_phase("admit")
         )
         self.attempts = self._steps("on_attempt")
         self.attempt_ends = self._steps("on_attempt_end")[::-1]
@@ -55,7 +61,7 @@ class Chain:
         self.resends = any(plugin.resends for plugin in plugins)
         self.responses = self._steps("on_response")[::-1]
         self.finishes = self._steps("on_finish")
-        self.request_body = self._needed("request")
+        self.request_body = self._needed("request") or own_body
         self.response_body = self._needed("response")
 
     def _steps(self, phase: str) -> tuple[Step, ...]:
@@ -116,6 +122,10 @@ class Chain:
 
     def __repr__(self) -> str:
         return f"<Chain {' '.join(plugin.name for plugin in self.plugins) or '-'}>"
+
+
+def _nothing(exchange: Exchange) -> None:
+    """In place of an `on_request` that a plugin with an `admit` does not have."""
 
 
 def _named(plugin: Plugin) -> str:

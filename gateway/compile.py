@@ -39,6 +39,9 @@ from gateway.upstreams.upstream import Upstream
 from gateway.wire.pool import Pool, PoolLimits
 
 Path_ = tuple[Any, ...]
+# Before every route of the file with the same path.
+OWN_PRIORITY = 1 << 40
+NOT_ANSWERED = Reply.empty(404)
 Made = TypeVar("Made")
 
 
@@ -142,6 +145,7 @@ class _Compiler:
         chain = Chain(top)
         routes = [self._route(number, route, top, chain) for number, route in enumerate(spec.routes)]
         alive = [route for route in routes if route is not None]
+        alive += self._own_routes(top, len(alive))
         for hidden, by in shadowed(alive):
             message = f"the route {hidden.name!r} can never be chosen: {by.name!r} takes all its requests"
             self._warn(self.loaded.position(("routes", hidden.order)), message)
@@ -255,6 +259,27 @@ class _Compiler:
             order=number,
             chain=Chain((*top, *own)) if own else shared,
         )
+
+    def _own_routes(self, top: tuple[Plugin, ...], order: int) -> Iterator[Route]:
+        """What plugins answer themselves, whatever host is asked for."""
+        hosts = dict.fromkeys((None, *(route.match.host for route in self.spec.routes)))
+        taken: dict[str, Plugin] = {}
+        for (at, name, _), plugin in self.maker.plugins.items():
+            for path, methods in plugin.own_paths().items():
+                if path in taken:
+                    use = next(use for use in self._uses() if use.name == name)
+                    message = f"the plugins {taken[path].name!r} and {name!r} (at {at or 'the top'}) both answer {path}"
+                    self.problems.append(Problem(use.position, message, "give one another path"))
+                    continue
+                taken[path] = plugin
+                chain = Chain(top if plugin in top else (*top, plugin), plugin.own_body)
+                pattern = parse_pattern(path)
+                allowed = with_head(tuple(methods))
+                for host in hosts:
+                    yield Route(
+                        f"{name}:{path}", pattern, Respond(NOT_ANSWERED), host=host, methods=allowed,
+                        priority=OWN_PRIORITY, order=order, chain=chain,
+                    )  # fmt: skip
 
     def _action(self, at: Path_, spec: RouteSpec, pattern: Pattern) -> Action | None:
         if spec.redirect is not None:

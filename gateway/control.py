@@ -11,6 +11,7 @@ from gateway.errors import GatewayError, Kind
 from gateway.plugin import UpstreamReply
 from gateway.table import RouteTable
 from gateway.upstreams.endpoint import Endpoint
+from gateway.upstreams.retry import IDEMPOTENT
 from gateway.upstreams.upstream import Upstream
 from gateway.wire.fields import checked_field
 from gateway.wire.head import ResponseHead
@@ -49,7 +50,8 @@ class UpstreamCaller:
         endpoint = upstream.pick(None, started)
         if endpoint is None:
             raise GatewayError(Kind.NO_ENDPOINT, cause=f"{self._name} has no endpoint that is available")
-        call = _Call(request_bytes(method, path, headers or {}, body, upstream, endpoint), method == "HEAD", max_body)
+        text = request_bytes(method, path, headers or {}, body, upstream, endpoint)
+        call = _Call(text, method == "HEAD", max_body, endpoint if method in IDEMPOTENT else None)
         status = 0
         error: GatewayError | None = None
         endpoint.in_flight += 1
@@ -97,13 +99,15 @@ def request_bytes(
 
 
 class _Call:
-    """Receives one answer whole. Mutable state: the connection, and what has come of the answer."""
+    """Receives one answer whole. Mutable state: the connection, what has come of the answer, and `_again`, the endpoint
+    to ask once more when a kept connection turns out to be dead."""
 
-    def __init__(self, request: bytes, bodyless: bool, max_body: int) -> None:
+    def __init__(self, request: bytes, bodyless: bool, max_body: int, again: Endpoint | None = None) -> None:
         self.reply: asyncio.Future[UpstreamReply] = asyncio.get_running_loop().create_future()
         self._request = request
         self._bodyless = bodyless
         self._max_body = max_body
+        self._again = again
         self._connection: UpstreamConnection | None = None
         self._head: ResponseHead | None = None
         self._body = bytearray()
@@ -137,10 +141,20 @@ class _Call:
         elif ended and self._head is not None:
             self._connection = None
             if not self.reply.done():
-                self.reply.set_result(UpstreamReply(self._head.status, _merged(self._head), bytes(self._body)))
+                head = self._head
+                cookies = tuple(head.get_all("set-cookie"))
+                self.reply.set_result(UpstreamReply(head.status, _merged(head), bytes(self._body), cookies))
 
     def failed(self, error: GatewayError, stale: bool) -> None:
         self._connection = None
+        again, self._again = self._again, None
+        if stale and again is not None and not self.reply.done():
+            try:
+                again.pool.take(self, monotonic(), fresh=True)
+            except GatewayError as full:
+                error = full
+            else:
+                return
         if not self.reply.done():
             self.reply.set_exception(error)
 

@@ -7,8 +7,8 @@ Status codes follow RFC 9110, `error_type` is a registered RFC 9209 §2.3 type, 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Literal, NamedTuple
 
@@ -28,6 +28,11 @@ class Kind(Enum):
     EXPECTATION_FAILED = "expectation_failed"
     REQUEST_TIMEOUT = "request_timeout"
     BODY_TOO_LARGE = "body_too_large"
+    UNAUTHENTICATED = "unauthenticated"
+    FORBIDDEN = "forbidden"
+    RATE_LIMITED = "rate_limited"
+    AUTH_UNAVAILABLE = "auth_unavailable"
+    LIMITER_UNAVAILABLE = "limiter_unavailable"
     TARGET_TOO_LONG = "target_too_long"
     HEAD_TOO_LARGE = "head_too_large"
     UNKNOWN_CODING = "unknown_coding"
@@ -79,6 +84,12 @@ ANSWERS: dict[Kind, Answer] = {
     Kind.EXPECTATION_FAILED: Answer(417, "http_request_error", "DPE", "client", "Unknown expectation"),
     Kind.REQUEST_TIMEOUT: Answer(408, "http_request_error", "SI", "client", "The request took too long to arrive"),
     Kind.BODY_TOO_LARGE: Answer(413, "http_request_error", "BTL", "client", "Request body too large"),
+    Kind.UNAUTHENTICATED: Answer(401, "http_request_denied", "UA", "client", "Who you are has to be shown"),
+    Kind.FORBIDDEN: Answer(403, "http_request_denied", "UA", "client", "This is not allowed"),
+    Kind.RATE_LIMITED: Answer(429, "http_request_denied", "RL", "client", "Too many requests"),
+    # Whoever cannot be judged is not let in: no fallback may stand in for these two.
+    Kind.AUTH_UNAVAILABLE: Answer(503, "proxy_internal_error", "UA", "gateway", "Access cannot be decided now"),
+    Kind.LIMITER_UNAVAILABLE: Answer(503, "proxy_internal_error", "RL", "gateway", "Limits cannot be kept now"),
     Kind.TARGET_TOO_LONG: Answer(414, "http_request_error", "DPE", "client", "Request target too long"),
     Kind.HEAD_TOO_LARGE: Answer(431, "http_request_error", "DPE", "client", "Request header fields too large"),
     Kind.UNKNOWN_CODING: Answer(501, "http_request_error", "DPE", "client", "Unknown transfer coding"),
@@ -164,7 +175,8 @@ class GatewayError(Exception):
 
     `detail` may be shown to the client: no address, no stack trace, no secret in it. `cause` is for the log alone, and
     for trusted peers. `retry_after` is in seconds, None where nothing better than the table's is known; `allow` are the
-    methods of a 405; `elsewhere` says that another endpoint may do.
+    methods of a 405; `elsewhere` says that another endpoint may do. `status` stands in place of the table's, `headers`
+    are more of the answer's.
     """
 
     def __init__(
@@ -176,6 +188,8 @@ class GatewayError(Exception):
         retry_after: float | None = None,
         allow: Iterable[str] = (),
         elsewhere: bool = False,
+        status: int | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(kind.value, detail, cause)
         self.kind = kind
@@ -184,7 +198,8 @@ class GatewayError(Exception):
         self.retry_after = retry_after
         self.allow = allow
         self.elsewhere = elsewhere
-        self.answer = ANSWERS[kind]
+        self.headers = headers or {}
+        self.answer = ANSWERS[kind] if status is None else replace(ANSWERS[kind], status=status)
 
     @property
     def failure(self) -> Failure | None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from typing import Any, Protocol
 from urllib.parse import unquote
 
 import orjson
+
+from gateway.errors import GatewayError, Kind
 
 # What is taken over from a trusted peer as a request's id.
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
@@ -52,17 +54,21 @@ class ResponseHead(Protocol):
 class Reply:
     """An answer that the gateway gives itself. Immutable once it is given; header values are text.
 
-    `written` is where the wire keeps what it made of it, for a reply that is given more than once.
+    `cookies` are values of Set-Cookie, the one field that cannot stand in one line with others of its name (RFC 9110
+    §5.3). `written` is where the wire keeps what it made of it, for a reply that is given more than once.
     """
 
-    __slots__ = ("body", "headers", "status", "written")
+    __slots__ = ("body", "cookies", "headers", "status", "written")
 
-    def __init__(self, status: int, headers: Mapping[str, str] | None = None, body: bytes = b"") -> None:
+    def __init__(
+        self, status: int, headers: Mapping[str, str] | None = None, body: bytes = b"", cookies: Iterable[str] = ()
+    ) -> None:
         if not 200 <= status <= 599:
             raise ValueError(f"a reply's status is 200 to 599, not {status}")
         self.status = status
         self.headers = dict(headers or {})
         self.body = body
+        self.cookies = tuple(cookies)
         self.written: Any = None
 
     @classmethod
@@ -238,6 +244,13 @@ class Exchange:
         if self._state is None:
             self._state = {}
         return self._state
+
+    def limit_body(self, limit: int) -> None:
+        """This request's body may be at most so many bytes long, and no more than the listener's limit. GatewayError
+        BODY_TOO_LARGE, now for a length that is declared, later for what comes in chunks."""
+        declared = self.headers.get("content-length") or ""
+        if declared.isdigit() and int(declared) > limit:
+            raise GatewayError(Kind.BODY_TOO_LARGE, f"the body is limited to {limit} bytes")
 
     def set_upstream(self, name: str) -> None:
         """Send this request to another upstream. LookupError if the configuration has none of that name."""

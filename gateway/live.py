@@ -188,6 +188,16 @@ class LiveExchange(Exchange):
         self.wait(Kind.REQUEST_TIMEOUT, client.settings.body_timeout)
         return False
 
+    def limit_body(self, limit: int) -> None:
+        """This request's body may be at most so many bytes long, and no more than the listener's limit. GatewayError
+        BODY_TOO_LARGE, now for a length that is declared, later for what comes in chunks."""
+        parser = self.client.parser
+        if (self.headers.block.content_length or self.bytes_in) > limit:
+            self.client.refuse_rest()
+            raise GatewayError(Kind.BODY_TOO_LARGE, f"the body is limited to {limit} bytes")
+        if self.headers.chunked and limit < parser.chunked_limit:
+            parser.chunked_limit = limit
+
     def prepare(self, action: Forward, upstream: Upstream) -> None:
         """Settle what goes upstream, whichever endpoint it will be, and until when."""
         head = self.headers

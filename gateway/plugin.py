@@ -10,10 +10,10 @@ from __future__ import annotations
 import difflib
 import inspect
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeVar, runtime_checkable
 
 from gateway.errors import Failure, GatewayError, Kind
 from gateway.exchange import Attempt, Exchange, Headers, Reply, ResponseHead, Tap
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import aiohttp
 
 __all__ = [
+    "ADMITTED",
     "Attempt",
     "Duration",
     "Env",
@@ -34,11 +35,18 @@ __all__ = [
     "Plugin",
     "Reply",
     "ResponseHead",
+    "Scripting",
     "Secret",
     "Share",
+    "Shared",
+    "SharedUnavailable",
     "Size",
     "Tap",
+    "UpstreamReply",
 ]
+
+# What `on_request` returns when its plugin's `admit` has nothing left to ask: that one is passed over. Never sent.
+ADMITTED = Reply(204)
 
 # phase -> (asynchronous, number of parameters after self)
 PHASES: dict[str, tuple[bool, int]] = {
@@ -113,8 +121,13 @@ class Metrics(Protocol):
         """A histogram; without `buckets` those for seconds of a request."""
 
 
+class SharedUnavailable(Exception):
+    """The shared state is not there, or did not answer in time."""
+
+
 class Shared(Protocol):
-    """State that instances of the gateway share. Embedded default: this process's memory."""
+    """State that instances of the gateway share. Embedded default: this process's memory. Every call may raise
+    SharedUnavailable."""
 
     async def get(self, key: str) -> bytes | None:
         """The value, or None."""
@@ -129,13 +142,24 @@ class Shared(Protocol):
         """Forget."""
 
 
+@runtime_checkable
+class Scripting(Protocol):
+    """Shared state that also runs scripts: Redis."""
+
+    async def run(self, script: str, calls: Sequence[tuple[str, Sequence[str | int]]]) -> list[Any]:
+        """Run a Lua script once for each call, a key and its arguments, all in one round trip. The results stand in the
+        order of the calls. SharedUnavailable."""
+
+
 @dataclass(frozen=True, slots=True)
 class UpstreamReply:
-    """A whole answer of an upstream to a plugin's own call."""
+    """A whole answer of an upstream to a plugin's own call. Names of `headers` are in lower case, `cookies` are the
+    values of Set-Cookie."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes
+    cookies: tuple[str, ...] = ()
 
 
 class UpstreamClient(Protocol):
@@ -200,7 +224,8 @@ class Plugin:
     `Options` is a frozen dataclass; the configuration's values arrive as `self.options`. With `needs_body` the whole
     request or response body is collected first, up to `max_body` bytes (413, or 502 for a response, above it), and
     is there as `exchange.body` or `head.body`. With `resends` a body that fits is kept until the answer begins, so that
-    `on_failure` may send the request to another upstream. With `spans_routes` one instance serves all routes that list
+    `on_failure` may send the request to another upstream. `own_body` is the most bytes of body to collect for
+    `own_paths`, which is then there as `exchange.body`. With `spans_routes` one instance serves all routes that list
     the plugin with the same options.
     """
 
@@ -209,6 +234,7 @@ class Plugin:
     max_body: ClassVar[int] = 1 << 20
     resends: bool = False
     spans_routes: bool = False
+    own_body: int = 0
 
     name: str = ""
     options: Any
@@ -221,6 +247,11 @@ class Plugin:
     def identity_headers(self) -> Iterable[str]:
         """Headers this instance sets from an identity: every client's own copy is removed, on every route."""
         return ()
+
+    def own_paths(self) -> Mapping[str, Iterable[str]]:
+        """Paths that this instance answers itself, each with its methods. Each becomes a route of every listener, whose
+        chain is the top-level list and this instance; more specific routes of the configuration cannot take it."""
+        return {}
 
     def is_current(self, env: Env) -> bool:
         """A reload keeps an instance while its options are equal. False makes a new one: what the options name, such
@@ -247,7 +278,7 @@ class Plugin:
         """After the last request."""
 
     def on_request(self, exchange: Exchange) -> Reply | None:
-        """After routing, before anything is sent. A reply answers now."""
+        """After routing, before anything is sent. A reply answers now; ADMITTED passes over this plugin's `admit`."""
 
     async def admit(self, exchange: Exchange) -> Reply | None:
         """The one phase of a request that may wait. A reply answers now."""

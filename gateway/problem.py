@@ -20,12 +20,12 @@ small{{color:#777}}</style></head>
 def problem_reply(error: GatewayError, exchange: Exchange, name: str) -> Reply:
     """The answer for a failure. `name` is the gateway's in `Proxy-Status`; only a trusted peer reads the cause."""
     answer = error.answer
-    headers = {"Cache-Control": "no-store", "Content-Type": "application/problem+json"}
+    headers = {"Cache-Control": "no-store", "Content-Type": "application/problem+json", **error.headers}
     if answer.side != "client":
         headers["Proxy-Status"] = _proxy_status(error, exchange, name)
     if error.allow:
         headers["Allow"] = ", ".join(sorted(error.allow))
-    if answer.status == 503:
+    if answer.status in (429, 503):
         headers["Retry-After"] = str(max(1, ceil(error.retry_after or 0)))
     detail = error.detail or answer.title
     if _wants_html(exchange.headers.get("accept")):

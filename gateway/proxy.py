@@ -19,6 +19,7 @@ from gateway.exchange import Reply
 from gateway.hedging import HedgedAttempt
 from gateway.live import LiveExchange
 from gateway.mirror import mirror
+from gateway.plugin import ADMITTED
 from gateway.problem import problem_reply
 from gateway.routing.actions import Forward
 from gateway.routing.predicates import ROUTABLE
@@ -114,14 +115,15 @@ class Proxy:
                 first += 1
                 exchange.ran = step.place + 1
                 where = step.plugin
-                if step.waits:
-                    exchange.wait(None, NEVER)
-                    task = run_eagerly(step.call(exchange), partial(self._admitted, exchange, first))
-                    if task is not None:
-                        exchange.task = task
-                    return
                 reply = step.call(exchange)
-                if reply is not None:
+                if reply is None:
+                    if step.admit is not None:
+                        exchange.wait(None, NEVER)
+                        task = run_eagerly(step.admit(exchange), partial(self._admitted, exchange, first))
+                        if task is not None:
+                            exchange.task = task
+                        return
+                elif reply is not ADMITTED:
                     self.answer(exchange, reply)
                     return
             where = "forwarding"
@@ -133,19 +135,17 @@ class Proxy:
         except Exception as error:
             self.crash(exchange, where, error)
 
-    def _admitted(
-        self, exchange: LiveExchange, following: int, reply: Reply | None, error: BaseException | None
-    ) -> None:
+    def _admitted(self, exchange: LiveExchange, first: int, reply: Reply | None, error: BaseException | None) -> None:
         exchange.task = None
         if exchange.over:
             return
         if error is not None:
-            if not recovery.put_off(self, exchange, error, following):
-                self.crash(exchange, exchange.chain.requests[following - 1].plugin, error)
+            if not recovery.put_off(self, exchange, error, first):
+                self.crash(exchange, exchange.chain.requests[first - 1].plugin, error)
         elif reply is not None:
             self.answer(exchange, reply)
         else:
-            self.admit(exchange, following)
+            self.admit(exchange, first)
 
     # to the upstream, or to an answer of our own
 
@@ -221,7 +221,7 @@ class Proxy:
     def response(
         self, exchange: LiveExchange, attempt: LiveAttempt, head: ResponseHead, body: bytes, ended: bool
     ) -> None:
-        """The upstream's head, with as much of the body as came with it."""
+        """The upstream's head, with as much of the body as is here."""
         attempt.status = status = head.status
         if status >= 429 and recovery.replaced(self, exchange, attempt, head):
             return

@@ -17,7 +17,7 @@ from typing import Any, TypeVar, cast
 from gateway.chain import Chain
 from gateway.errors import Failure, GatewayError, Kind
 from gateway.exchange import Attempt, Exchange, Reply
-from gateway.plugin import Env, Plugin, Shared, UpstreamClient, UpstreamReply
+from gateway.plugin import ADMITTED, Env, Plugin, Shared, UpstreamClient, UpstreamReply
 from gateway.problem import problem_reply
 from gateway.state.memory import MemoryShared
 from gateway.telemetry.metrics import Metrics
@@ -287,15 +287,17 @@ async def _requests(chain: Chain, exchange: Exchange) -> tuple[Reply | GatewayEr
     """What a plugin answers before anything is sent, and how many plugins had their turn. Those behind a breaker have
     theirs also when it refuses."""
     refusal: GatewayError | None = None
-    for index, call, _, waits in chain.requests:
+    for index, call, _, admit in chain.requests:
         try:
-            answer = await call(exchange) if waits else call(exchange)
+            answer = call(exchange)
+            if answer is None and admit is not None:
+                answer = await admit(exchange)
         except GatewayError as error:
             if error.kind is not Kind.BREAKER_OPEN:
                 return error, index + 1
             refusal = refusal or error
             continue
-        if answer is not None:
+        if answer is not None and answer is not ADMITTED:
             return answer, index + 1
     return refusal, len(chain.plugins)
 

@@ -29,6 +29,8 @@ LAYERS = {
 }
 # What decides, with time and events passed in.
 PURE = (
+    "gateway.auth.bearer",
+    "gateway.auth.claims",
     "gateway.breaker.circuit",
     "gateway.breaker.stale",
     "gateway.breaker.window",
@@ -47,7 +49,15 @@ IMPURE = ("aiohttp", "asyncio", "logging", "time", "uvloop")
 HOT = ("gateway.proxy", "gateway.routing", "gateway.wire")
 COLD = ("gateway.admin", "gateway.cli", "gateway.compile", "gateway.config", "gateway.process", "pydantic", "yaml")
 KNOW_THE_BUILTINS = ("gateway.builtins", "gateway.compile")
-PLUGINS_MAY_IMPORT = ("gateway.breaker", "gateway.plugin", "gateway.units", "gateway.telemetry", "orjson")
+PLUGINS_MAY_IMPORT = (
+    "gateway.auth",
+    "gateway.breaker",
+    "gateway.limits",
+    "gateway.plugin",
+    "gateway.telemetry",
+    "gateway.units",
+    "orjson",
+)
 MAY_TOUCH_TRANSPORTS = ("gateway.wire", "gateway.process", "gateway.demo")
 TRANSPORT_ATTRIBUTES = frozenset(
     {

@@ -302,6 +302,9 @@ def reply_head(reply: Reply) -> ResponseHead:
             for name, value in headers.items()
         ]
         names = tuple(headers)
+        if reply.cookies:
+            values += [checked_field("Set-Cookie", cookie)[1] for cookie in reply.cookies]
+            names += ("Set-Cookie",) * len(reply.cookies)
         if reply.status != 204:
             values.append(b"%d" % len(reply.body))
             names = (*names, "Content-Length")

@@ -68,6 +68,9 @@ def examine(block: RequestBlock, version: str, policy: HeaderPolicy) -> RequestB
             raise GatewayError(Kind.BAD_REQUEST, "more than one Transfer-Encoding")
         if codings[0].lower() != b"chunked":
             raise GatewayError(Kind.UNKNOWN_CODING, "only the transfer coding `chunked` is known here")
+    if len(block.telling(b"authorization")) > 1:
+        # RFC 9110 §11.6.2 knows one: of two, the gateway and a service might believe a different one.
+        raise GatewayError(Kind.BAD_REQUEST, "more than one Authorization field")
     nominated = tokens(block.telling(b"connection"))
     # RFC 9110 §7.6.1, but what steers the message is not the client's to take away.
     hidden = nominated - {b"close", b"keep-alive", b"host", b"content-length", b"expect"}

@@ -60,6 +60,7 @@ class RequestParser(BodyPieces):
         "_seen",
         "_targets",
         "body_limit",
+        "chunked_limit",
         "complete",
         "head",
         "received",
@@ -241,6 +242,7 @@ class RequestParser(BodyPieces):
             self._parser = None
         elif block.chunked:
             self._framing = 0
+            self.chunked_limit = self.body_limit
             self._map = ChunkMap()
             if self._parser is None:
                 self._parser = self._chunk_parser()
@@ -282,8 +284,8 @@ class RequestParser(BodyPieces):
         self._fields.clear()
         came = sum(map(len, chunks[before:]))
         self.received += came
-        if self.received > self.body_limit:
-            raise GatewayError(Kind.BODY_TOO_LARGE, f"the body is limited to {self.body_limit} bytes")
+        if self.received > self.chunked_limit:
+            raise GatewayError(Kind.BODY_TOO_LARGE, f"the body is limited to {self.chunked_limit} bytes")
         self._framing = 0 if came else self._framing + len(piece)
         if self._framing > self._head_limit:
             raise GatewayError(Kind.BAD_REQUEST, "too many bytes of chunk framing")

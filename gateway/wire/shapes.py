@@ -31,7 +31,16 @@ class Shape:
     __slots__ = ("host_at", "index", "length_at", "names", "pick", "plain", "repeats", "telling", "template")
 
     TELLING = frozenset(
-        [b"host", b"content-length", b"transfer-encoding", b"connection", b"expect", b"upgrade", b"date"]
+        [
+            b"authorization",
+            b"connection",
+            b"content-length",
+            b"date",
+            b"expect",
+            b"host",
+            b"transfer-encoding",
+            b"upgrade",
+        ]
     )
     # Fields that need a second look at their values before the head may pass.
     STEERING = frozenset([b"transfer-encoding", b"connection", b"expect", b"upgrade"])

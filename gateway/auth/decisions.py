@@ -1,0 +1,108 @@
+"""What was decided a moment ago about a credential: a bounded memory, and the rule that one question is asked once."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Awaitable, Callable
+from hashlib import blake2b
+from typing import Generic, TypeVar
+
+V = TypeVar("V")
+# Nobody outside this process can say which two inputs meet in one digest.
+_KEY = secrets.token_bytes(16)
+
+
+def fingerprint(*parts: bytes) -> bytes:
+    """16 bytes that stand for these parts in this process, so that no credential is kept. Where a part ends counts."""
+    text = parts[0] if len(parts) == 1 else b"".join(b"%d:%b" % (len(part), part) for part in parts)
+    return blake2b(text, digest_size=16, key=_KEY).digest()
+
+
+class DecisionCache(Generic[V]):
+    """Decisions by key, each until a time of its own. What was not asked for in a long while goes first.
+
+    Mutable state: `_young`, and `_old`, which is what `_young` was when it had grown to half of the limit. An old entry
+    that is asked for is young again; so a hit costs one lookup, and the least recently used half is dropped at once.
+    """
+
+    __slots__ = ("_half", "_old", "_young")
+
+    def __init__(self, limit: int) -> None:
+        """`limit` is the most entries that are kept. ValueError for less than 2."""
+        if limit < 2:
+            raise ValueError(f"at least two entries have to fit, not {limit}")
+        self._half = limit // 2
+        self._young: dict[bytes, tuple[V, float]] = {}
+        self._old: dict[bytes, tuple[V, float]] = {}
+
+    def get(self, key: bytes, now: float) -> V | None:
+        """The decision, or None where there is none, or none that still holds at `now`."""
+        entry = self._young.get(key)
+        if entry is None:
+            entry = self._old.get(key)
+            if entry is None:
+                return None
+            self._keep(key, entry)
+        if entry[1] > now:
+            return entry[0]
+        self.drop(key)
+        return None
+
+    def put(self, key: bytes, decision: V, until: float) -> None:
+        """Keep a decision until a time on the clock of `get`'s `now`."""
+        self._keep(key, (decision, until))
+
+    def drop(self, key: bytes) -> None:
+        """Forget one."""
+        self._young.pop(key, None)
+        self._old.pop(key, None)
+
+    def _keep(self, key: bytes, entry: tuple[V, float]) -> None:
+        if key not in self._young and len(self._young) >= self._half:
+            self._old, self._young = self._young, {}
+        self._young[key] = entry
+
+    def __len__(self) -> int:
+        """How many entries are kept, those included that hold no longer."""
+        return len(self._young | self._old)
+
+
+class SingleFlight(Generic[V]):
+    """Callers who ask the same at the same time are answered by one question.
+
+    Mutable state: the questions under way. Each is a task of its own, so that a caller who goes away takes no answer
+    from the others; it is cancelled when the last of them has gone.
+    """
+
+    def __init__(self) -> None:
+        self._asked: dict[bytes, tuple[asyncio.Task[V], list[None]]] = {}
+
+    async def ask(self, key: bytes, question: Callable[[], Awaitable[V]]) -> V:
+        """What `question` answers or raises."""
+        known = self._asked.get(key)
+        if known is None:
+            task = asyncio.ensure_future(_asking(question))
+            known = self._asked[key] = task, []
+            task.add_done_callback(lambda done: self._answered(key, done))
+        task, waiting = known
+        waiting.append(None)
+        try:
+            return await asyncio.shield(task)
+        finally:
+            waiting.pop()
+            if not waiting and not task.done():
+                self._asked.pop(key, None)
+                task.cancel()
+
+    def _answered(self, key: bytes, task: asyncio.Task[V]) -> None:
+        known = self._asked.get(key)
+        if known is not None and known[0] is task:
+            del self._asked[key]
+        if not task.cancelled():
+            # Every caller may have gone: an error that nobody reads is none.
+            task.exception()
+
+
+async def _asking(question: Callable[[], Awaitable[V]]) -> V:
+    return await question()
