@@ -1,6 +1,6 @@
 # What a developer types. `make` alone lists it; nothing but make and Python 3.11 or newer with venv has to be there.
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format bench load soak schema lock clean .venv-run .venv-test .venv-load
+.PHONY: help run test lint format bench load soak schema lock clean .venv-run .venv-test .venv-load .npm-oidc
 
 # The first Python that starts and is new enough; `make run PYTHON=/path/to/python` overrides it.
 # (Each is started, for a name on PATH may be only a version manager's shim.)
@@ -41,7 +41,7 @@ help: ## list these targets
 run: .venv-run ## the sample services and the gateway on routes.yaml; Ctrl-C stops all
 	@exec $(BIN)/gateway demo
 
-test: lint ## everything that must be green: lint, types, tests (PYTEST_ARGS=...)
+test: lint .npm-oidc ## everything that must be green: lint, types, tests (PYTEST_ARGS=...)
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 lint: .venv-test ## ruff and mypy
@@ -85,7 +85,8 @@ lock: ## pin the dependencies anew (LOCK_ARGS=--upgrade for newer ones); needs u
 	$(LOCK) --group load --output-file requirements/load.txt
 
 clean: ## remove the virtual environments, caches and results
-	rm -rf .venv .venv-load build dist ./*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis loadtest/results
+	rm -rf .venv .venv-load build dist ./*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis loadtest/results \
+		tests/oidc/node_modules
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv-run:
@@ -96,3 +97,15 @@ clean: ## remove the virtual environments, caches and results
 
 .venv-load:
 	$(call install,.venv-load,load,)
+
+# A peer of the tests that only npm brings; without it they are skipped. No package's install script is run.
+.npm-oidc:
+	@set -e; cd tests/oidc; stamp=node_modules/.stamp; \
+	want="`cat package.json package-lock.json | cksum`"; \
+	if [ "`cat $$stamp 2>/dev/null`" = "$$want" ]; then exit 0; fi; \
+	if ! command -v npm >/dev/null || ! node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' 2>/dev/null; then \
+		echo "npm with Node.js 20 or newer is not there: the tests that want oidc-provider are skipped"; exit 0; fi; \
+	echo "installing tests/oidc/package-lock.json into tests/oidc/node_modules"; \
+	npm ci --silent --ignore-scripts --no-audit --no-fund || { echo "npm ci failed in tests/oidc; to see why:" \
+		"npm ci --ignore-scripts --prefix tests/oidc" >&2; exit 1; }; \
+	echo "$$want" > $$stamp

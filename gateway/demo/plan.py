@@ -75,7 +75,7 @@ class Plan:
         reviews = f"http://{HOST}:{self.service_ports[1]}/_switch"
         return "\n".join(
             [
-                f"ready: the gateway runs on {self.config}, with three sample services behind it. Try:",
+                f"ready: the gateway runs on {self.config}, with four sample services behind it. Try:",
                 "",
                 *(f"  {line:<{width}}  # {what}" for line, what in samples),
                 "",

@@ -1,4 +1,4 @@
-"""The three sample services in one process: `python -m gateway.demo.services`, until SIGTERM or Ctrl-C."""
+"""The four sample services in one process: `python -m gateway.demo.services`, until SIGTERM or Ctrl-C."""
 
 from __future__ import annotations
 
@@ -10,16 +10,18 @@ from collections.abc import Callable, Sequence
 
 from aiohttp import web
 
+from gateway.demo.auth import auth
 from gateway.demo.catalog import catalog
 from gateway.demo.reviews import reviews
 from gateway.demo.users import users
 
 HOST = "127.0.0.1"
-PORTS = (9001, 9002, 9003)
+PORTS = (9001, 9002, 9003, 9004)
 SERVICES: tuple[tuple[str, Callable[[], web.Application]], ...] = (
     ("catalog", catalog),
     ("reviews", reviews),
     ("users", users),
+    ("auth", auth),
 )
 
 
@@ -69,11 +71,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m gateway.demo.services", description="The sample services.")
     parser.add_argument(
         "--ports",
-        nargs=3,
+        nargs=4,
         type=int,
         default=PORTS,
-        metavar=("CATALOG", "REVIEWS", "USERS"),
-        help="default: 9001 9002 9003",
+        metavar=("CATALOG", "REVIEWS", "USERS", "AUTH"),
+        help="default: 9001 9002 9003 9004",
     )
     arguments = parser.parse_args(argv)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

@@ -70,13 +70,15 @@ def test_what_is_wrong_with_a_file_or_an_option_is_left_to_the_gateway(tmp_path:
 def test_everything_that_will_listen_is_known() -> None:
     addresses = [str(bind) for _, bind in make_plan(PACKAGED_ROUTES).binds()]
 
-    assert addresses == ["127.0.0.1:9001", "127.0.0.1:9002", "127.0.0.1:9003", "0.0.0.0:8080", "127.0.0.1:9901"]
+    services = ["127.0.0.1:9001", "127.0.0.1:9002", "127.0.0.1:9003", "127.0.0.1:9004"]
+    assert addresses == [*services, "0.0.0.0:8080", "127.0.0.1:9901"]
 
 
 def test_the_greeting_has_whole_lines_to_paste() -> None:
     greeting = make_plan(PACKAGED_ROUTES).greeting()
 
     assert greeting.startswith("ready: ")
+    assert "four sample services" in greeting
     assert "  curl -i http://127.0.0.1:8080/api/items/42 " in greeting
     assert "Admin: http://127.0.0.1:9901/ " in greeting
     assert "http://127.0.0.1:9001/_switch" in greeting

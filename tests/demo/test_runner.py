@@ -31,7 +31,7 @@ http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), Ready).serve_forever()
 
 @pytest.fixture
 def plan(unused_tcp_port_factory: Callable[[], int]) -> Plan:
-    *service_ports, listener, admin = (unused_tcp_port_factory() for _ in range(5))
+    *service_ports, listener, admin = (unused_tcp_port_factory() for _ in range(6))
     return replace(
         make_plan(PACKAGED_ROUTES),
         services_command=[sys.executable, "-m", "gateway.demo.services", "--ports", *map(str, service_ports)],

@@ -1,4 +1,4 @@
-"""The three services in one process."""
+"""The four services in one process."""
 
 import asyncio
 import signal
