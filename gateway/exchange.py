@@ -26,6 +26,12 @@ class Headers(Protocol):
     def get_all(self, name: str) -> list[str]:
         """Every value of `name`, in order."""
 
+    def raw(self, name: bytes) -> bytes | None:
+        """The first value of `name` (lower case) as bytes, or None: at half the cost of `get`."""
+
+    def raw_all(self, name: bytes) -> tuple[bytes, ...]:
+        """Every value of `name` (lower case) as bytes, in order."""
+
     def add(self, name: str, value: str) -> None:
         """Append a field. ValueError for a name or value that HTTP does not allow."""
 

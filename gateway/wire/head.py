@@ -40,7 +40,7 @@ class Head:
         self._removed: set[int] | None = None
 
     def raw(self, name: bytes) -> bytes | None:
-        """First visible value of `name` (lower case), without blanks around it."""
+        """The first value of `name` (lower case) as bytes, without blanks around it; or None."""
         block = self.block
         position = block.shape.index.get(name)
         if position is not None:
@@ -49,11 +49,30 @@ class Head:
             for position in block.shape.repeats.get(name, ()):
                 if position not in self._removed:
                     return block.values[position].strip()
-        for line in self._added or ():
-            added, _, value = line.partition(b": ")
-            if added.lower() == name:
-                return value[:-2]
+        if self._added is not None:
+            start = name + b":"
+            for line in self._added:
+                if line[: len(start)].lower() == start:
+                    return line[len(start) + 1 : -2]
         return None
+
+    def raw_all(self, name: bytes) -> tuple[bytes, ...]:
+        """Every value of `name` (lower case) as bytes, in order."""
+        shape, values, removed = self.block.shape, self.block.values, self._removed
+        first = shape.index.get(name)
+        if first is None:
+            found: tuple[bytes, ...] = ()
+        elif removed is None and name not in shape.repeats:
+            found = (values[first].strip(),)
+        else:
+            positions = shape.repeats.get(name, (first,))
+            found = tuple([values[at].strip() for at in positions if removed is None or at not in removed])
+        if self._added is not None:
+            start = name + b":"
+            for line in self._added:
+                if line[: len(start)].lower() == start:
+                    found += (line[len(start) + 1 : -2],)
+        return found
 
     def get(self, name: str, default: str | None = None) -> str | None:
         """The first value of `name`, or `default`."""
@@ -62,17 +81,7 @@ class Head:
 
     def get_all(self, name: str) -> list[str]:
         """Every value of `name`, in order."""
-        key = name.lower().encode("latin-1")
-        shape = self.block.shape
-        first = shape.index.get(key)
-        positions = () if first is None else shape.repeats.get(key, (first,))
-        removed = self._removed or ()
-        found = [self.block.values[at].strip().decode("latin-1") for at in positions if at not in removed]
-        for line in self._added or ():
-            added, _, value = line.partition(b": ")
-            if added.lower() == key:
-                found.append(value[:-2].decode("latin-1"))
-        return found
+        return [value.decode("latin-1") for value in self.raw_all(name.lower().encode("latin-1"))]
 
     def add(self, name: str, value: str) -> None:
         """Append a field. ValueError for what HTTP does not allow, and for fields that frame the message."""

@@ -57,11 +57,12 @@ class Sample:
 
 @dataclass(frozen=True)
 class Target:
-    """What is asked: a port, paths in turn, and whether the answer is meant to be an error."""
+    """What is asked: a port, paths in turn, whether the answer is meant to be an error, and with which headers more."""
 
     port: int
     paths: tuple[str, ...]
     succeeds: bool = True
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 def parse_wrk(text: str) -> Outcome:
@@ -105,7 +106,7 @@ def lua_script(paths: tuple[str, ...]) -> str:
 def command(target: Target, seconds: float, folder: Path) -> list[str]:
     """wrk's command line, or that of our own generator with the same meaning."""
     url = f"http://127.0.0.1:{target.port}{target.paths[0]}"
-    headers = [word for name, value in HEADERS for word in ("-H", f"{name}: {value}")]
+    headers = [word for name, value in (*HEADERS, *target.headers) for word in ("-H", f"{name}: {value}")]
     wrk = shutil.which("wrk")
     if wrk is None:
         listing = folder / "paths"

@@ -118,6 +118,10 @@ BARS: tuple[Pair | Most, ...] = (
     Most("errors in the worst episode of one failing endpoint", "episodes", "episodes.errors", 1.0, "%"),
     Most("99th percentile of the fallback, all endpoints killed", "episodes", "episodes.fallback_p99", 50.0, "ms"),
     Extra("breaker and retry policy, nothing fails", "guarded", "guarded", "plain", 2.0),
+    Extra("a verified token, cached", "identity", "token", "plain", 2.0),
+    Extra("a delegated decision, cached", "identity", "kept", "plain", 3.0),
+    Extra("a local rate limit", "identity", "limited", "plain", 1.0),
+    Share("delegation without a cache / proxied request", "identity", "asked", "plain", 2.0),
     Slower("99th percentile beside an upstream that hangs", "neighbours", "beside", "alone", 1.2),
 )
 

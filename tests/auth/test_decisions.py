@@ -66,10 +66,20 @@ def test_a_cache_of_one_is_refused() -> None:
         DecisionCache[int](1)
 
 
-def test_where_a_part_ends_counts() -> None:
-    assert fingerprint(b"ab", b"c") != fingerprint(b"a", b"bc") != fingerprint(b"abc")
-    assert fingerprint(b"ab", b"c") == fingerprint(b"ab", b"c")
+def test_a_fingerprint_stands_for_one_credential() -> None:
+    assert fingerprint(b"ab") == fingerprint(b"ab") != fingerprint(b"abc")
     assert len(fingerprint(b"x" * 10_000)) == 16
+
+
+@given(st.lists(st.tuples(*[st.lists(st.binary(max_size=4), max_size=3).map(tuple)] * 2), min_size=2, max_size=2))
+def test_where_values_and_fields_end_counts(two: list[tuple[tuple[bytes, ...], ...]]) -> None:
+    assert (fingerprint(two[0]) == fingerprint(two[1])) == (two[0] == two[1])
+
+
+def test_fingerprints_stay_what_they_are_when_there_are_many() -> None:
+    before = fingerprint(b"first")
+    assert len({fingerprint(b"%d" % number) for number in range(5000)}) == 5000
+    assert fingerprint(b"first") == before
 
 
 def answering(gate: asyncio.Event, asked: list[int], answer: object) -> Callable[[], Awaitable[object]]:
