@@ -17,6 +17,8 @@ from gateway.admin.breakers import breaker_row, circuits
 from gateway.admin.hystrix import PING, events
 from gateway.admin.page import index_page
 from gateway.admin.problems import Refused
+from gateway.admin.revocations import KEYS as REVOCATION_KEYS
+from gateway.admin.revocations import revoke
 from gateway.breaker.circuit import FORCES
 from gateway.dry_run import dry_run, header_pairs, make_request
 from gateway.process.runtime import Runtime, VersionChanged
@@ -52,6 +54,7 @@ class Handlers:
             web.get("/api/config", self.config),
             web.post("/api/explain", self.explain),
             web.post("/api/reload", self.reload),
+            web.post("/api/revocations", self.revoke),
             web.post("/api/upstreams/{name}/endpoints/{address}", self.endpoint),
             web.post("/api/breakers/{name:.+}", self.breaker),
         ]
@@ -169,6 +172,11 @@ class Handlers:
         for circuit in found:
             circuit.force(wanted, now)
         return self._json(breaker_row(found[0], now))
+
+    async def revoke(self, request: web.Request) -> web.Response:
+        """Take tokens back, for the jwt plugins that have `revocation: true`."""
+        self._check_started()
+        return self._json(await revoke(self._runtime.env, await json_body(request, REVOCATION_KEYS)))
 
     async def hystrix(self, request: web.Request) -> web.StreamResponse:
         """Breakers and pools for the Hystrix dashboard, again and again until the client leaves."""
