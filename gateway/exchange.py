@@ -35,6 +35,9 @@ class Headers(Protocol):
     def add(self, name: str, value: str) -> None:
         """Append a field. ValueError for a name or value that HTTP does not allow."""
 
+    def add_all(self, fields: tuple[tuple[str, str], ...]) -> None:
+        """Append several fields: cheap for a tuple that is added again and again. ValueError as with `add`."""
+
     def set(self, name: str, value: str) -> None:
         """Put one field in place of all of that name."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
@@ -77,12 +77,9 @@ def _text(value: Any) -> str:
     return orjson.dumps(value).decode()
 
 
-def set_identity(
-    exchange: Exchange, principal: str | None, claims: Mapping[str, Any], fields: Iterable[tuple[str, str]] = ()
-) -> None:
+def set_identity(exchange: Exchange, principal: str | None, claims: Mapping[str, Any], fields: Fields = ()) -> None:
     """The request is from `principal`, of whom services hear in these headers."""
     exchange.principal = principal
     exchange.claims = claims
-    headers = exchange.headers
-    for name, value in fields:
-        headers.add(name, value)
+    if fields:
+        exchange.headers.add_all(fields)

@@ -16,7 +16,7 @@ import click
     help="A configuration; else ./routes.yaml, else the sample's own.",
 )
 def command(config: Path | None) -> None:
-    """Start three sample services and the gateway, and print what to try. Ctrl-C stops all."""
+    """Start four sample services and the gateway, and print what to try. Ctrl-C stops all."""
     from gateway.demo.runner import run_demo
 
     raise SystemExit(asyncio.run(run_demo(config, [])))

@@ -69,6 +69,12 @@ async def create_item(request: web.Request) -> web.Response:
     return web.json_response({**body, "id": item_id}, status=201, headers={"Location": f"/items/{item_id}"})
 
 
+async def remove_item(request: web.Request) -> web.Response:
+    """DELETE /items/{id}: answered as if it were gone."""
+    item_id = int(request.match_info["id"])
+    return web.Response(status=204) if item_id in ITEMS else problem(404, f"no item {item_id}")
+
+
 async def stream(request: web.Request) -> web.StreamResponse:
     """GET /stream?bytes=N: that many bytes; `chunked=1` without a declared length, `pause=10ms` between slices."""
     left: int = size(request.query.get("bytes", "64KiB"), "bytes")
@@ -136,6 +142,7 @@ def catalog() -> web.Application:
             web.get("/items", list_items),
             web.post("/items", create_item),
             web.get("/items/{id:[0-9]{1,9}}", get_item),
+            web.delete("/items/{id:[0-9]{1,9}}", remove_item),
             web.get("/stream", stream),
             web.post("/upload", upload),
             web.put("/upload", upload),

@@ -16,6 +16,9 @@ from gateway.demo.services import HOST, PORTS, SERVICES
 
 PACKAGED_ROUTES = Path(__file__).with_name("routes.yaml")
 
+READ_TOKEN = r"""sed 's/.*"access_token": *"\([^"]*\)".*/\1/'"""
+# What there is for users who log in.
+LOGIN_ROUTES = frozenset(["login", "refresh", "logout", "me", "remove-item"])
 # A route of the sample routes.yaml, the command that shows it, and what it shows.
 SAMPLES = (
     ("items", "curl -i {base}/api/items", "all items of the catalog"),
@@ -84,11 +87,24 @@ class Plan:
                 f"""  curl {switch} -d '{{"delay": "200ms", "error": 503, "share": 0.5}}'""",
                 f"  curl {switch} -X DELETE",
                 "",
+                *self._login_lines(base),
                 *self._breaker_lines(base, reviews),
                 f"Admin: http://{connectable(self.admin)}/   Ctrl-C stops all.",
                 "",
             ]
         )
+
+    def _login_lines(self, base: str) -> Iterator[str]:
+        if self.routes >= LOGIN_ROUTES:
+            yield "Log in, and see what a token opens: grace may read her own data and remove nothing, ada may remove:"
+            yield ""
+            yield f"  curl -i {base}/api/me"
+            yield f"""  token=$(curl -s {base}/auth/login -d 'user=grace&password=hopper' | {READ_TOKEN})"""
+            yield f'  curl -i {base}/api/me -H "Authorization: Bearer $token"'
+            yield f'  curl -i -X DELETE {base}/api/items/42 -H "Authorization: Bearer $token"'
+            yield f"  curl -i -X DELETE {base}/api/items/42 -u ada:lovelace"
+            yield f'  curl -i -X POST {base}/auth/logout -H "Authorization: Bearer $token"'
+            yield ""
 
     def _breaker_lines(self, base: str, switch: str) -> Iterator[str]:
         if "reviews" in self.routes:

@@ -1,4 +1,4 @@
-"""What the three sample services have in common: health, and switches that make a service slow or broken.
+"""What the four sample services have in common: health, and switches that make a service slow or broken.
 
 For one request by its query, `?delay=200ms&error=503&error_share=50%`; for all of a service's requests by
 `POST /_switch {"delay": "200ms", "error": 503, "share": 0.5}`, until `DELETE /_switch`. The query wins.

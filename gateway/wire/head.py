@@ -9,6 +9,9 @@ from gateway.exchange import Reply
 from gateway.wire.fields import FIELD_KEYS, FRAMING, KEYS_KEPT, checked_field, field_line
 from gateway.wire.shapes import RESPONSES, HeaderPolicy, Shape
 
+# Fields that plugins add again and again, with their lines; bounded, cleared when full.
+FIELD_LINES: dict[tuple[tuple[str, str], ...], tuple[bytes, ...]] = {}
+
 
 class Block:
     """The header fields of one message as received: immutable, so that one block can serve every message that
@@ -96,6 +99,26 @@ class Head:
             self._added = [line]
         else:
             added.append(line)
+
+    def add_all(self, fields: tuple[tuple[str, str], ...]) -> None:
+        """Append several fields. ValueError as with `add`. What it takes to write a tuple out is done once for it."""
+        lines = FIELD_LINES.get(fields)
+        if lines is None:
+            before = self._added
+            self._added = None
+            try:
+                for name, value in fields:
+                    self.add(name, value)
+                lines = tuple(self._added or ())
+            finally:
+                self._added = before
+            if len(FIELD_LINES) >= KEYS_KEPT:
+                FIELD_LINES.clear()
+            FIELD_LINES[fields] = lines
+        if self._added is None:
+            self._added = [*lines] or None
+        else:
+            self._added += lines
 
     def set(self, name: str, value: str) -> None:
         """Put one field in place of all of that name. ValueError as with `add`."""

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from gateway.config.fields import Bind
-from gateway.demo.plan import PACKAGED_ROUTES, SAMPLES, connectable, make_plan
+from gateway.demo.plan import LOGIN_ROUTES, PACKAGED_ROUTES, SAMPLES, connectable, make_plan
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -19,7 +19,7 @@ def test_the_packaged_routes_are_those_of_the_repository() -> None:
 def test_every_sample_shows_a_route_and_every_route_has_a_sample() -> None:
     routes = yaml.safe_load(PACKAGED_ROUTES.read_text())["routes"]
 
-    assert {route for route, _, _ in SAMPLES} == {route["name"] for route in routes}
+    assert {route for route, _, _ in SAMPLES} | LOGIN_ROUTES == {route["name"] for route in routes}
 
 
 def test_the_packaged_routes_are_the_last_resort(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,6 +82,7 @@ def test_the_greeting_has_whole_lines_to_paste() -> None:
     assert "  curl -i http://127.0.0.1:8080/api/items/42 " in greeting
     assert "Admin: http://127.0.0.1:9901/ " in greeting
     assert "http://127.0.0.1:9001/_switch" in greeting
+    assert '  curl -i http://127.0.0.1:8080/api/me -H "Authorization: Bearer $token"' in greeting.splitlines()
 
 
 def test_the_greeting_shows_only_routes_that_exist(tmp_path: Path) -> None:

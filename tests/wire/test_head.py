@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.exchange import Reply
+from gateway.testing import make_exchange
 from gateway.wire.head import RequestBlock, RequestHead, ResponseBlock, ResponseHead, reply_head, status_line
 from gateway.wire.shapes import RESPONSES, HeaderPolicy, request_policy
 
@@ -190,3 +191,38 @@ def edit(head: RequestHead, edits: list[tuple[str, str, str]]) -> None:
             head.remove(name)
         else:
             getattr(head, what)(name, value)
+
+
+def test_several_fields_are_added_at_once() -> None:
+    head = make_exchange(headers={"X-A": "1"}).headers
+    head.add("X-B", "2")
+    fields = (("X-C", "3"), ("X-D", "é"))
+    for _ in range(2):
+        head.add_all(fields)
+    head.add_all(())
+
+    assert [value for name, value in head.items() if name in "X-A X-B X-C X-D"] == ["1", "2", "3", "é", "3", "é"]
+    assert head.get_all("x-c") == ["3", "3"]
+
+
+@pytest.mark.parametrize("field", [("X-C", "a\r\nX-D: 1"), ("Content-Length", "5"), ("X C", "1"), ("Host", "a")])
+def test_several_fields_are_added_only_if_all_are_good(field: tuple[str, str]) -> None:
+    head = make_exchange(headers={"X-A": "1"}).headers
+    head.add("X-B", "2")
+    for _ in range(2):
+        with pytest.raises(ValueError, match=r"."):
+            head.add_all((("X-Good", "1"), field))
+
+    assert (head.get("X-Good"), head.get("X-B")) == (None, "2")
+
+
+def test_raw_values_are_those_of_the_text() -> None:
+    head = make_exchange(headers=[("Cookie", " a=1 "), ("X-A", "1"), ("cookie", "b=2")]).headers
+    head.add("Cookie", "c=3")
+
+    assert (head.raw(b"cookie"), head.raw(b"x-a"), head.raw(b"x-none")) == (b"a=1", b"1", None)
+    assert head.raw_all(b"cookie") == (b"a=1", b"b=2", b"c=3")
+    assert head.raw_all(b"x-none") == ()
+    head.set("Cookie", "d=4")
+    assert head.raw_all(b"cookie") == (b"d=4",)
+    assert head.raw(b"cookie") == b"d=4"
