@@ -16,11 +16,14 @@ MAX_TOKEN = 8 * 1024
 def bearer_token(headers: Headers, realm: str) -> str | None:
     """The token of `Authorization: Bearer`; None where there is no Authorization, or one of another scheme.
 
-    GatewayError UNAUTHENTICATED for what is no token, or longer than 8 KiB.
+    GatewayError UNAUTHENTICATED for what is no token, or longer than 8 KiB. A scheme that only begins with `Bearer` is
+    refused too: a service may read a token behind another blank than the one that RFC 9110 §11.4 has.
     """
     field = headers.get("authorization")
-    if field is None or field[:7].lower() not in ("bearer ", "bearer"):
+    if field is None or field[:6].lower() != "bearer":
         return None
+    if field[6:7] not in ("", " "):
+        raise invalid_token(realm, "the token is malformed")
     token = field[7:].strip(" ")
     if len(token) > MAX_TOKEN:
         raise invalid_token(realm, "the token is too long")
