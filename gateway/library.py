@@ -18,7 +18,26 @@ from typing import Literal
 from gateway.errors import ConfigError
 from gateway.plugin import Plugin
 
-BUILT_IN = ("access_log", "breaker", "cors", "headers", "rate_metrics", "security_headers", "tracing_ids")
+BUILT_IN = (
+    "access",
+    "access_log",
+    "api_key",
+    "auth_delegation",
+    "basic_auth",
+    "breaker",
+    "concurrency_limit",
+    "cors",
+    "headers",
+    "introspection",
+    "jwt",
+    "rate_limit",
+    "rate_metrics",
+    "request_size",
+    "security_headers",
+    "session",
+    "token_exchange",
+    "tracing_ids",
+)
 GROUP = "gateway.plugins"
 
 Source = Literal["built-in", "package", "local"]

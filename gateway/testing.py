@@ -134,7 +134,7 @@ def make_env(
         clock=clock,
         metrics=metrics or Metrics(),
         log=logging.getLogger("gateway.test"),
-        shared=shared or MemoryShared(clock),
+        shared=shared if shared is not None else MemoryShared(clock),
         http_session=session,
         upstream_client=upstream,
         name=name,

@@ -79,7 +79,12 @@ def _text(value: Any) -> str:
 
 def set_identity(exchange: Exchange, principal: str | None, claims: Mapping[str, Any], fields: Fields = ()) -> None:
     """The request is from `principal`, of whom services hear in these headers."""
+    known = exchange.claims
     exchange.principal = principal
     exchange.claims = claims
-    if fields:
+    if known is None:
         exchange.headers.add_all(fields)
+    else:
+        # Another plugin knew it before: the later one holds, and services must not see both.
+        for name, value in fields:
+            exchange.headers.set(name, value)

@@ -88,3 +88,12 @@ def test_the_identity_of_a_request() -> None:
 
     assert (exchange.principal, exchange.claims) == ("5", {"sub": "5"})
     assert exchange.headers.get("x-user-id") == "5"
+
+
+def test_of_two_identities_the_later_one_is_told() -> None:
+    exchange = make_exchange()
+    set_identity(exchange, "5", {"sub": "5"}, (("X-User-Id", "5"), ("X-Role", "a")))
+    set_identity(exchange, "6", {}, (("x-user-id", "6"),))
+
+    assert (exchange.principal, exchange.headers.get_all("X-User-Id")) == ("6", ["6"])
+    assert exchange.headers.get("X-Role") == "a"
