@@ -110,7 +110,7 @@ def document(results: Results, verdicts: Sequence[Verdict], about: dict[str, Any
         "bars": [
             {
                 "bar": verdict.says,
-                "at_most": verdict.limit,
+                "at_least" if verdict.at_least else "at_most": verdict.limit,
                 "unit": verdict.unit,
                 "measured": asdict(verdict.value) if verdict.value else None,
                 "passed": verdict.passed,

@@ -102,6 +102,11 @@ class Most:
         return Spread.of([figure.value]) if figure else None
 
 
+@dataclass(frozen=True)
+class Least(Most):
+    """A figure must be at least `limit`."""
+
+
 BARS: tuple[Pair | Most, ...] = (
     Share("full chain / Envoy", "small", "gateway full", "envoy full", 0.65),
     Share("full chain / HAProxy", "small", "gateway full", "haproxy full", 1.8),
@@ -122,22 +127,29 @@ BARS: tuple[Pair | Most, ...] = (
     Extra("a delegated decision, cached", "identity", "kept", "plain", 3.0),
     Extra("a local rate limit", "identity", "limited", "plain", 1.0),
     Share("delegation without a cache / proxied request", "identity", "asked", "plain", 2.0),
+    Most("admitted in the best second, local limit of 1000/s", "admitted", "admitted.local.most", 1050.0, "/s"),
+    Least("admitted in the worst second, local limit of 1000/s", "admitted", "admitted.local.least", 950.0, "/s"),
+    Most("admitted in the best second, the same in Redis", "admitted", "admitted.shared.most", 1050.0, "/s"),
+    Least("admitted in the worst second, the same in Redis", "admitted", "admitted.shared.least", 950.0, "/s"),
     Slower("99th percentile beside an upstream that hangs", "neighbours", "beside", "alone", 1.2),
 )
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """A bar with what was measured; `passed` is None when it could not be."""
+    """A bar, which `at_least` turns round, with what was measured; `passed` is None when it could not be."""
 
     says: str
     limit: float
     unit: str
     value: Spread | None
+    at_least: bool = False
 
     @property
     def passed(self) -> bool | None:
-        return None if self.value is None else self.value.median <= self.limit
+        if self.value is None:
+            return None
+        return self.value.median >= self.limit if self.at_least else self.value.median <= self.limit
 
     @property
     def word(self) -> str:
@@ -147,7 +159,11 @@ class Verdict:
 def judge(results: Results, scenarios: Iterable[str]) -> list[Verdict]:
     """Every bar of the scenarios that ran."""
     ran = set(scenarios)
-    return [Verdict(bar.says, bar.limit, bar.unit, bar.value(results)) for bar in BARS if bar.scenario in ran]
+    return [
+        Verdict(bar.says, bar.limit, bar.unit, bar.value(results), isinstance(bar, Least))
+        for bar in BARS
+        if bar.scenario in ran
+    ]
 
 
 def exit_code(problems: list[str], verdicts: list[Verdict], strict: bool) -> int:

@@ -59,7 +59,7 @@ def test_only_scenarios_that_ran_are_judged():
 
 
 def test_every_bar_of_the_issue_is_there():
-    assert len(judge(Results(), {bar.scenario for bar in BARS})) == len(BARS) == 16
+    assert len(judge(Results(), {bar.scenario for bar in BARS})) == len(BARS) == 24
 
 
 PASS, MISS, BLANK = (Verdict("bar", 1.0, "x", Spread.of([value]) if value else None) for value in (1.0, 2.0, None))
@@ -78,3 +78,12 @@ PASS, MISS, BLANK = (Verdict("bar", 1.0, "x", Spread.of([value]) if value else N
 )
 def test_exit_code(problems, verdicts, strict, code):
     assert exit_code(problems, verdicts, strict) == code
+
+
+@pytest.mark.parametrize(("value", "word"), [(949.0, "MISS"), (950.0, "pass"), (1100.0, "pass")])
+def test_a_bar_that_is_to_be_reached(value: float, word: str) -> None:
+    name = "admitted.local.least"
+    results = Results(figures={name: Figure("admitted", value, "/s", "")})
+    (verdict,) = (one for one in judge(results, ["admitted"]) if one.at_least and one.value is not None)
+
+    assert verdict.word == word
