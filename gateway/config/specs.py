@@ -34,6 +34,7 @@ from gateway.config.fields import (
 )
 from gateway.config.plugin_use import PluginUse
 from gateway.config.spec import Spec, or_text
+from gateway.config.state_specs import MemorySpec, StateSpec
 from gateway.config.upstream_specs import Forwarded, KeySpec, UpstreamSpec
 from gateway.units import Duration, Secret, Share, Size
 
@@ -213,6 +214,7 @@ class ConfigSpec(Spec):
     limits: LimitsSpec = Field(LimitsSpec(), description="what a client may send")
     timeouts: TimeoutsSpec = Field(TimeoutsSpec(), description="how long to wait for clients")
     forwarded: Forwarded = Field("x-forwarded", description="which headers tell upstreams of the client")
+    state: StateSpec = Field(StateSpec(memory=MemorySpec()), description="where plugins keep what instances share")
     plugins: tuple[PluginUse, ...] = Field((), description="for every route, in this order")
     upstreams: dict[Name, UpstreamSpec] = Field(default_factory=dict, description="services that requests are sent to")
     routes: tuple[RouteSpec, ...] = Field((), description="which requests go where")

@@ -26,8 +26,8 @@ from gateway.library import Library
 from gateway.plugin import Env, Plugin
 from gateway.process.gauges import watch_runtime
 from gateway.process.plugin_life import NotStarted, not_among, start_plugins, stop_plugins, stop_when_unused, when_gone
+from gateway.process.shared_state import SharedState
 from gateway.proxy import Proxy
-from gateway.state.memory import MemoryShared
 from gateway.table import RouteTable
 from gateway.telemetry.log_sink import LogSinks
 from gateway.telemetry.metrics import Metrics
@@ -103,7 +103,7 @@ class Runtime:
         self.proxy = Proxy(RouteTable.empty())
         self._environ = environ
         clock = SystemClock()
-        self._shared = MemoryShared(clock)
+        self._state = SharedState(clock, self.metrics)
         self._session: aiohttp.ClientSession | None = None
         self._check_session: aiohttp.ClientSession | None = None
         self._retiring: dict[asyncio.Task[None], asyncio.Event] = {}
@@ -121,7 +121,7 @@ class Runtime:
             clock,
             self.metrics,
             log,
-            self._shared,
+            self._state.store,
             self._http_session,
             lambda name: UpstreamCaller(self.proxy, name),
             folder=config_folder(path),
@@ -152,14 +152,15 @@ class Runtime:
 
     def compile(self, loaded: Loaded) -> Generation | None:
         """Compile what was read; `problems` says what is wrong with it."""
+        refused = self._state.adopt(loaded)
+        self.env = replace(self.env, shared=self._state.store)
         library = Library(config_folder(self.path))
-        generation, self.problems = compile_table(loaded, self.env, self.metrics, library, self.generation)
+        generation, problems = compile_table(loaded, self.env, self.metrics, library, self.generation)
         if generation is not None:
             self.library = library
-            more = self._address_problems(generation, loaded)
-            self.problems = (*self.problems, *more)
-            generation = None if more else generation
-        return generation
+            refused += self._address_problems(generation, loaded)
+        self.problems = (*problems, *refused)
+        return None if refused else generation
 
     async def put_into_service(self, generation: Generation, loaded: Loaded) -> None:
         """Start what is new, swap the table, stop what is old once nobody uses it. ConfigError when a plugin does not
@@ -288,6 +289,7 @@ class Runtime:
             assert self._prepared is not None
             generation, loaded = self._prepared
             self.deadlines.start()
+            await self._state.store.start()
             try:
                 await self.put_into_service(generation, loaded)
             except NotStarted as error:
@@ -337,6 +339,7 @@ class Runtime:
             for endpoint in self.generation.endpoints.values():
                 endpoint.pool.close()
         await self._sinks.close()
+        await self._state.store.close()
         for session in (self._session, self._check_session):
             if session is not None:
                 await session.close()

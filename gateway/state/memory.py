@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from collections import OrderedDict
 
 from gateway.plugin import Clock
 
@@ -10,9 +11,9 @@ ENTRIES = 100_000
 
 
 class MemoryShared:
-    """A bounded `gateway.plugin.Shared`: when `limit` is reached, the entry that was written first goes.
+    """A bounded `gateway.plugin.Shared`: when `limit` is reached, the entry goes that was longest not used.
 
-    Mutable state: the entries, in the order of their last `set`, and a heap of when which of them expire. The heap
+    Mutable state: the entries, in the order of their last use, and a heap of when which of them expire. The heap
     may name entries that were written again since; it is made anew before they outnumber the living.
     """
 
@@ -21,8 +22,15 @@ class MemoryShared:
             raise ValueError(f"at least one entry has to fit, not {limit}")
         self._clock = clock
         self._limit = limit
-        self._entries: dict[str, tuple[bytes, float]] = {}
+        # A plain dict finds its first key by walking over all that were taken from its front before.
+        self._entries: OrderedDict[str, tuple[bytes, float]] = OrderedDict()
         self._expiries: list[tuple[float, str]] = []
+
+    async def start(self) -> None:
+        """Nothing to connect to."""
+
+    async def close(self) -> None:
+        """Nothing to let go of."""
 
     async def get(self, key: str) -> bytes | None:
         """The value, or None."""
@@ -57,10 +65,13 @@ class MemoryShared:
 
     def _living(self, key: str) -> tuple[bytes, float] | None:
         entry = self._entries.get(key)
-        if entry is None or entry[1] > self._clock.now():
-            return entry
-        del self._entries[key]
-        return None
+        if entry is None:
+            return None
+        if entry[1] <= self._clock.now():
+            del self._entries[key]
+            return None
+        self._entries.move_to_end(key)
+        return entry
 
     def _expiry(self, ttl: float | None) -> float:
         if ttl is None:
@@ -73,7 +84,7 @@ class MemoryShared:
         self._sweep()
         entries = self._entries
         if len(entries) >= self._limit:
-            del entries[next(iter(entries))]
+            entries.popitem(last=False)
         entries[key] = (value, expires)
         if expires != float("inf"):
             heapq.heappush(self._expiries, (expires, key))

@@ -80,7 +80,7 @@ async def test_a_time_to_live_is_positive(shared: MemoryShared, ttl: float) -> N
         await shared.set("a", b"", ttl)
 
 
-async def test_when_full_the_expired_go_first_then_the_oldest(clock: FakeClock) -> None:
+async def test_when_full_the_expired_go_first_then_what_was_not_used(clock: FakeClock) -> None:
     shared = MemoryShared(clock, limit=3)
     await shared.set("old", b"")
     await shared.set("brief", b"", ttl=1)
@@ -92,6 +92,31 @@ async def test_when_full_the_expired_go_first_then_the_oldest(clock: FakeClock) 
     await shared.set("and another", b"")
     assert [await shared.get(key) for key in ("old", "new", "one more", "and another")] == [None, b"", b"", b""]
     assert repr(shared) == "<MemoryShared 3 of 3 entries>"
+
+
+@pytest.mark.parametrize("use", ("get", "set", "add"))
+async def test_what_is_used_stays(clock: FakeClock, use: str) -> None:
+    shared = MemoryShared(clock, limit=2)
+    await shared.set("used", b"1")
+    await shared.set("not used", b"1")
+    if use == "get":
+        await shared.get("used")
+    elif use == "set":
+        await shared.set("used", b"1")
+    else:
+        await shared.add("used")
+
+    await shared.set("new", b"")
+    assert await shared.get("used") is not None
+    assert await shared.get("not used") is None
+
+
+async def test_it_needs_no_start_and_survives_a_close(shared: MemoryShared) -> None:
+    await shared.start()
+    await shared.set("a", b"1")
+    await shared.close()
+
+    assert await shared.get("a") == b"1"
 
 
 async def test_memory_stays_bounded_when_one_key_is_written_for_ever(shared: MemoryShared) -> None:
