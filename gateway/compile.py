@@ -145,7 +145,8 @@ class _Compiler:
         chain = Chain(top)
         routes = [self._route(number, route, top, chain) for number, route in enumerate(spec.routes)]
         alive = [route for route in routes if route is not None]
-        alive += self._own_routes(top, len(alive))
+        uses = {"": spec.plugins} | {route.name: route.plugins for route in spec.routes}
+        alive += self._own_routes(top, len(alive), uses)
         for hidden, by in shadowed(alive):
             message = f"the route {hidden.name!r} can never be chosen: {by.name!r} takes all its requests"
             self._warn(self.loaded.position(("routes", hidden.order)), message)
@@ -161,7 +162,6 @@ class _Compiler:
             b"Via: 1.1 %b\r\n" % spec.name.encode(),
             identity_headers=identities,
         )
-        uses = {"": spec.plugins} | {route.name: route.plugins for route in spec.routes}
         secrets = self.loaded.secrets.union(*(secrets_in(plugin.options) for plugin in plugins.values()))
         generation = Generation(spec, table, plugins, self.endpoints, uses, self.settings, secrets=secrets)
         for plugin, name in twins(generation.served()):
@@ -260,20 +260,24 @@ class _Compiler:
             chain=Chain((*top, *own)) if own else shared,
         )
 
-    def _own_routes(self, top: tuple[Plugin, ...], order: int) -> Iterator[Route]:
+    def _own_routes(
+        self, top: tuple[Plugin, ...], order: int, uses: dict[str, tuple[PluginUse, ...]]
+    ) -> Iterator[Route]:
         """What plugins answer themselves, whatever host is asked for."""
         hosts = dict.fromkeys((None, *(route.match.host for route in self.spec.routes)))
         taken: dict[str, Plugin] = {}
-        for (at, name, _), plugin in self.maker.plugins.items():
+        for (at, name, number), plugin in self.maker.plugins.items():
+            use = [use for use in uses[at] if use.name == name][number - 1]
             for path, methods in plugin.own_paths().items():
                 if path in taken:
-                    use = next(use for use in self._uses() if use.name == name)
                     message = f"the plugins {taken[path].name!r} and {name!r} (at {at or 'the top'}) both answer {path}"
                     self.problems.append(Problem(use.position, message, "give one another path"))
                     continue
                 taken[path] = plugin
+                pattern = self._checked(use.position, partial(parse_pattern, path))
+                if pattern is None:
+                    continue
                 chain = Chain(top if plugin in top else (*top, plugin), plugin.own_body)
-                pattern = parse_pattern(path)
                 allowed = with_head(tuple(methods))
                 for host in hosts:
                     yield Route(

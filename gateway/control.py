@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Mapping
 from time import monotonic
 from typing import Protocol
 
-from gateway.errors import GatewayError, Kind
+from gateway.errors import Condition, GatewayError, Kind
 from gateway.plugin import UpstreamReply
 from gateway.table import RouteTable
 from gateway.upstreams.endpoint import Endpoint
 from gateway.upstreams.retry import IDEMPOTENT
 from gateway.upstreams.upstream import Upstream
-from gateway.wire.fields import checked_field
+from gateway.wire.fields import TOKEN, checked_field
 from gateway.wire.head import ResponseHead
 from gateway.wire.upstream_connection import UpstreamConnection
 
@@ -53,30 +54,34 @@ class UpstreamCaller:
         text = request_bytes(method, path, headers or {}, body, upstream, endpoint)
         call = _Call(text, method == "HEAD", max_body, endpoint if method in IDEMPOTENT else None)
         status = 0
-        error: GatewayError | None = None
+        condition: Condition | None = None
         endpoint.in_flight += 1
         endpoint.requests += 1
         try:
             connection = endpoint.pool.take(call, started)
             if connection is not None:
                 call.connected(connection)
-            async with asyncio.timeout(timeout):
-                reply = await call.reply
+            reply: UpstreamReply | None = None
+            # Raised in its place, an error would hold the TimeoutError, and that this call and whoever asks: a cycle.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(timeout):
+                    reply = await call.reply
+            if reply is None:
+                raise GatewayError(Kind.RESPONSE_TIMEOUT, cause=f"{self._name} did not answer in {timeout} s")
             status = reply.status
             return reply
-        except TimeoutError:
-            error = GatewayError(Kind.RESPONSE_TIMEOUT, cause=f"{self._name} did not answer in {timeout} s")
-            raise error from None
-        except GatewayError as failure:
-            error = failure
+        except GatewayError as error:
+            condition = error.answer.condition
             raise
         finally:
             call.give_up(endpoint)
+            # It holds the error, whose traceback holds this frame.
+            del call
             endpoint.in_flight -= 1
             now = monotonic()
             upstream.meters.attempted(status, now - started)
-            if error is not None or status >= 500:
-                upstream.failed(endpoint, now, "" if error is None else error.answer.condition)
+            if condition is not None or status >= 500:
+                upstream.failed(endpoint, now, condition or "")
             elif status:
                 endpoint.failures = endpoint.refusals = 0
 
@@ -85,7 +90,8 @@ def request_bytes(
     method: str, path: str, headers: Mapping[str, str], body: bytes, upstream: Upstream, endpoint: Endpoint
 ) -> bytes:
     """The whole request. ValueError for a header, method or path that HTTP does not allow."""
-    if not method.isalpha() or not path.startswith("/") or not path.isascii() or not path.isprintable() or " " in path:
+    plain = path.startswith("/") and path.isascii() and path.isprintable() and " " not in path
+    if not plain or not TOKEN.fullmatch(method.encode()):
         raise ValueError(f"not a request line: {method} {path}")
     fields = [checked_field(name, value) for name, value in headers.items()]
     names = {name.lower() for name, _ in fields}

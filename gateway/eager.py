@@ -75,7 +75,11 @@ class _Rest(Coroutine[Any, Any, Any]):
     def throw(self, *error: Any) -> Any:
         # A task that is cancelled before its first step throws at once: the coroutine inside must hear of it.
         self._resumed = True
-        return self._inner.throw(*error)
+        try:
+            return self._inner.throw(*error)
+        finally:
+            # Its traceback holds this frame: a cycle.
+            del error
 
     def close(self) -> None:
         self._inner.close()
@@ -110,6 +114,8 @@ def _run_by_hand(coroutine: Coroutine[Any, Any, Any], done: Done) -> asyncio.Tas
             asyncio.tasks._enter_task(loop, outer)
     if finished:
         done(result, failure)
+        # Its traceback holds this frame, and those that hold the request: a cycle.
+        failure = None
         return None
     task = loop.create_task(_Rest(coroutine, waits_for), context=context)
     stand_in.task = task

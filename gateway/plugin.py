@@ -230,8 +230,8 @@ class Plugin:
     """
 
     Options: ClassVar[type | None] = None
-    needs_body: ClassVar[Literal["request", "response"] | None] = None
-    max_body: ClassVar[int] = 1 << 20
+    needs_body: Literal["request", "response"] | None = None
+    max_body: int = 1 << 20
     resends: bool = False
     spans_routes: bool = False
     own_body: int = 0

@@ -11,7 +11,7 @@ says `fail: open`. A `breaker` spares it. `when: [{methods: [POST]}, {routes: [a
 
 `cache: {by: [Authorization, Cookie], ttl: from_response, negative_ttl: 2s, max: 10000}` keeps decisions by those
 headers, host, method and raw path with query, and asks once what many ask at a time; `per: credential` keeps them by
-the headers alone. A service that decides by the client's address must not be cached.
+the headers alone. A service that decides by the client's address must not be cached. `name` is the breaker's.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from collections.abc import Hashable, Iterable, Mapping
 
 from gateway.auth.claims import set_identity
 from gateway.auth.decisions import DecisionCache, SingleFlight, fingerprint
-from gateway.auth.delegation import Unintelligible, Verdict, question, verdict
+from gateway.auth.delegation import Unintelligible, Verdict, no_decision, question, verdict
 from gateway.auth.delegation_options import DelegationOptions
 from gateway.auth.meter import AuthMeter
 from gateway.breaker.circuit import Circuit
@@ -43,18 +43,15 @@ class AuthDelegation(Plugin):
         self._name = options.name or f"auth:{options.upstream}"
         cache = options.cache
         self._cache = DecisionCache[Verdict](cache.max) if cache is not None else None
-        self._by = [name.lower().encode() for name in cache.by] if cache is not None else []
         self._whole = cache is not None and cache.per == "request"
+        self._by = cache.fields if cache is not None else ()
         self._asking = SingleFlight[Verdict]()
-        credentials = {name.lower() for name in options.send_headers}
-        # Who shows a credential under such a name is to be asked about with it: it goes when the answer is there.
-        self._replaced = [name for name in options.copy_on_allow if name.lower() in credentials]
-        self._own = [name for name in options.copy_on_allow if name.lower() not in credentials]
+        self._credentials = options.credentials
         if options.with_body is not None:
             self.needs_body, self.max_body = "request", int(options.with_body.max)
 
     def identity_headers(self) -> Iterable[str]:
-        return self._own
+        return list(self.options.identities)
 
     def is_current(self, env: Env) -> bool:
         return env.upstream(self.options.upstream) is not None
@@ -64,6 +61,8 @@ class AuthDelegation(Plugin):
 
     def routes_served(self, routes: Mapping[str, Iterable[str]]) -> None:
         self._circuits.keep([self._name] if routes else [])
+        for name in self.options.unknown_routes(routes):
+            self.env.log.warning("`when` names the route %r, which has no auth_delegation: nobody is asked there", name)
 
     def breakers(self) -> Mapping[str, Circuit]:
         """The circuit of the service by its name."""
@@ -80,23 +79,22 @@ class AuthDelegation(Plugin):
         return None if known is None else self._follow(exchange, known) or ADMITTED
 
     async def admit(self, exchange: Exchange) -> Reply | None:
-        cache = self._cache
         try:
-            known = await (self._ask(exchange) if cache is None else self._ask_once(exchange, cache))
-        except (GatewayError, Unintelligible) as error:
+            known = await (self._ask(exchange) if self._cache is None else self._ask_once(exchange, self._cache))
+        except (GatewayError, LookupError, Unintelligible) as error:
             self._meter.error.inc()
+            # Its traceback would hold the frames that hold the exchange.
+            error.with_traceback(None)
             if self.options.fail == "open":
                 self._replace(exchange)
                 return None
-            cause = f"{self.options.upstream} gave no decision: {getattr(error, 'cause', '') or error}"
-            status = self.options.status_on_error
-            raise GatewayError(Kind.AUTH_UNAVAILABLE, cause=cause, status=status) from None
+            raise no_decision(error, self.options) from None
         return self._follow(exchange, known)
 
     def _key(self, exchange: Exchange) -> Hashable:
         shown = fingerprint(tuple(map(exchange.headers.raw_all, self._by)))
         if self._whole:
-            return (shown, exchange.host, exchange.method, exchange.raw_path, exchange.query)
+            return (shown, exchange.scheme, exchange.host, exchange.method, exchange.raw_path, exchange.query)
         return shown
 
     async def _ask_once(self, exchange: Exchange, cache: DecisionCache[Verdict]) -> Verdict:
@@ -116,11 +114,11 @@ class AuthDelegation(Plugin):
         return known
 
     async def _ask(self, exchange: Exchange) -> Verdict:
-        """GatewayError for no answer, Unintelligible for one that says nothing."""
+        """GatewayError for no answer, LookupError for no service any more, Unintelligible for one that says nothing."""
         circuit = self._circuits.of(self._name)
         started = self._now()
         permit = circuit.allow(started)
-        if permit is None:
+        if permit is None and (self.options.breaker.mode == "enforce" or circuit.state == "forced_open"):
             raise self._circuits.refusal(circuit, started)
         outcome = Kind.CLIENT_GONE.value
         try:
@@ -132,8 +130,9 @@ class AuthDelegation(Plugin):
             outcome = error.kind.value
             raise
         finally:
-            now = self._now()
-            self._circuits.settle(permit, outcome, None, now, now - started)
+            if permit is not None:
+                now = self._now()
+                self._circuits.settle(permit, outcome, None, now, now - started)
 
     def _follow(self, exchange: Exchange, known: Verdict) -> Reply | None:
         if known.reply is not None:
@@ -145,5 +144,5 @@ class AuthDelegation(Plugin):
         return None
 
     def _replace(self, exchange: Exchange) -> None:
-        for name in self._replaced:
+        for name in self._credentials:
             exchange.headers.remove(name)

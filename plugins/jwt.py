@@ -86,7 +86,8 @@ class Jwt(Plugin):
         realm = self.env.name
         token = self._token(exchange)
         if token is None:
-            return self._without(exchange)
+            self._without(exchange)
+            return None
         digest = fingerprint(exchange.headers.raw(b"authorization") or b"")
         now = self._now()
         try:

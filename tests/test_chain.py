@@ -93,6 +93,33 @@ def test_a_phase_that_an_instance_does_not_use_is_left_out(unused: str, left: st
     assert [call.__name__ for call in calls if call.__name__ != "_nothing"] == left.split()
 
 
+class Admits(Plugin):
+    """Decides in `admit` alone."""
+
+    async def admit(self, exchange: Exchange) -> Reply | None: ...
+
+
+class Asks(Plugin):
+    """Decides in `on_request` alone."""
+
+    def on_request(self, exchange: Exchange) -> Reply | None: ...
+
+
+def test_admit_stands_behind_its_own_on_request() -> None:
+    admits, nothing, asks = Admits(None, make_env()), Nothing(None, make_env()), Asks(None, make_env())
+    first, second = Chain([admits, nothing, asks]).requests
+
+    assert (first.place, first.call(make_exchange()), first.admit) == (0, None, admits.admit)
+    assert (second.place, second.call, second.admit) == (2, asks.on_request, None)
+
+
+def test_a_body_for_own_paths_is_collected_unless_a_plugin_takes_less() -> None:
+    small = named(Nothing, "a", needs_body="request", max_body=50)
+
+    assert Chain([named(Nothing, "a")], 100).request_body == 100
+    assert Chain([small], 100).request_body == 50
+
+
 def test_an_instance_cannot_use_what_its_class_leaves_out() -> None:
     assert not any(named(Nothing, "a").uses_phase(phase) for phase in ("on_request", "on_failure", "on_finish"))
 

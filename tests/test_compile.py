@@ -10,9 +10,13 @@ from gateway.compile import Generation, compile_table, config_folder
 from gateway.config.load import load
 from gateway.library import Library
 from gateway.routing.actions import Forward, Redirect, Respond
+from gateway.routing.route import Route
+from gateway.table import RouteTable
 from gateway.telemetry.metrics import Metrics
 from gateway.testing import make_env, make_exchange
-from tests.support.runtimes import write_config, write_plugin
+from tests.support.gateways import request
+from tests.support.runtimes import HEAD as RUNNING
+from tests.support.runtimes import running, write_config, write_plugin
 
 HEAD = "version: 1\nname: edge\n"
 UP = "upstreams:\n  up: {endpoints: ['http://127.0.0.1:1', {url: 'http://[::1]:2', weight: 2}]}\n"
@@ -209,3 +213,101 @@ def test_secrets(tmp_path: Path) -> None:
 
 def test_where_local_plugins_are() -> None:
     assert config_folder(Path("routes.yaml")) == Path.cwd()
+
+
+# paths that plugins answer themselves
+
+OWN = """
+from dataclasses import dataclass
+from gateway.plugin import Plugin, Reply
+
+class Own(Plugin):
+    own_body = 1000
+
+    @dataclass(frozen=True)
+    class Options:
+        path: str = "/login"
+        methods: tuple[str, ...] = ("GET", "POST")
+
+    def own_paths(self):
+        return {self.options.path: self.options.methods}
+
+    def on_request(self, exchange):
+        mine = exchange.raw_path == self.options.path and exchange.method in self.options.methods
+        return Reply.text(200, "own") if mine else None
+"""
+
+
+def chosen(table: RouteTable, path: str = "/login", method: str = "GET", host: str = "a") -> Route:
+    exchange = make_exchange(method, path, {"Host": host, "X-A": "1"})
+    route = table.router.find(host, path, exchange)
+    assert route is not None
+    return route
+
+
+FILE = """routes:
+  - {name: other, match: {path: /other}, respond: {}, plugins: [own]}
+  - {name: mine, match: {path: /login}, respond: {}}
+  - {name: hosted, match: {path: /login, host: b.example}, respond: {}, priority: 999}
+  - {name: picky, match: {path: /login, headers: {X-A: "1"}}, respond: {}}
+  - {name: all, respond: {}}
+  - {name: wild, match: {host: "*.example"}, respond: {}}
+"""
+
+
+@pytest.mark.parametrize("host", ["a", "b.example", "c.example", "d.test"])
+def test_own_paths_come_first_on_every_host(tmp_path: Path, host: str) -> None:
+    write_plugin(tmp_path, "own", OWN)
+    table = good(tmp_path, HEAD + "plugins: [tracing_ids]\n" + FILE).table
+    for method in ("GET", "HEAD", "POST"):
+        route = chosen(table, method=method, host=host)
+        assert route.name == "own:/login"
+        assert [plugin.name for plugin in route.chain.plugins] == ["tracing_ids", "own"]
+        assert route.chain.request_body == 1000
+    assert chosen(table, method="DELETE", host=host).name in ("mine", "hosted", "picky", "wild")
+    assert chosen(table, "/login/", host=host).name in ("all", "wild")
+    assert chosen(table, "/other").chain.request_body == 0, "only its own paths need the body"
+
+
+def test_own_paths_of_the_top_level_have_its_chain(tmp_path: Path) -> None:
+    write_plugin(tmp_path, "own", OWN)
+    generation = good(tmp_path, HEAD + "plugins: [tracing_ids, own, cors]\n" + FILE.replace(", plugins: [own]", ""))
+    assert [plugin.name for plugin in chosen(generation.table).chain.plugins] == ["tracing_ids", "own", "cors"]
+    (plugin,) = generation.plugin("own")
+    assert "own:/login" in generation.served()[plugin]
+
+
+def test_own_paths_that_two_plugins_want(tmp_path: Path) -> None:
+    write_plugin(tmp_path, "own", OWN)
+    write_plugin(tmp_path, "theirs", OWN.replace("class Own", "class Theirs"))
+    own = "plugins:\n  - own: {path: /a}\n  - own: {path: /b}\n"
+    routes = (
+        "routes:\n  - name: x\n    respond: {}\n    plugins:\n      - own: {path: /c}\n      - theirs: {path: /b}\n"
+    )
+    _, problems = compiled(tmp_path, HEAD + own + routes)
+    assert problems == ["routes.yaml:11:9: the plugins 'own' and 'theirs' (at x) both answer /b; give one another path"]
+    _, problems = compiled(tmp_path, HEAD + own.replace("/b", "/a") + routes.replace("theirs: {path: /b}", "cors"))
+    assert problems == [
+        "routes.yaml:5:5: the plugins 'own' and 'own' (at the top) both answer /a; give one another path"
+    ]
+    good(tmp_path, HEAD + own + routes.replace("/b", "/d"))
+
+
+def test_an_own_path_that_is_none_has_its_place(tmp_path: Path) -> None:
+    write_plugin(tmp_path, "own", OWN)
+    assert compiled(tmp_path, HEAD + "plugins:\n  - own: {path: '/a{b'}\n") == (
+        None,
+        ["routes.yaml:4:5: a brace is not closed"],
+    )
+
+
+async def test_an_own_path_is_answered_and_has_its_body(tmp_path: Path) -> None:
+    write_plugin(tmp_path, "own", OWN.replace('"own")', "repr(exchange.body))"))
+    text = RUNNING + "plugins: [own]\nroutes: [{name: all, respond: {text: all}}]\n"
+    async with running(tmp_path, text) as worker, worker.client() as client:
+        assert (await client.ask(request("/login"))).body == b"b''"
+        assert (await client.ask(request("/login", method="POST", body=b"a=1"))).body == b"b'a=1'"
+        chunks = request("/login", b"Transfer-Encoding: chunked", method="POST") + b"3\r\na=1\r\n0\r\n\r\n"
+        assert (await client.ask(chunks)).body == b"b'a=1'"
+        assert (await client.ask(request("/login", method="PUT", body=b"a" * 2000))).body == b"all"
+        assert (await client.ask(request("/login", method="POST", body=b"a" * 1001))).status == 413

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
+import weakref
 from collections.abc import Awaitable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -47,6 +49,20 @@ async def test_an_answer() -> None:
     assert (head.get("host"), head.get("x-token")) == (f"127.0.0.1:{service.port}", "t")
 
 
+async def test_cookies_stand_apart() -> None:
+    answer = b"HTTP/1.1 200 OK\r\nSet-Cookie: a=1, x\r\nX: 1\r\nset-cookie: b=2\r\nContent-Length: 0\r\n\r\n"
+    async with upstream(in_turn(saying(answer, close=True), answering)) as service, gateway(service.port) as up:
+        assert (await soon(caller(up).request("GET", "/"))).cookies == ("a=1, x", "b=2")
+        assert (await soon(caller(up).request("GET", "/"))).cookies == ()
+
+
+@pytest.mark.parametrize("method", ["GET", "M-SEARCH", "PROPFIND", "PURGE"])
+async def test_any_method_that_http_allows(method: str) -> None:
+    async with upstream(answering) as service, gateway(service.port) as up:
+        await soon(caller(up).request(method, "/"))
+    assert service.requests[0].first == f"{method} / HTTP/1.1".encode()
+
+
 async def test_a_body() -> None:
     async with upstream(echoing) as service, gateway(service.port) as up:
         fields = {"Host": "own", "Content-Length": "999", "Transfer-Encoding": "chunked"}
@@ -77,6 +93,99 @@ async def test_what_is_no_answer() -> None:
         assert await failing(caller(up).request("GET", "/")) is Kind.UPSTREAM_INCOMPLETE
         assert (await soon(caller(up).request("GET", "/"))).status == 200
         assert (up.endpoint.requests, up.endpoint.errors) == (4, 3)
+
+
+def leaving(after: str) -> Script:
+    """One answer on each connection, which is closed or reset as the next request comes."""
+
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        peer.send(OK)
+        await peer.head()
+        if after == "reset":
+            peer.reset()
+
+    return script
+
+
+@pytest.mark.parametrize("after", ["close", "reset"])
+@pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE", "OPTIONS"])
+async def test_a_kept_connection_that_died_is_no_answer(method: str, after: str) -> None:
+    async with upstream(in_turn(leaving(after), answering)) as service, gateway(service.port) as up:
+        assert (await soon(caller(up).request("GET", "/1"))).status == 200
+        assert (await soon(caller(up).request(method, "/2", body=b"abc"))).status == 200
+        assert (service.connections, len(service.requests)) == (2, 3)
+        assert service.requests[2].body == b"abc", "it is asked whole again"
+        assert (up.endpoint.requests, up.endpoint.errors, up.endpoint.in_flight) == (2, 0, 0)
+
+
+@pytest.mark.parametrize("method", ["POST", "PATCH"])
+async def test_what_may_have_been_done_is_not_asked_twice(method: str) -> None:
+    async with upstream(leaving("close")) as service, gateway(service.port) as up:
+        assert (await soon(caller(up).request("GET", "/1"))).status == 200
+        assert await failing(caller(up).request(method, "/2", body=b"abc")) is Kind.UPSTREAM_RESET
+        assert (service.connections, len(service.requests)) == (1, 2)
+
+
+async def test_it_is_asked_again_once_at_most_and_only_on_a_kept_connection() -> None:
+    async with upstream(in_turn(leaving("close"), closing)) as service, gateway(service.port) as up:
+        assert (await soon(caller(up).request("GET", "/1"))).status == 200
+        assert await failing(caller(up).request("GET", "/2")) is Kind.UPSTREAM_RESET
+        assert service.connections == 2
+        assert await failing(caller(up).request("GET", "/3")) is Kind.UPSTREAM_RESET
+        assert service.connections == 3, "a new connection that dies is the service's word"
+
+
+async def test_an_answer_that_has_begun_is_not_asked_for_again() -> None:
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        peer.send(OK)
+        await peer.request()
+        peer.send(b"HTTP/1.1 20")
+
+    async with upstream(script) as service, gateway(service.port) as up:
+        assert (await soon(caller(up).request("GET", "/1"))).status == 200
+        assert await failing(caller(up).request("GET", "/2")) is Kind.UPSTREAM_RESET
+        assert service.connections == 1
+
+
+async def test_the_second_try_is_in_the_same_time() -> None:
+    async with upstream(in_turn(leaving("close"), silent)) as service, gateway(service.port) as up:
+        assert (await soon(caller(up).request("GET", "/1"))).status == 200
+        assert await failing(caller(up).request("GET", "/2", timeout=0.05)) is Kind.RESPONSE_TIMEOUT
+        assert service.connections == 2
+        await eventually(lambda: not up.pool.connections)
+
+
+async def test_nobody_is_there_for_the_second_try(unused_tcp_port: int) -> None:
+    async with upstream(leaving("close")) as service, gateway(service.port) as up:
+        assert (await soon(caller(up).request("GET", "/1"))).status == 200
+        up.pool.port = unused_tcp_port
+        assert await failing(caller(up).request("GET", "/2")) is Kind.CONNECT_FAILED
+        assert (up.endpoint.errors, up.endpoint.in_flight) == (1, 0)
+
+
+class Asker:
+    """What must not outlive its question."""
+
+
+@pytest.mark.parametrize("script", [answering, closing, silent, saying(status(500))])
+async def test_nothing_is_left_of_a_question_that_only_the_collector_finds(script: Script) -> None:
+    async def ask(up: Gateway, asker: Asker) -> None:
+        assert asker is not None
+        with contextlib.suppress(GatewayError):
+            await caller(up).request("GET", "/", timeout=0.05)
+
+    async with upstream(script) as service, gateway(service.port) as up:
+        asker = Asker()
+        left = weakref.ref(asker)
+        gc.disable()
+        try:
+            await soon(asyncio.create_task(ask(up, asker)))
+            del asker
+            await eventually(lambda: left() is None, "a cycle holds who asked")
+        finally:
+            gc.enable()
 
 
 async def test_nobody_listens(unused_tcp_port: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import gc
 import weakref
 from typing import Any
 
@@ -81,6 +82,36 @@ async def test_cancelled() -> None:
     await eventually(lambda: done.calls)
     assert isinstance(done.calls[0][1], asyncio.CancelledError)
     assert cleaned == [True]
+
+
+class Request:
+    """What must not outlive the coroutine that works for it."""
+
+
+@pytest.mark.parametrize("ending", ["fails at once", "fails later", "is cancelled"])
+async def test_nothing_is_left_that_only_the_collector_finds(ending: str) -> None:
+    async def work(request: Request) -> None:
+        if ending == "fails later":
+            await asyncio.sleep(0)
+        if ending != "is cancelled":
+            raise ValueError(request)
+        await asyncio.Event().wait()
+
+    over: list[None] = []
+    request = Request()
+    left = weakref.ref(request)
+    gc.disable()
+    try:
+        task = run_eagerly(work(request), lambda result, error: over.append(None))
+        del request
+        if task is not None and ending == "is cancelled":
+            await asyncio.sleep(0)
+            task.cancel()
+        del task
+        await eventually(lambda: over)
+        await eventually(lambda: left() is None, "a cycle holds the request")
+    finally:
+        gc.enable()
 
 
 async def test_cancelled_before_its_task_ran_and_caught() -> None:

@@ -107,3 +107,24 @@ def test_retry_policies_have_a_word_for_what_is_safe_to_try_again(kind: Kind) ->
     answer = ANSWERS[kind]
 
     assert answer.retry == "never" or answer.condition in ("connect", "reset", "timeout", "full")
+
+
+def test_another_status_and_more_headers() -> None:
+    error = GatewayError(Kind.AUTH_UNAVAILABLE, status=401, headers={"WWW-Authenticate": "Bearer"})
+
+    assert (error.answer.status, error.answer.flag, error.answer.side) == (401, "UA", "gateway")
+    assert error.headers == {"WWW-Authenticate": "Bearer"}
+    assert ANSWERS[Kind.AUTH_UNAVAILABLE].status == 503, "the table is as it was"
+    assert GatewayError(Kind.AUTH_UNAVAILABLE).answer is ANSWERS[Kind.AUTH_UNAVAILABLE]
+    assert GatewayError(Kind.AUTH_UNAVAILABLE).headers == {}
+
+
+def test_another_status_is_what_plugins_are_told_of_a_failure() -> None:
+    assert GatewayError(Kind.CONNECT_FAILED, status=503).failure == Failure(503, "connect_failed", "connect")
+
+
+@pytest.mark.parametrize(
+    "kind", [Kind.AUTH_UNAVAILABLE, Kind.LIMITER_UNAVAILABLE, Kind.UNAUTHENTICATED, Kind.FORBIDDEN]
+)
+def test_no_fallback_stands_in_for_who_decides(kind: Kind) -> None:
+    assert GatewayError(kind, status=502).failure is None

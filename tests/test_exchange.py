@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from gateway.errors import GatewayError, Kind
 from gateway.exchange import Attempt, Reply
 from gateway.testing import make_exchange
 
@@ -96,3 +97,31 @@ def test_reprs_tell_what_happened() -> None:
     attempt.status = 200
     assert repr(attempt) == "<Attempt 1 at 127.0.0.1:9001: 200>"
     assert repr(make_exchange("GET", "/a", route="item")) == "<Exchange GET /a route=item status=->"
+
+
+def test_cookies_of_a_reply_stand_apart() -> None:
+    reply = Reply(302, {"Location": "/"}, cookies=iter(["a=1", "b=2"]))
+
+    assert (reply.cookies, reply.headers) == (("a=1", "b=2"), {"Location": "/"})
+    assert Reply.text(200, "x").cookies == ()
+
+
+@pytest.mark.parametrize(
+    ("headers", "refused"),
+    [
+        ({"Content-Length": "10"}, False),
+        ({"Content-Length": "11"}, True),
+        ({"Content-Length": "0"}, False),
+        ({"Transfer-Encoding": "chunked"}, False),
+        ({}, False),
+    ],
+)
+def test_a_declared_body_may_be_too_long(headers: dict[str, str], refused: bool) -> None:
+    exchange = make_exchange("POST", "/", headers)
+
+    if not refused:
+        exchange.limit_body(10)
+        return
+    with pytest.raises(GatewayError, match="limited to 10 bytes") as caught:
+        exchange.limit_body(10)
+    assert caught.value.kind is Kind.BODY_TOO_LARGE

@@ -13,8 +13,8 @@ from gateway.wire.deadlines import NEVER
 from tests.support.gateways import PING, gateway, make_settings, request, timeouts
 from tests.support.misbehaving import exchange_of
 from tests.support.polling import eventually
-from tests.support.raw_upstream import OK, answering, silent, upstream
-from tests.support.recording import Gate, Requester
+from tests.support.raw_upstream import OK, answering, echoing, silent, upstream
+from tests.support.recording import Cached, Gate, Requester
 
 
 async def test_what_a_plugin_sees() -> None:
@@ -94,6 +94,85 @@ async def test_trusted_peer_is_known_as_one() -> None:
         await client.ask(request("/ping", b"X-Forwarded-For: 9.9.9.9"))
         (exchange,) = running.recorder.exchanges
         assert (exchange.peer_trusted, exchange.client_ip) == (True, "9.9.9.9")
+
+
+def limiting(exchange: Exchange) -> None:
+    """A plugin's own limit for bodies below /small."""
+    if exchange.raw_path == "/small":
+        exchange.limit_body(8)
+
+
+CHUNKED = b"Transfer-Encoding: chunked"
+
+
+def chunked(target: str, *sizes: int) -> bytes:
+    pieces = b"".join(b"%x\r\n%b\r\n" % (size, b"a" * size) for size in sizes)
+    return request(target, CHUNKED, method="POST") + pieces + b"0\r\n\r\n"
+
+
+@pytest.mark.parametrize("waits", [False, True])
+async def test_a_plugin_limits_the_body(waits: bool) -> None:
+    gate = Gate()
+    gate.open.set()
+    async with (
+        upstream(echoing) as service,
+        gateway(service.port, plugins=[gate if waits else Cached(), Requester(limiting)]) as running,
+    ):
+        for sent, status in (
+            (request("/small", method="POST", body=b"a" * 8), 200),
+            (request("/small", method="POST", body=b"a" * 9), 413),
+            (request("/small", b"Content-Length: 9", method="POST"), 413),
+            (request("/large", method="POST", body=b"a" * 9), 200),
+            (chunked("/small", 4, 4), 200),
+            (chunked("/small", 4, 5), 413),
+            (chunked("/large", 4, 5), 200),
+            (request("/small"), 200),
+        ):
+            async with running.client() as client:
+                answer = await client.ask(sent)
+                assert answer.status == status, sent
+                if status == 413:
+                    assert b"limited to 8 bytes" in answer.body
+                if answer.get("connection") == "close":
+                    assert await client.rest() == b""
+                else:
+                    assert (await client.ask(request("/small"))).status == 200, "it is all here: the connection goes on"
+    assert [len(message.body) for message in service.requests if message.body] == [8, 9, 8, 9]
+
+
+async def test_a_chunked_body_is_cut_where_it_passes_the_plugins_limit() -> None:
+    async with (
+        upstream(answering) as service,
+        gateway(service.port, plugins=[Requester(limiting)]) as running,
+        running.client() as client,
+    ):
+        client.send(request("/small", CHUNKED, method="POST") + b"8\r\n12345678\r\n")
+        await eventually(lambda: running.recorder.exchanges and exchange_of(running).bytes_in == 8)
+        client.send(b"1\r\n9\r\n")
+        assert (await client.response()).status == 413
+        assert await client.rest() == b""
+
+
+async def test_the_plugins_limit_is_of_one_request_alone() -> None:
+    async with (
+        upstream(echoing) as service,
+        gateway(service.port, plugins=[Requester(limiting)]) as running,
+        running.client() as client,
+    ):
+        client.send(chunked("/small", 8) + chunked("/large", 50) + chunked("/small", 8) + chunked("/large", 9))
+        assert [len((await client.response()).body) for _ in range(4)] == [8, 50, 8, 9]
+        client.send(chunked("/large", 9) + chunked("/small", 9))
+        assert [(await client.response()).status for _ in range(2)] == [200, 413]
+
+
+async def test_a_plugin_cannot_raise_the_listeners_limit() -> None:
+    settings = make_settings(request_body=8)
+    plugin = Requester(lambda exchange: exchange.limit_body(100))
+    async with upstream(answering) as service, gateway(service.port, plugins=[plugin], settings=settings) as running:
+        for sent in (request("/x", method="POST", body=b"a" * 9), chunked("/x", 4, 5)):
+            async with running.client() as client:
+                answer = await client.ask(sent)
+                assert (answer.status, b"limited to 8 bytes" in answer.body) == (413, True)
 
 
 @pytest.mark.parametrize(

@@ -92,3 +92,23 @@ def test_what_is_allowed_instead(accept: str | None) -> None:
 def test_retry_after(seconds: float | None, shown: str) -> None:
     error = GatewayError(Kind.QUEUE_FULL, retry_after=seconds)
     assert problem_reply(error, exchange(), "edge").headers["Retry-After"] == shown
+
+
+@pytest.mark.parametrize("accept", [None, "text/html"])
+def test_headers_of_the_failure(accept: str | None) -> None:
+    headers = {"WWW-Authenticate": 'Bearer realm="edge"', "Cache-Control": "private"}
+    reply = problem_reply(GatewayError(Kind.UNAUTHENTICATED, headers=headers), exchange(accept), "edge")
+    assert (reply.status, reply.headers["WWW-Authenticate"]) == (401, 'Bearer realm="edge"')
+    assert reply.headers["Cache-Control"] == "private"
+    assert reply.headers["Content-Type"].startswith("text/html" if accept else "application/problem+json")
+    reply_head(reply)
+
+
+@pytest.mark.parametrize(("status", "retry_after"), [(403, None), (502, None), (429, "7"), (503, "7")])
+def test_another_status_than_the_tables(status: int, retry_after: str | None) -> None:
+    error = GatewayError(Kind.AUTH_UNAVAILABLE, retry_after=6.5, status=status)
+    reply = problem_reply(error, exchange(), "edge")
+    assert (reply.status, orjson.loads(reply.body)["status"]) == (status, status)
+    assert orjson.loads(reply.body)["type"] == "urn:aiogate:problem:auth_unavailable"
+    assert reply.headers.get("Retry-After") == retry_after
+    assert reply.headers["Proxy-Status"] == "edge; error=proxy_internal_error"

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
+from gateway.errors import GatewayError, Kind
 from gateway.exchange import Exchange, Reply
-from gateway.plugin import ResponseHead
+from gateway.plugin import ADMITTED, Plugin, ResponseHead
 from gateway.routing.actions import Forward, Redirect, Respond
 from gateway.routing.pattern import parse_template
 from tests.support.gateways import PING, gateway, request
@@ -123,3 +126,55 @@ async def test_table_can_be_replaced_under_way() -> None:
         async with gateway(paths=[PING]) as other:
             running.proxy.table = other.proxy.table
         assert (await client.ask(request())).status == 404
+
+
+class Deciding(Plugin):
+    """Its `on_request` returns `first`, its `admit` `second` after a turn of the loop. `asked` notes both."""
+
+    def __init__(self, first: Reply | None, second: Reply | None = None) -> None:
+        super().__init__(None, None)  # type: ignore[arg-type]
+        self.name = "deciding"
+        self.first, self.second = first, second
+        self.asked: list[str] = []
+
+    def on_request(self, exchange: Exchange) -> Reply | None:
+        self.asked.append("on_request")
+        return self.first
+
+    async def admit(self, exchange: Exchange) -> Reply | None:
+        self.asked.append("admit")
+        await asyncio.sleep(0)
+        return self.second
+
+
+@pytest.mark.parametrize("spared", [False, True])
+async def test_admitted_passes_over_the_plugins_own_admit_and_no_other(spared: bool) -> None:
+    def refuse(exchange: Exchange) -> None:
+        if spared:
+            raise GatewayError(Kind.BREAKER_OPEN)
+
+    known, unknown = Deciding(ADMITTED, Reply.text(403, "never")), Deciding(None)
+    plugins = [Requester(refuse), known, unknown, Deciding(ADMITTED)]
+    async with (
+        upstream(answering) as service,
+        gateway(service.port, plugins=plugins) as running,
+        running.client() as client,
+    ):
+        for _ in range(2):
+            answer = await client.ask(request())
+            assert (answer.status, b"never" in answer.body) == (503 if spared else 200, False)
+    assert known.asked == ["on_request"] * 2
+    assert unknown.asked == ["on_request", "admit"] * 2
+    assert len(service.requests) == (0 if spared else 2)
+
+
+async def test_who_is_not_admitted_is_refused_behind_who_is() -> None:
+    plugins = [Deciding(ADMITTED), Deciding(None, Reply.text(403, "no")), Deciding(ADMITTED)]
+    async with (
+        upstream(answering) as service,
+        gateway(service.port, plugins=plugins) as running,
+        running.client() as client,
+    ):
+        assert (await client.ask(request())).body == b"no"
+    assert plugins[2].asked == []
+    assert service.connections == 0

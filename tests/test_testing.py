@@ -9,7 +9,7 @@ import pytest
 
 from gateway.errors import Failure, GatewayError, Kind
 from gateway.exchange import Attempt, Exchange, Reply
-from gateway.plugin import Duration, Plugin, ResponseHead, Secret, UpstreamReply
+from gateway.plugin import ADMITTED, Duration, Plugin, ResponseHead, Secret, UpstreamReply
 from gateway.testing import (
     FakeClock,
     FakeSinks,
@@ -299,6 +299,25 @@ def test_waiting_for_something_real_needs_a_loop() -> None:
 
 async def test_with_a_loop_it_may_wait() -> None:
     assert (await run_async(make_plugin(Sleepy), make_exchange())).status == 401
+
+
+class Knowing(Plugin):
+    """Knows who is admitted, and lets nobody else pass."""
+
+    def on_request(self, exchange: Exchange) -> Reply | None:
+        return ADMITTED if exchange.headers.get("x-key") else None
+
+    async def admit(self, exchange: Exchange) -> Reply | None:
+        return Reply(401)
+
+
+def test_who_is_admitted_is_not_asked_about_again(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "gateway.test")
+    plugins = [make_plugin(Knowing), *diaries("behind")]
+
+    assert run(plugins, make_exchange("GET", "/", {"X-Key": "1"})).status == 200
+    assert caplog.messages[:2] == ["behind.on_request", "behind.admit"]
+    assert run(plugins, make_exchange()).status == 401
 
 
 class Choosy(Plugin):

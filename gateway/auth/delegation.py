@@ -9,12 +9,16 @@ import re
 from typing import NamedTuple
 
 from gateway.auth.claims import Fields
-from gateway.auth.delegation_options import DelegationOptions
+from gateway.auth.delegation_options import REPRESENTATION, DelegationOptions
+from gateway.errors import GatewayError, Kind
 from gateway.exchange import Exchange, Reply
 from gateway.plugin import UpstreamReply
 
 REDIRECTS = frozenset([301, 302, 303, 307, 308])
-CACHE_CONTROL = re.compile(r"(?:^|,)\s*([a-z-]+)(?:=\"?(\d{1,9})\"?)?\s*(?=,|$)", re.IGNORECASE)
+# RFC 9111 §5.2: a name, and perhaps a value, which may be quoted and then holds anything.
+DIRECTIVE = re.compile(r"[, \t]*([\w-]+)(?:=(?:\"((?:[^\"\\]|\\.)*)\"|([^\", \t]*)))?[ \t]*(?:,|$)")
+# A refusal with a longer body is not kept: whoever shows a new credential each time makes many of them.
+LONGEST_KEPT = 4096
 
 
 class Question(NamedTuple):
@@ -45,7 +49,7 @@ def question(exchange: Exchange, options: DelegationOptions) -> Question:
     """What to ask about a request."""
     target = f"{exchange.raw_path}?{exchange.query}" if exchange.query else exchange.raw_path
     headers = {}
-    for name in options.send_headers:
+    for name in options.sent:
         values = exchange.headers.get_all(name)
         if values:
             headers[name] = ("; " if name.lower() == "cookie" else ", ").join(values)
@@ -55,7 +59,8 @@ def question(exchange: Exchange, options: DelegationOptions) -> Question:
         if value is not None:
             headers[name] = value
     headers["X-Forwarded-Method"] = exchange.method
-    headers["X-Forwarded-Proto"] = exchange.scheme
+    # Only a trusted peer's own is still there: whoever ended TLS before us knows better.
+    headers["X-Forwarded-Proto"] = exchange.headers.get("x-forwarded-proto") or exchange.scheme
     headers["X-Forwarded-Host"] = exchange.host
     headers["X-Forwarded-Uri"] = target
     headers["X-Forwarded-For"] = exchange.client_ip
@@ -68,12 +73,7 @@ def question(exchange: Exchange, options: DelegationOptions) -> Question:
         if exchange.host:
             headers["Host"] = exchange.host
     method = options.method or ("original" if options.dialect == "envoy" else "GET")
-    body = b""
-    if options.with_body is not None:
-        body = exchange.body or b""
-        kind = exchange.headers.get("content-type")
-        if kind is not None:
-            headers["Content-Type"] = kind
+    body = exchange.body or b"" if options.with_body is not None else b""
     return Question(exchange.method if method == "original" else method, path, headers, body)
 
 
@@ -88,13 +88,10 @@ def verdict(answer: UpstreamReply, options: DelegationOptions) -> Verdict:
     known = status in (401, 403) if options.dialect == "nginx" else status in REDIRECTS or 400 <= status < 500
     if not known:
         raise Unintelligible(f"it answered {status}")
-    headers = {"Cache-Control": "no-store"}
-    cookies: tuple[str, ...] = ()
-    for name in ("Content-Type", *options.copy_on_deny):
-        if name.lower() == "set-cookie":
-            cookies = answer.cookies
-        elif name.lower() in answer.headers:
-            headers[name] = answer.headers[name.lower()]
+    wanted = {name.lower(): name for name in (*REPRESENTATION, *options.copy_on_deny)}
+    cookies = answer.cookies if wanted.pop("set-cookie", None) else ()
+    told = {"cache-control": "no-store"} | {key: value for key, value in answer.headers.items() if key in wanted}
+    headers = {wanted.get(key, "Cache-Control"): value for key, value in told.items()}
     seconds = _kept(answer, options) if status in (401, 403) else 0.0
     return Verdict(None, (), Reply(status, headers, answer.body, cookies), seconds, bool(answer.cookies))
 
@@ -105,10 +102,32 @@ def _kept(answer: UpstreamReply, options: DelegationOptions) -> float:
     if cache is None or answer.cookies:
         return 0.0
     if answer.status >= 300:
-        return float(cache.negative_ttl)
-    if cache.ttl != "from_response":
-        return float(cache.ttl)
-    directives = {name.lower(): value for name, value in CACHE_CONTROL.findall(answer.headers.get("cache-control", ""))}
-    if "no-store" in directives or "no-cache" in directives:
-        return 0.0
-    return float(directives.get("max-age") or 0)
+        return float(cache.negative_ttl) if len(answer.body) <= LONGEST_KEPT else 0.0
+    return max_age(answer.headers.get("cache-control", "")) if cache.ttl == "from_response" else float(cache.ttl)
+
+
+def max_age(field: str) -> float:
+    """For how many seconds a Cache-Control lets an answer be kept: 0 where it says no or nothing, or cannot be read."""
+    ages = []
+    field = field.rstrip(", \t")
+    at = 0
+    while at < len(field):
+        found = DIRECTIVE.match(field, at)
+        if found is None or found[1].lower() in ("no-store", "no-cache"):
+            return 0.0
+        if found[1].lower() == "max-age":
+            value = found[2] or found[3] or ""
+            ages.append(int(value) if value.isascii() and value.isdigit() and len(value) < 10 else 0)
+        at = found.end()
+    return float(min(ages, default=0))
+
+
+def no_decision(error: Exception, options: DelegationOptions) -> GatewayError:
+    """What the client gets where there was none, for this reason."""
+    why = (error.cause or error.kind.value) if isinstance(error, GatewayError) else error
+    return GatewayError(
+        Kind.AUTH_UNAVAILABLE,
+        cause=f"{options.upstream} gave no decision: {why}",
+        retry_after=error.retry_after if isinstance(error, GatewayError) else None,
+        status=options.status_on_error,
+    )

@@ -64,13 +64,15 @@ class IssuerOptions:
             raise ValueError("issuer and audience say whose tokens are accepted, and for whom; neither is empty")
         if not self.algorithms:
             raise ValueError("algorithms is empty, so no token could be verified; write [RS256]")
+        if len(set(self.algorithms)) < len(self.algorithms):
+            raise ValueError("an algorithm is listed twice; list each once")
         if float(self.leeway) > 60:
             raise ValueError("a leeway of more than 60s makes expiry mean little; write 30s")
         if self.jwks is not None:
             checked_url(self.jwks, self.insecure_http)
         if self.discovery:
             checked_url(self.issuer, self.insecure_http)
-        if self.is_remote and all(KEY_TYPES[name][0] == "oct" for name in self.algorithms):
+        if self.is_remote and any(KEY_TYPES[name][0] == "oct" for name in self.algorithms):
             raise ValueError("a published key cannot verify HS*: those have a secret, which goes into key or key_file")
 
     @property
@@ -113,12 +115,21 @@ class JwtOptions:
         for scope in self.scopes:
             if not SCOPE.fullmatch(scope):
                 raise ValueError(f"{scope!r} is no scope; write one without blanks, such as items:read")
+        for name in self.require:
+            # It is told to who lacks it, in a header.
+            if not SCOPE.fullmatch(name):
+                raise ValueError(f"{name!r} is no name of a claim; write one such as sub")
 
 
 def check_identity_headers(names: Iterable[str]) -> None:
-    """ValueError for a header that cannot carry an identity."""
+    """ValueError for a header that cannot carry an identity, or is there twice."""
+    seen: set[str] = set()
     for name in names:
+        spelling = name.lower().replace("_", "-")
         if not HEADER_NAME.fullmatch(name):
             raise ValueError(f"{name!r} is no header name; write one such as X-User-Id")
-        if name.lower() in NOT_FOR_IDENTITY:
+        if spelling in NOT_FOR_IDENTITY:
             raise ValueError(f"{name} has a meaning of its own and cannot carry an identity; write X-User-Id")
+        if spelling in seen:
+            raise ValueError(f"{name} is set twice; give each a header of its own")
+        seen.add(spelling)

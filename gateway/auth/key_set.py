@@ -21,6 +21,7 @@ KEY_TYPES: Mapping[str, tuple[str, str | None]] = {
 }
 KEYS_READ = 100
 MAX_KID = 256
+PRIVATE = "the key is a private one; the gateway needs its public half alone"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,16 +53,13 @@ class KeySet:
             return self._by_id.get((kid, algorithm))
         return self._only.get(algorithm)
 
-    def __len__(self) -> int:
-        return len(self._by_id) + (0 if self._has_ids else len(self._only))
-
 
 def jwk_set(data: bytes, algorithms: Iterable[str]) -> KeySet:
     """The keys of a JSON Web Key Set (RFC 7517 §5) that these algorithms can use. ValueError when it is none, or none
     of its keys will do.
 
-    A key for encryption, of an unknown type or too short is passed over. So is a symmetric one: a secret that is
-    published verifies nothing.
+    A key for encryption, of an unknown type or too short is passed over. So is a symmetric one, and a private one: a
+    secret that is published verifies nothing.
     """
     document = _object(data)
     listed = document.get("keys")
@@ -83,6 +81,8 @@ def static_keys(text: str, algorithms: Iterable[str]) -> KeySet:
         raise ValueError(f"one key cannot be both a secret ({symmetric[0]}) and public; list one family of algorithms")
     if text.lstrip().startswith("{") and not symmetric:
         document = _object(text.encode())
+        if "d" in document:
+            raise ValueError(PRIVATE)
         return jwk_set(text.encode() if "keys" in document else orjson.dumps({"keys": [document]}), names)
     keys = []
     for name in names:
@@ -92,6 +92,8 @@ def static_keys(text: str, algorithms: Iterable[str]) -> KeySet:
         except (TypeError, ValueError, jwt.PyJWTError):
             wanted = "a secret" if symmetric else "a public key in PEM, or a JSON Web Key,"
             raise ValueError(f"the key is not {wanted} for {name}") from None
+        if hasattr(material, "private_bytes"):
+            raise ValueError(PRIVATE)
         if algorithm.check_key_length(material):
             raise ValueError(f"the key is too short for {name}")
         keys.append(Key(None, name, material))
@@ -104,14 +106,14 @@ def _object(data: bytes) -> dict[str, Any]:
     except orjson.JSONDecodeError:
         found = None
     if not isinstance(found, dict):
-        raise ValueError("it is not a JSON object")
+        raise ValueError("keys in JSON are an object, and this is none")
     return found
 
 
 def _usable(entry: dict[str, Any], algorithms: list[str]) -> Iterable[Key]:
     """One JSON Web Key, for each algorithm that it may be used with."""
     kid, named, use, operations = (entry.get(name) for name in ("kid", "alg", "use", "key_ops"))
-    if use not in (None, "sig") or (isinstance(operations, list) and "verify" not in operations):
+    if use not in (None, "sig") or (isinstance(operations, list) and "verify" not in operations) or "d" in entry:
         return
     if kid is not None and not (isinstance(kid, str) and len(kid) <= MAX_KID):
         return

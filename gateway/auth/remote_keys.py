@@ -29,6 +29,7 @@ START_SECONDS = 3.0
 UNKNOWN_EVERY = 30.0
 SHORTEST_LIFE, DEFAULT_LIFE, LONGEST_LIFE = 300.0, 3600.0, 86_400.0
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
+VISIBLE = re.compile(r"[!-~]+")
 MAX_AGE = re.compile(r"(?:^|[\s,])max-age=(\d{1,9})", re.IGNORECASE)
 
 
@@ -47,9 +48,17 @@ class KeyPlace:
 
 def checked_url(url: str, insecure_http: bool) -> str:
     """The URL. ValueError unless it is https, or http to this machine, or http was allowed in so many words."""
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username is not None:
-        raise ValueError(f"{url!r} is no URL to fetch from; write one such as https://issuer.example/jwks.json")
+    wrong = ValueError(f"{url!r} is no URL to fetch from; write one such as https://issuer.example/jwks.json")
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        raise wrong from None
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username is not None or port == 0:
+        raise wrong
+    # urlsplit takes line ends and tabs away: what was looked at would not be what is asked for.
+    if not VISIBLE.fullmatch(url):
+        raise wrong
     if parts.scheme == "http" and parts.hostname not in LOOPBACK and not insecure_http:
         raise ValueError(f"{url!r} is not https: whoever is between could put in keys; or add insecure_http: true")
     return url
@@ -131,7 +140,8 @@ class RemoteKeys:
         if self._fetching is None:
             self._fetching = asyncio.create_task(self._fetch_once())
             self._fetching.add_done_callback(self._fetched)
-        await asyncio.shield(self._fetching)
+        # Neither who waits nor `stop` is cancelled by what becomes of the other.
+        await asyncio.wait([self._fetching])
         return self._failed_at == float("-inf")
 
     def _fetched(self, task: asyncio.Task[None]) -> None:

@@ -32,7 +32,7 @@ class Revocations:
         if isinstance(subject, str):
             until = await self._shared.get(_key("sub", str(issuer), subject))
             issued = claims.get("iat")
-            if until is not None and not (isinstance(issued, int | float) and issued > int(until)):
+            if until is not None and not (isinstance(issued, int | float) and int(issued) > int(until)):
                 return False
         return True
 

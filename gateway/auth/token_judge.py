@@ -50,8 +50,11 @@ class Issuer:
         self._digest = b""
         if options.is_remote:
             self.remote = RemoteKeys(options.place(), options.algorithms, http, clock, log)
+        elif options.key is not None:
+            self._static = static_keys(options.key.reveal(), options.algorithms)
         else:
-            text = options.key.reveal() if options.key is not None else self._read()
+            text = self._read()
+            self._digest = _digest(text)
             self._static = static_keys(text, options.algorithms)
 
     async def key(self, kid: str | None, algorithm: str) -> Any:
@@ -65,23 +68,22 @@ class Issuer:
         """Is the file with its key as it was?"""
         if self._file is None:
             return True
-        before = self._digest
         try:
-            self._read()
+            return _digest(self._read()) == self._digest
         except ValueError:
             return False
-        return self._digest == before
 
     def _read(self) -> str:
         assert self._file is not None
         try:
-            data = self._file.read_bytes()
-            text = data.decode()
+            return self._file.read_bytes().decode()
         except (OSError, UnicodeDecodeError) as error:
             why = error.strerror if isinstance(error, OSError) else "it is not text"
             raise ValueError(f"cannot read the key file {self._file}: {why}") from None
-        self._digest = sha256(data).digest()
-        return text
+
+
+def _digest(text: str) -> bytes:
+    return sha256(text.encode()).digest()
 
 
 class TokenJudge:
@@ -118,7 +120,7 @@ class TokenJudge:
         claims = verify_token(token, unverified, issuer.policy, key, wall)
         try:
             fields = claim_headers(claims, self._headers)
-        except ValueError:
+        except (TypeError, ValueError):
             raise TokenRefused("a claim of the token cannot be a header") from None
         subject = claims.get("sub")
         expires = claims.get("exp")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 from dataclasses import dataclass
-from math import isfinite
+from sys import float_info
 from typing import Any, NamedTuple
 
 import jwt
@@ -121,6 +121,7 @@ def _moment(claims: dict[str, Any], name: str) -> float | None:
     if name not in claims:
         return None
     value = claims[name]
-    if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
+    # NaN compares with nothing, and an int may be more than a float holds.
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= float_info.max:
         raise TokenRefused(f"the claim {name} is no time")
     return float(value)

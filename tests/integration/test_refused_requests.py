@@ -115,6 +115,14 @@ SYNTAX = [
     Case("empty lines only", b"\r\n" * 50),
     Case("unknown expectation", request("/x", b"Expect: 200-ok"), (417,)),
 ]
+CREDENTIALS = [
+    Case("Authorization twice", request("/x", b"Authorization: Bearer a", b"Authorization: Bearer b")),
+    Case("Authorization twice, the same", request("/x", b"Authorization: Bearer a", b"authorization: Bearer a")),
+    Case(
+        "Authorization twice, hidden",
+        request("/x", b"Authorization: a", b"Authorization: b", b"Connection: authorization"),
+    ),
+]
 HOSTS = [
     Case("Host missing", request(host=None)),
     Case("Host twice", request("/x", b"Host: a")),
@@ -167,7 +175,7 @@ SIZES = [
     Case("endless target", b"GET /" + b"a" * 40_000, (414,)),
     Case("endless method", b"G" * 40_000, (400, 414, 501)),
 ]
-HEADS = FRAMING + SYNTAX + HOSTS + SIZES
+HEADS = FRAMING + SYNTAX + CREDENTIALS + HOSTS + SIZES
 
 
 def is_a_refusal(answer: Message, statuses: tuple[int, ...]) -> None:

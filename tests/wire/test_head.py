@@ -226,3 +226,31 @@ def test_raw_values_are_those_of_the_text() -> None:
     head.set("Cookie", "d=4")
     assert head.raw_all(b"cookie") == (b"d=4",)
     assert head.raw(b"cookie") == b"d=4"
+
+
+def test_each_cookie_of_a_reply_has_a_line() -> None:
+    reply = Reply(302, {"Location": "/"}, b"x", cookies=["a=1; Path=/", "b=2, c"])
+
+    for _ in range(2):
+        head = reply_head(reply)
+        assert b"".join(head.pieces()) == (
+            b"HTTP/1.1 302 Found\r\nLocation: /\r\n"
+            b"Set-Cookie: a=1; Path=/\r\nSet-Cookie: b=2, c\r\nContent-Length: 1\r\n"
+        )
+        assert head.get_all("set-cookie") == ["a=1; Path=/", "b=2, c"]
+
+
+def test_replies_with_as_many_cookies_do_not_share_them() -> None:
+    names: dict[str, str] = {"X-A": "1"}
+    cookies = [("a=1",), ("b=2",), (), ("a=1", "b=2"), ("c=3",)]
+
+    heads = [reply_head(Reply(200, names, cookies=some)) for some in cookies]
+
+    assert [tuple(head.get_all("set-cookie")) for head in heads] == cookies
+    assert reply_head(Reply(204, cookies=["a=1"])).text() == b"Set-Cookie: a=1\r\n"
+
+
+@pytest.mark.parametrize("cookie", ["a=1\r\nX-Admin: 1", "a=\n", "a=\0"])
+def test_a_cookie_is_one_line(cookie: str) -> None:
+    with pytest.raises(ValueError, match="control character"):
+        reply_head(Reply(200, cookies=[cookie]))

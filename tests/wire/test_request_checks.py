@@ -134,6 +134,10 @@ def test_framing(lines: tuple[bytes, ...], chunked: bool, length: int | None) ->
         ((b"Transfer-Encoding: chunked, identity",), "1.1", Kind.UNKNOWN_CODING),
         ((b"Transfer-Encoding: \x0bchunked",), "1.1", Kind.UNKNOWN_CODING),
         ((b"Transfer-Encoding: ",), "1.1", Kind.UNKNOWN_CODING),
+        ((b"Authorization: Bearer a", b"authorization: Bearer b"), "1.1", Kind.BAD_REQUEST),
+        ((b"Authorization: Bearer a", b"AUTHORIZATION: Bearer a"), "1.0", Kind.BAD_REQUEST),
+        ((b"Authorization: ", b"Authorization: "), "1.1", Kind.BAD_REQUEST),
+        ((b"Connection: authorization", b"Authorization: a", b"Authorization: b"), "1.1", Kind.BAD_REQUEST),
         ((b"Expect: 200-ok",), "1.1", Kind.EXPECTATION_FAILED),
         ((b"Expect: 100-continue", b"Expect: x"), "1.1", Kind.EXPECTATION_FAILED),
     ],
@@ -271,3 +275,9 @@ def test_absolute_target_that_is_refused(target: str, host: bytes) -> None:
 def test_absolute_target_of_a_malformed_host_is_refused_without_a_host_field(target: str) -> None:
     with pytest.raises(GatewayError, match="bad_request"):
         absolute(target, version="1.0")
+
+
+@pytest.mark.parametrize("connection", [b"Connection: x", b"Connection: authorization"])
+def test_one_authorization_is_fine(connection: bytes) -> None:
+    head = RequestHead(examined(b"Authorization: Bearer a", connection), "GET", "/", "1.1")
+    assert head.get_all("authorization") == ([] if b"auth" in connection else ["Bearer a"])

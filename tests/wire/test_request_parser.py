@@ -244,6 +244,27 @@ def test_body_limit_counts_what_came() -> None:
     assert read_all(make_parser(body=2), [request(method="POST", body=b"abc")])[1] is Kind.BODY_TOO_LARGE
 
 
+def test_a_chunked_body_may_be_limited_further_while_it_comes() -> None:
+    def chunks(*sizes: int) -> bytes:
+        return b"".join(b"%x\r\n%b\r\n" % (size, bytes(size)) for size in sizes) + b"0\r\n\r\n"
+
+    head = request("/", b"Transfer-Encoding: chunked", method="POST")
+    parser = make_parser(body=100)
+    parser.feed(head)
+    assert parser.chunked_limit == 100
+    parser.chunked_limit = 8
+    parser.feed(chunks(4, 4))
+    assert (parser.complete, len(parser.take_body())) == (True, 8)
+    parser.next()
+    parser.feed(head + chunks(50, 50))
+    assert (parser.complete, parser.chunked_limit) == (True, 100), "the next request has the listener's limit"
+    parser.next()
+    parser.feed(head)
+    parser.chunked_limit = 8
+    with pytest.raises(GatewayError, match="limited to 8 bytes"):
+        parser.feed(chunks(4, 5))
+
+
 @pytest.mark.parametrize(
     "line", [b"GET /x#y", b"GET /\x01", b"GET //\xff", b"get /x", b"GET  /x", b"GET x", b"BREW /x", b"GET /\x7f"]
 )
