@@ -29,8 +29,8 @@ class Headers(Protocol):
     def raw(self, name: bytes) -> bytes | None:
         """The first value of `name` (lower case) as bytes, or None: at half the cost of `get`."""
 
-    def raw_all(self, name: bytes) -> tuple[bytes, ...]:
-        """Every value of `name` (lower case) as bytes, in order."""
+    def raw_values(self, names: tuple[bytes, ...]) -> tuple[tuple[bytes, ...], ...]:
+        """Every value of each of these names (lower case) as bytes, in order."""
 
     def add(self, name: str, value: str) -> None:
         """Append a field. ValueError for a name or value that HTTP does not allow."""
@@ -145,7 +145,8 @@ class Exchange:
     by the upstream, `local` for the gateway's own or a plugin's reply, `fallback` for what answered in place of a
     failure, else the kind of the failure. `fallback` says what that was, "" if there was none; `flag` is then
     both, as in `UF,FB`. Times are monotonic seconds, sizes are body bytes. `target` is the path and query that go
-    upstream, empty until settled. A plugin may set `tap` in `on_response`: it sees the answer's body pass. `cookie` is
+    upstream, empty until settled. `told` are header fields that go to the client with whatever answer there will be, after
+    all that plugins did to its head. A plugin may set `tap` in `on_response`: it sees the answer's body pass. `cookie` is
     set with the upstream's answer.
     """
 
@@ -180,6 +181,7 @@ class Exchange:
         "status",
         "tap",
         "target",
+        "told",
         "trace_id",
         "upstream",
         "upstream_names",
@@ -214,6 +216,7 @@ class Exchange:
         self.fallback = ""
         self.cookie: str | None = None
         self.tap: Tap | None = None
+        self.told: tuple[tuple[str, str], ...] = ()
         self.body: bytes | None = None
         self.bytes_in = 0
         self.bytes_out = 0

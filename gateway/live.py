@@ -102,7 +102,7 @@ class LiveExchange(Exchange):
         self.matched: Route | None = None
         self.upstream = self.target = self.trace_id = self.span_id = self.outcome = self.fallback = ""
         self.flag = "-"
-        self.tried = ()
+        self.tried = self.told = ()
         self.principal = self.claims = self.body = self.attempt = self._path = self._request_id = None
         self._state = self._captures = self.replay = self.held = self.task = self.waiting = None
         self.tap = self.cookie = self.permit = self.mirror = self.refusal = None

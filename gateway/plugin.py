@@ -73,7 +73,9 @@ class Clock(Protocol):
 
 
 class Counter(Protocol):
-    """A number that only grows."""
+    """A number that only grows. `value` is what it stands at: add to it where a call is too dear."""
+
+    value: float
 
     def inc(self, amount: float = 1) -> None:
         """Add `amount`, which is not negative."""

@@ -31,11 +31,9 @@ from gateway.wire.deadlines import NEVER
 from gateway.wire.head import RequestHead, ResponseHead, reply_head, unread_head
 
 log = logging.getLogger("gateway.proxy")
-# While no upstream connection is there yet, so much of a body is read ahead.
-READ_AHEAD = 64 * 1024
+READ_AHEAD = 64 * 1024  # of a body, while no upstream connection is there yet
 REFUSED_METHODS = frozenset(["CONNECT", "TRACE"])
-# Scanners ask for what is not there: this one is made once, and never raised.
-NO_ROUTE = GatewayError(Kind.NO_ROUTE)
+NO_ROUTE = GatewayError(Kind.NO_ROUTE)  # scanners ask for what is not there: made once, never raised
 
 
 class Proxy:
@@ -68,8 +66,7 @@ class Proxy:
             route = table.router.find(head.block.host, path, exchange) or self._missed(exchange)
             if route is None:
                 return
-            exchange.route = route.name
-            exchange.matched = route
+            exchange.route, exchange.matched = route.name, route
             exchange.chain = chain = route.chain
             action = route.action
             if isinstance(action, Forward):
@@ -237,6 +234,8 @@ class Proxy:
             return
         if exchange.cookie is not None:
             head.add("Set-Cookie", exchange.cookie)
+        if exchange.told:
+            head.add_all(exchange.told)
         exchange.status = head.status
         exchange.responding = True
         exchange.bytes_out = len(body)
@@ -356,6 +355,8 @@ class Proxy:
 
     def _send_whole(self, exchange: LiveExchange, head: ResponseHead, original: bytes, outcome: str, flag: str) -> None:
         """Send an answer whose body is all here, and which a plugin may have replaced."""
+        if exchange.told:
+            head.add_all(exchange.told)
         body = head.body or b""
         bodyless = exchange.method == "HEAD" or head.status in (204, 304)
         if not bodyless and (body is not original or head.length is None):
@@ -382,8 +383,7 @@ class Proxy:
 
     def _finish(self, exchange: LiveExchange, outcome: str, flag: str, now: float) -> None:
         """`on_finish` of the plugins that ran, then on to the client's next request. Exactly once for each request."""
-        exchange.over = True
-        exchange.outcome = outcome
+        exchange.over, exchange.outcome = True, outcome
         exchange.flag = flag if not exchange.fallback else recovery.fallback_flag(exchange, flag)
         exchange.ended = now
         exchange.chain.run_finishes(exchange, exchange.ran)

@@ -264,6 +264,8 @@ async def _walk(chain: Chain, exchange: Exchange, upstream: Upstream, seconds: f
     for index, call, *_ in chain.responses:
         if index < ran:
             call(exchange, head)
+    if exchange.told:
+        head.add_all(exchange.told)
     if head.body is None:
         head.body = reply.body
     if exchange.tap is not None and not local and kind is None:

@@ -78,7 +78,7 @@ class ApiKeyCheck(Plugin):
         if self._quotas.concerns(grant.consumer):
             self._check_quota(grant.consumer, wall)
             return None
-        self._meter.allowed.inc()
+        self._meter.allowed.value += 1
         return ADMITTED
 
     async def admit(self, exchange: Exchange) -> None:
@@ -95,7 +95,7 @@ class ApiKeyCheck(Plugin):
             self._meter.denied.inc()
             raise
         else:
-            self._meter.allowed.inc()
+            self._meter.allowed.value += 1
 
     def _check_quota(self, consumer: str, wall: float) -> None:
         try:

@@ -11,7 +11,8 @@ says `fail: open`. A `breaker` spares it. `when: [{methods: [POST]}, {routes: [a
 
 `cache: {by: [Authorization, Cookie], ttl: from_response, negative_ttl: 2s, max: 10000}` keeps decisions by those
 headers, host, method and raw path with query, and asks once what many ask at a time; `per: credential` keeps them by
-the headers alone. A service that decides by the client's address must not be cached. `name` is the breaker's.
+the headers alone, for a service that looks at nothing else. One that decides by the client's address must not be
+cached. `name` is the breaker's: two entries that ask one service with different options need one each.
 """
 
 from __future__ import annotations
@@ -92,7 +93,7 @@ class AuthDelegation(Plugin):
         return self._follow(exchange, known)
 
     def _key(self, exchange: Exchange) -> Hashable:
-        shown = fingerprint(tuple(map(exchange.headers.raw_all, self._by)))
+        shown = fingerprint(exchange.headers.raw_values(self._by))
         if self._whole:
             return (shown, exchange.scheme, exchange.host, exchange.method, exchange.raw_path, exchange.query)
         return shown
@@ -138,7 +139,7 @@ class AuthDelegation(Plugin):
         if known.reply is not None:
             self._meter.denied.inc()
             return known.reply
-        self._meter.allowed.inc()
+        self._meter.allowed.value += 1
         self._replace(exchange)
         set_identity(exchange, known.principal or exchange.principal, exchange.claims or {}, known.fields)
         return None

@@ -112,4 +112,4 @@ class BasicAuth(Plugin):
         if not self.options.forward:
             exchange.headers.remove("Authorization")
         set_identity(exchange, account.user, account.claims, account.fields)
-        self._meter.allowed.inc()
+        self._meter.allowed.value += 1

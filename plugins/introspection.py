@@ -87,6 +87,6 @@ class Introspection(Plugin):
         if found.missing:
             self._meter.denied.inc()
             raise insufficient_scope(self.env.name, self.options.scopes)
-        self._meter.allowed.inc()
+        self._meter.allowed.value += 1
         set_identity(exchange, found.principal, found.claims, found.fields)
         return ADMITTED

@@ -128,6 +128,6 @@ class Jwt(Plugin):
         if verified.missing:
             self._meter.denied.inc()
             raise insufficient_scope(self.env.name, self.options.scopes)
-        self._meter.allowed.inc()
+        self._meter.allowed.value += 1
         set_identity(exchange, verified.principal, verified.claims, verified.fields)
         return ADMITTED

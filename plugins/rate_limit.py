@@ -36,12 +36,12 @@ class RateLimit(Plugin):
         self._gate = self._shared or local_gate(options, self._verdicts, env)
         # One call less for every request.
         self.on_request = self._gate.on_request  # type: ignore[method-assign]
-        self.on_response = self._verdicts.tell  # type: ignore[method-assign]
+        self.on_response = self._verdicts.replace  # type: ignore[method-assign]
 
     def uses_phase(self, phase: str) -> bool:
         if phase in ("admit", "stop"):
             return self._shared is not None
-        return phase == "on_request" or (phase == "on_response" and self._verdicts.tells)
+        return phase == "on_request" or (phase == "on_response" and self._verdicts.replaces)
 
     def on_request(self, exchange: Exchange) -> Reply | None:
         return self._gate.on_request(exchange)
@@ -51,7 +51,7 @@ class RateLimit(Plugin):
         await self._shared.admit(exchange)
 
     def on_response(self, exchange: Exchange, head: ResponseHead) -> None:
-        self._verdicts.tell(exchange, head)
+        self._verdicts.replace(exchange, head)
 
     async def stop(self) -> None:
         if self._shared is not None:

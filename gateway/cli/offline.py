@@ -18,8 +18,8 @@ from gateway.config.problems import Problem
 from gateway.control import UpstreamCaller
 from gateway.library import Library
 from gateway.plugin import Env
+from gateway.process.shared_state import SharedState
 from gateway.proxy import Proxy
-from gateway.state.memory import MemoryShared
 from gateway.table import RouteTable
 from gateway.telemetry.metrics import Metrics
 
@@ -48,17 +48,21 @@ def compile_offline(path: Path) -> Compiled:
     metrics = Metrics()
     clock = _Clock()
     proxy = Proxy(RouteTable.empty())
+    shared = SharedState(clock, metrics)
+    about_state = shared.adopt(loaded)
     env = Env(
         clock,
         metrics,
         logging.getLogger("gateway.check"),
-        MemoryShared(clock),
+        shared.store,
         _no_session,
         lambda name: UpstreamCaller(proxy, name),
         folder=config_folder(path),
     )
     library = Library(config_folder(path))
     generation, problems = compile_table(loaded, env, metrics, library)
+    if about_state:
+        generation, problems = None, (*problems, *about_state)
     return Compiled(loaded, generation, problems, library)
 
 

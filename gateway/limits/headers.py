@@ -61,6 +61,11 @@ class LimitHeaders:
         """Is there anything to tell?"""
         return self._draft or self._legacy or self._spring
 
+    @property
+    def replaces(self) -> bool:
+        """Do some stand in place of what a service said?"""
+        return self._legacy or self._spring
+
     def fields(self, lefts: Iterable[Left]) -> Fields:
         """What to tell of what is left."""
         costs = self._costs

@@ -27,7 +27,7 @@ class LocalGate:
         self._units = 1 / policy.emission
         self._allowed = verdicts.decisions.allowed
         self._tells = verdicts.tells
-        self._slot = verdicts.slot
+        self._replaces = verdicts.replaces
         self._ready: dict[int, Fields] = {}
 
     def on_request(self, exchange: Exchange) -> None:
@@ -45,10 +45,14 @@ class LocalGate:
             self._verdicts.over(exchange, [_left(0, limiter, room + self._step)])
             return
         limiter.young[key] = tat + self._step
-        self._allowed[exchange.route].inc()
+        self._allowed[exchange.route].value += 1
         if self._tells:
             remaining = int(room * self._units)
-            exchange.state[self._slot] = self._ready.get(remaining) or self._fields(remaining, room)
+            fields = self._ready.get(remaining) or self._fields(remaining, room)
+            if self._replaces:
+                self._verdicts.tell(exchange, fields)
+            else:
+                exchange.told += fields.added
 
     def _fields(self, remaining: int, room: float) -> Fields:
         fields = self._verdicts.headers.fields([Left(0, remaining, self._step - room)])

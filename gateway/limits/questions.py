@@ -48,7 +48,7 @@ class _Question:
         # Who has gone needs nothing.
         waiting = [one for one in self.waiting if not one.done()]
         granted = passing + self.given_back
-        self.lease.answered(len(waiting), granted, max(left, 0), max(wait / 1e6, self.limiter.pause), now)
+        self.lease.answered(len(waiting), granted, left, max(wait / 1e6, self.limiter.pause), now)
         for place, one in enumerate(waiting):
             one.set_result(place < granted)
 

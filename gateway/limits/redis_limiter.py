@@ -25,7 +25,7 @@ if passing ~= 0 then
   tat = tat + passing * step
   redis.call('SET', KEYS[1], string.format('%.17g', tat), 'PX', math.max(math.ceil((tat - now) / 1000), 1))
 end
-local room = space - (tat - now)
+local room = math.max(space - (tat - now), 0)
 return {passing, math.floor(room / emission), math.ceil(math.max(step - room, 0))}
 """
 

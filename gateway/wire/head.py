@@ -59,23 +59,25 @@ class Head:
                     return line[len(start) + 1 : -2]
         return None
 
-    def raw_all(self, name: bytes) -> tuple[bytes, ...]:
-        """Every value of `name` (lower case) as bytes, in order."""
+    def raw_values(self, names: tuple[bytes, ...]) -> tuple[tuple[bytes, ...], ...]:
+        """Every value of each of these names (lower case) as bytes, in order."""
         shape, values, removed = self.block.shape, self.block.values, self._removed
-        first = shape.index.get(name)
-        if first is None:
-            found: tuple[bytes, ...] = ()
-        elif removed is None and name not in shape.repeats:
-            found = (values[first].strip(),)
-        else:
-            positions = shape.repeats.get(name, (first,))
-            found = tuple([values[at].strip() for at in positions if removed is None or at not in removed])
-        if self._added is not None:
-            start = name + b":"
-            for line in self._added:
-                if line[: len(start)].lower() == start:
-                    found += (line[len(start) + 1 : -2],)
-        return found
+        found: list[tuple[bytes, ...]] = []
+        for name in names:
+            first = shape.index.get(name)
+            if first is None:
+                found.append(())
+            elif removed is None and name not in shape.repeats:
+                found.append((values[first].strip(),))
+            else:
+                positions = shape.repeats.get(name, (first,))
+                found.append(tuple([values[at].strip() for at in positions if removed is None or at not in removed]))
+        for line in self._added or ():
+            end = line.index(b":")
+            name = line[:end].lower()
+            if name in names:
+                found[names.index(name)] += (line[end + 2 : -2],)
+        return tuple(found)
 
     def get(self, name: str, default: str | None = None) -> str | None:
         """The first value of `name`, or `default`."""
@@ -84,7 +86,8 @@ class Head:
 
     def get_all(self, name: str) -> list[str]:
         """Every value of `name`, in order."""
-        return [value.decode("latin-1") for value in self.raw_all(name.lower().encode("latin-1"))]
+        (values,) = self.raw_values((name.lower().encode("latin-1"),))
+        return [value.decode("latin-1") for value in values]
 
     def add(self, name: str, value: str) -> None:
         """Append a field. ValueError for what HTTP does not allow, and for fields that frame the message."""
@@ -104,14 +107,7 @@ class Head:
         """Append several fields. ValueError as with `add`. What it takes to write a tuple out is done once for it."""
         lines = FIELD_LINES.get(fields)
         if lines is None:
-            before = self._added
-            self._added = None
-            try:
-                for name, value in fields:
-                    self.add(name, value)
-                lines = tuple(self._added or ())
-            finally:
-                self._added = before
+            lines = self._written(fields)
             if len(FIELD_LINES) >= KEYS_KEPT:
                 FIELD_LINES.clear()
             FIELD_LINES[fields] = lines
@@ -119,6 +115,12 @@ class Head:
             self._added = [*lines] or None
         else:
             self._added += lines
+
+    def _written(self, fields: tuple[tuple[str, str], ...]) -> tuple[bytes, ...]:
+        alone = Head(self.block)
+        for name, value in fields:
+            alone.add(name, value)
+        return tuple(alone._added or ())
 
     def set(self, name: str, value: str) -> None:
         """Put one field in place of all of that name. ValueError as with `add`."""
@@ -128,10 +130,17 @@ class Head:
         else:
             line = field_line(name, value)
             key = name.lower().encode("latin-1")
-        if self._added is None and key not in self.block.shape.index:
+        if key in self.block.shape.index:
+            self._replace(key, line)
+        elif self._added is None:
             self._added = [line]
         else:
-            self._replace(key, line)
+            start = key + b":"
+            for added in self._added:
+                if added[: len(start)].lower() == start:
+                    self._replace(key, line)
+                    return
+            self._added.append(line)
 
     def remove(self, name: str) -> None:
         """Take away all fields of that name. ValueError for fields that frame the message, and for Host."""

@@ -49,7 +49,8 @@ def asked(gate: LocalGate | JointGate, exchange: Exchange | None = None) -> str:
     except GatewayError:
         sign = "-"
     head = make_head()
-    told.tell(exchange, head)
+    told.replace(exchange, head)
+    head.add_all(exchange.told)
     return sign + ",".join(member.partition("r=")[2] for member in (head.headers.get("RateLimit") or "").split(", "))
 
 

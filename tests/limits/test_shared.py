@@ -218,7 +218,8 @@ async def test_what_is_left_is_told() -> None:
     for _ in range(5):
         exchange, head = make_exchange(), make_head()
         await gateway.passes(exchange)
-        gateway.verdicts.tell(exchange, head)
+        gateway.verdicts.replace(exchange, head)
+        head.add_all(exchange.told)
         told.append(head.headers.get("RateLimit"))
     assert told == [f'"tenth";r={left};t=1' for left in (2, 1, 0, 0, 0)]
 

@@ -29,7 +29,8 @@ def refused(verdicts: Verdicts, lefts: Sequence[Left]) -> GatewayError:
     with pytest.raises(GatewayError) as caught:
         verdicts.over(exchange, lefts)
     head = make_head(429)
-    verdicts.tell(exchange, head)
+    verdicts.replace(exchange, head)
+    head.add_all(exchange.told)
     assert head.headers.get("RateLimit") == ", ".join(
         f'"{POLICIES[place].name}";r={remaining};t={max(1, round(wait + 0.5))}' for place, remaining, wait in lefts
     )
@@ -51,7 +52,8 @@ def test_fields_of_a_service_stay_or_are_replaced() -> None:
     verdicts, exchange = make("draft", "legacy"), make_exchange()
     verdicts.passes(exchange, [Left(0, 5, 0.0), Left(1, 7, 0.0)])
     head = make_head(200, {"RateLimit": '"theirs";r=1', "X-RateLimit-Remaining": "1"})
-    verdicts.tell(exchange, head)
+    verdicts.replace(exchange, head)
+    head.add_all(exchange.told)
     assert head.headers.get_all("RateLimit") == ['"theirs";r=1', '"second";r=5;t=1, "hour";r=7;t=3575']
     assert head.headers.get_all("X-RateLimit-Remaining") == ["5"]
 
@@ -61,21 +63,23 @@ def test_nothing_is_told_of_what_is_only_observed() -> None:
     verdicts.passes(exchange, [Left(0, 5, 0.0)])
     verdicts.over(exchange, [Left(0, 0, 1.0)])
     head = make_head()
-    verdicts.tell(exchange, head)
+    verdicts.replace(exchange, head)
+    head.add_all(exchange.told)
     assert not verdicts.tells
     assert dict(head.items()) == {}
 
 
-def test_two_limits_on_a_route_do_not_mix() -> None:
+def test_two_limits_on_a_route_are_both_told() -> None:
     first, second, exchange = make("draft"), make("draft"), make_exchange()
     first.passes(exchange, [Left(0, 5, 0.0)])
     second.passes(exchange, [Left(0, 6, 0.0)])
     head = make_head()
-    first.tell(exchange, head)
-    assert head.headers.get_all("RateLimit") == ['"second";r=5;t=1']
+    first.replace(exchange, head)
+    head.add_all(exchange.told)
+    assert head.headers.get_all("RateLimit") == ['"second";r=5;t=1', '"second";r=6;t=1']
 
 
 def test_an_answer_before_the_limit_was_asked_tells_nothing() -> None:
     head = make_head()
-    make("draft").tell(make_exchange(), head)
+    make("draft").replace(make_exchange(), head)
     assert dict(head.items()) == {}

@@ -88,6 +88,16 @@ async def test_no_more_is_kept_than_the_limit() -> None:
     assert 1 <= kept <= 4
 
 
+async def test_what_is_not_kept_takes_nobodys_place() -> None:
+    bench = Bench(cache={**CACHE, "max": 4})
+    assert await bench.user(asking("kept")) == "5"
+    bench.service.judge = UpstreamReply(302, {"location": "/login"}, b"")
+    for number in range(20):
+        assert await bench.user(asking(str(number))) == 302
+
+    assert await bench.user(asking("kept")) == "5"
+
+
 REQUEST: dict[str, Any] = {
     "method": "GET",
     "path": "/a",
