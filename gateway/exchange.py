@@ -145,9 +145,9 @@ class Exchange:
     by the upstream, `local` for the gateway's own or a plugin's reply, `fallback` for what answered in place of a
     failure, else the kind of the failure. `fallback` says what that was, "" if there was none; `flag` is then
     both, as in `UF,FB`. Times are monotonic seconds, sizes are body bytes. `target` is the path and query that go
-    upstream, empty until settled. `told` are header fields that go to the client with whatever answer there will be, after
-    all that plugins did to its head. A plugin may set `tap` in `on_response`: it sees the answer's body pass. `cookie` is
-    set with the upstream's answer.
+    upstream, empty until settled. `told` are header fields that go to the client with whatever answer there will be,
+    after all that plugins did to its head. A plugin may set `tap` in `on_response`: it sees the answer's body pass.
+    `cookie` is set with the upstream's answer.
     """
 
     __slots__ = (
