@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from time import monotonic
 from typing import Protocol
 
@@ -14,7 +13,7 @@ from gateway.table import RouteTable
 from gateway.upstreams.endpoint import Endpoint
 from gateway.upstreams.retry import IDEMPOTENT
 from gateway.upstreams.upstream import Upstream
-from gateway.wire.fields import TOKEN, checked_field
+from gateway.wire.fields import FIELD_KEYS, TOKEN, checked_field, field_line
 from gateway.wire.head import ResponseHead
 from gateway.wire.upstream_connection import UpstreamConnection
 
@@ -53,6 +52,7 @@ class UpstreamCaller:
             raise GatewayError(Kind.NO_ENDPOINT, cause=f"{self._name} has no endpoint that is available")
         text = request_bytes(method, path, headers or {}, body, upstream, endpoint)
         call = _Call(text, method == "HEAD", max_body, endpoint if method in IDEMPOTENT else None)
+        timer = asyncio.get_running_loop().call_later(timeout, call.expired, self._name, timeout)
         status = 0
         condition: Condition | None = None
         endpoint.in_flight += 1
@@ -61,19 +61,14 @@ class UpstreamCaller:
             connection = endpoint.pool.take(call, started)
             if connection is not None:
                 call.connected(connection)
-            reply: UpstreamReply | None = None
-            # Raised in its place, an error would hold the TimeoutError, and that this call and whoever asks: a cycle.
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(timeout):
-                    reply = await call.reply
-            if reply is None:
-                raise GatewayError(Kind.RESPONSE_TIMEOUT, cause=f"{self._name} did not answer in {timeout} s")
+            reply = await call.reply
             status = reply.status
             return reply
         except GatewayError as error:
             condition = error.answer.condition
             raise
         finally:
+            timer.cancel()
             call.give_up(endpoint)
             # It holds the error, whose traceback holds this frame.
             del call
@@ -93,20 +88,25 @@ def request_bytes(
     plain = path.startswith("/") and path.isascii() and path.isprintable() and " " not in path
     if not plain or not TOKEN.fullmatch(method.encode()):
         raise ValueError(f"not a request line: {method} {path}")
-    fields = [checked_field(name, value) for name, value in headers.items()]
-    names = {name.lower() for name, _ in fields}
-    if b"host" not in names:
-        fields.insert(0, (b"Host", (upstream.host or endpoint.address).encode("latin-1")))
-    fields = [field for field in fields if field[0].lower() not in (b"content-length", b"transfer-encoding")]
+    host = b"Host: %b\r\n" % (upstream.host or endpoint.address).encode("latin-1")
+    lines = []
+    for name, value in headers.items():
+        if name in FIELD_KEYS and value.isascii() and value.isprintable():
+            lines.append(f"{name}: {value}\r\n".encode())
+            continue
+        key = name.lower()
+        if key == "host":
+            host = b"%b: %b\r\n" % checked_field(name, value)
+        elif key not in ("content-length", "transfer-encoding"):
+            lines.append(field_line(name, value))
     if body or method in ("POST", "PUT", "PATCH"):
-        fields.append((b"Content-Length", b"%d" % len(body)))
-    lines = b"".join(b"%b: %b\r\n" % field for field in fields)
-    return f"{method} {path} HTTP/1.1\r\n".encode() + lines + b"\r\n" + body
+        lines.append(b"Content-Length: %d\r\n" % len(body))
+    return b"".join([f"{method} {path} HTTP/1.1\r\n".encode(), host, *lines, b"\r\n", body])
 
 
 class _Call:
-    """Receives one answer whole. Mutable state: the connection, what has come of the answer, and `_again`, the endpoint
-    to ask once more when a kept connection turns out to be dead."""
+    """Receives one answer whole. Mutable state: the connection, what has come of the answer, whether more may come, and
+    `_again`, the endpoint to ask once more when a kept connection turns out to be dead."""
 
     def __init__(self, request: bytes, bodyless: bool, max_body: int, again: Endpoint | None = None) -> None:
         self.reply: asyncio.Future[UpstreamReply] = asyncio.get_running_loop().create_future()
@@ -114,17 +114,23 @@ class _Call:
         self._bodyless = bodyless
         self._max_body = max_body
         self._again = again
+        self._over = False
         self._connection: UpstreamConnection | None = None
         self._head: ResponseHead | None = None
         self._body = bytearray()
 
     def give_up(self, endpoint: Endpoint) -> None:
         """The caller waits no more."""
-        if not self.reply.done() or self.reply.cancelled():
-            if self._connection is not None:
-                self._connection.abort()
-            else:
-                endpoint.pool.cancel(self)
+        if self._connection is not None:
+            self._connection.abort()
+        elif not self._over:
+            endpoint.pool.cancel(self)
+
+    def expired(self, name: str, seconds: float) -> None:
+        """The caller's patience is at its end."""
+        if not self.reply.done():
+            cause = f"{name} did not answer in {seconds:g} s"
+            self.reply.set_exception(GatewayError(Kind.RESPONSE_TIMEOUT, cause=cause))
 
     def connected(self, connection: UpstreamConnection) -> None:
         self._connection = connection
@@ -146,10 +152,11 @@ class _Call:
             self.failed(GatewayError(Kind.UPSTREAM_BODY_TOO_LARGE), False)
         elif ended and self._head is not None:
             self._connection = None
+            self._over = True
             if not self.reply.done():
                 head = self._head
                 cookies = tuple(head.get_all("set-cookie"))
-                self.reply.set_result(UpstreamReply(head.status, _merged(head), bytes(self._body), cookies))
+                self.reply.set_result(UpstreamReply(head.status, _Merged(head), bytes(self._body), cookies))
 
     def failed(self, error: GatewayError, stale: bool) -> None:
         self._connection = None
@@ -161,6 +168,7 @@ class _Call:
                 error = full
             else:
                 return
+        self._over = True
         if not self.reply.done():
             self.reply.set_exception(error)
 
@@ -171,10 +179,26 @@ class _Call:
         pass
 
 
-def _merged(head: ResponseHead) -> dict[str, str]:
-    """The header fields by lower-case name; several of one name are joined (RFC 9110 §5.3)."""
-    merged: dict[str, str] = {}
-    for name, value in head.items():
-        key = name.lower()
-        merged[key] = f"{merged[key]}, {value}" if key in merged else value
-    return merged
+class _Merged(Mapping[str, str]):
+    """The header fields by lower-case name; several of one name are joined (RFC 9110 §5.3). Worked out when asked for:
+    who calls mostly reads one or two."""
+
+    __slots__ = ("_head",)
+
+    def __init__(self, head: ResponseHead) -> None:
+        self._head = head
+
+    def __getitem__(self, name: str) -> str:
+        values = self._head.get_all(name) if name == name.lower() else []
+        if not values:
+            raise KeyError(name)
+        return ", ".join(values)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(dict.fromkeys(name.lower() for name, _ in self._head.items()))
+
+    def __len__(self) -> int:
+        return len(list(iter(self)))
+
+    def __repr__(self) -> str:
+        return repr(dict(self))

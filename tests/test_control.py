@@ -136,6 +136,42 @@ async def test_it_is_asked_again_once_at_most_and_only_on_a_kept_connection() ->
         assert service.connections == 3, "a new connection that dies is the service's word"
 
 
+async def test_the_second_try_is_on_a_new_connection() -> None:
+    script = in_turn(leaving("close"), leaving("close"), answering)
+    async with upstream(script) as service, gateway(service.port) as up:
+        await soon(asyncio.gather(*[caller(up).request("GET", "/1") for _ in range(2)]))
+        assert len(up.pool.idle) == 2
+        assert (await soon(caller(up).request("GET", "/2"))).status == 200
+        assert service.connections == 3
+
+
+async def test_the_second_try_is_the_last_one() -> None:
+    script = in_turn(leaving("close"), leaving("close"), answering)
+    async with upstream(script) as service, gateway(service.port, limits=limits(max_connections=1)) as up:
+        assert (await soon(caller(up).request("GET", "/1"))).status == 200
+        first = asyncio.create_task(failing(caller(up).request("GET", "/2")))
+        second = asyncio.create_task(caller(up).request("GET", "/3"))
+        # The second caller is before it in the queue, so that it gets a connection that was used before.
+        assert (await soon(second)).status == 200
+        assert await soon(first) is Kind.UPSTREAM_RESET
+        assert [message.first.split(b" ")[1] for message in service.requests] == [b"/1", b"/2", b"/3", b"/2"]
+
+
+async def test_who_gives_up_before_the_second_try_leaves_the_queue() -> None:
+    script = in_turn(leaving("close"), silent)
+    async with upstream(script) as service, gateway(service.port, limits=limits(max_connections=1)) as up:
+        assert (await soon(caller(up).request("GET", "/1"))).status == 200
+        first = asyncio.create_task(failing(caller(up).request("GET", "/2", timeout=0.3)))
+        second = asyncio.create_task(caller(up).request("GET", "/3"))
+        await eventually(lambda: len(service.requests) == 3 and up.pool.queue)
+        assert await soon(first) is Kind.RESPONSE_TIMEOUT
+        assert not up.pool.queue
+        second.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await second
+        await eventually(lambda: not up.pool.connections)
+
+
 async def test_an_answer_that_has_begun_is_not_asked_for_again() -> None:
     async def script(peer: Peer) -> None:
         await peer.request()

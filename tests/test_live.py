@@ -169,9 +169,15 @@ async def test_a_plugin_cannot_raise_the_listeners_limit() -> None:
     settings = make_settings(request_body=8)
     plugin = Requester(lambda exchange: exchange.limit_body(100))
     async with upstream(answering) as service, gateway(service.port, plugins=[plugin], settings=settings) as running:
-        for sent in (request("/x", method="POST", body=b"a" * 9), chunked("/x", 4, 5)):
+        for head, body in (
+            (request("/x", b"Content-Length: 9", method="POST"), b"a" * 9),
+            (request("/x", CHUNKED, method="POST"), b"9\r\naaaaaaaaa\r\n0\r\n\r\n"),
+        ):
             async with running.client() as client:
-                answer = await client.ask(sent)
+                begun = len(running.recorder.exchanges)
+                client.send(head)
+                await eventually(lambda begun=begun: len(running.recorder.exchanges) > begun)
+                answer = await client.ask(body)
                 assert (answer.status, b"limited to 8 bytes" in answer.body) == (413, True)
 
 

@@ -49,18 +49,17 @@ def question(exchange: Exchange, options: DelegationOptions) -> Question:
     """What to ask about a request."""
     target = f"{exchange.raw_path}?{exchange.query}" if exchange.query else exchange.raw_path
     headers = {}
-    for name in options.sent:
-        values = exchange.headers.get_all(name)
+    *shown, parents, states, protocols = exchange.headers.raw_values(options.read)
+    for name, values in zip(options.sent, shown, strict=True):
         if values:
-            headers[name] = ("; " if name.lower() == "cookie" else ", ").join(values)
+            headers[name] = (b"; " if name.lower() == "cookie" else b", ").join(values).decode("latin-1")
     headers["X-Request-Id"] = exchange.request_id
-    for name in ("traceparent", "tracestate"):
-        value = exchange.headers.get(name)
-        if value is not None:
-            headers[name] = value
+    for name, values in (("traceparent", parents), ("tracestate", states)):
+        if values:
+            headers[name] = values[0].decode("latin-1")
     headers["X-Forwarded-Method"] = exchange.method
     # Only a trusted peer's own is still there: whoever ended TLS before us knows better.
-    headers["X-Forwarded-Proto"] = exchange.headers.get("x-forwarded-proto") or exchange.scheme
+    headers["X-Forwarded-Proto"] = protocols[0].decode("latin-1") if protocols else exchange.scheme
     headers["X-Forwarded-Host"] = exchange.host
     headers["X-Forwarded-Uri"] = target
     headers["X-Forwarded-For"] = exchange.client_ip

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 from gateway.auth.header_names import other_spellings
@@ -45,7 +46,7 @@ class CacheOptions:
         if self.max < 2:
             raise ValueError("max is the most answers that are kept; write 10000")
 
-    @property
+    @cached_property
     def fields(self) -> tuple[bytes, ...]:
         """Names (lower case) whose values are in the key. What a trusted peer says of the scheme is told to the service
         as well, so an answer is about that too."""
@@ -87,6 +88,8 @@ class Rule:
 
 
 _BREAKER = BreakerOptions()
+# Ids of the trace, and what a trusted peer says of how the client came.
+ALSO_READ = ("traceparent", "tracestate", "x-forwarded-proto")
 
 
 @dataclass(frozen=True)
@@ -132,20 +135,25 @@ class DelegationOptions:
         if self.cache is not None:
             self._check_cache(self.cache)
 
-    @property
+    @cached_property
+    def read(self) -> tuple[bytes, ...]:
+        """The client's headers that a question is made of, in lower case: those of `sent`, and what they come with."""
+        return tuple(name.lower().encode() for name in (*self.sent, *ALSO_READ))
+
+    @cached_property
     def sent(self) -> tuple[str, ...]:
         """The client's headers that the service is told: with the body also what it cannot be read without."""
         given = {name.lower() for name in self.send_headers}
         needed = REPRESENTATION if self.with_body is not None else ()
         return (*self.send_headers, *(name for name in needed if name.lower() not in given))
 
-    @property
+    @cached_property
     def identities(self) -> tuple[str, ...]:
         """Those of `copy_on_allow` that no client has a right to."""
         sent = {name.lower() for name in self.send_headers}
         return tuple(name for name in self.copy_on_allow if name.lower() not in sent)
 
-    @property
+    @cached_property
     def credentials(self) -> tuple[str, ...]:
         """Those that clients show and services get anew, in every spelling. Whoever shows such a one is to be asked
         about with it: it goes when the answer is there."""

@@ -126,15 +126,15 @@ class MemcachedShared(RemoteShared):
         while self._idle:
             await self._idle.pop().close()
 
-    def _is_answer(self, error: Exception) -> bool:
+    def _is_lost(self, error: Exception) -> bool:
         # Nothing where a line should be: the connection was closed.
-        return isinstance(error, ClientException) and not str(error).endswith(": b''")
+        return isinstance(error, OSError | EOFError) or str(error).endswith(": b''")
 
     def _words(self, error: Exception) -> str:
         # What memcached says may repeat a key.
         if isinstance(error, OSError):
             return str(error)
-        return "it answers with an error" if self._is_answer(error) else "the connection was closed"
+        return "the connection was closed" if self._is_lost(error) else "it answers with an error"
 
 
 async def _more(client: _Client, name: bytes, amount: int, lifetime: int) -> int | str:

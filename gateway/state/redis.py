@@ -30,6 +30,7 @@ return redis.call('GET', KEYS[1])
 """
 # How Redis says that INCRBY cannot be, alone or from a script.
 NOT_A_NUMBER: Final = ("not an integer", "would overflow", "WRONGTYPE")
+LOST: Final = (exceptions.ConnectionError, exceptions.TimeoutError, exceptions.RedisClusterException, OSError)
 
 T = TypeVar("T")
 Command = tuple[str | bytes | int, ...]
@@ -70,7 +71,7 @@ class RedisShared(RemoteShared):
             try:
                 if lifetime is None:
                     return int(await self._client.execute_command("INCRBY", self._key(key), amount))
-                return int((await self._evaluate(ADD, [(self._key(key), (amount, lifetime))]))[0])
+                return int((await self._evaluate(ADD, [(self._key(key), (b"%d" % amount, b"%d" % lifetime))]))[0])
             except exceptions.ResponseError as error:
                 if any(words in str(error) for words in NOT_A_NUMBER):
                     return None
@@ -93,7 +94,7 @@ class RedisShared(RemoteShared):
         """
         if not calls:
             return []
-        keyed = [(self._key(key), arguments) for key, arguments in calls]
+        keyed = [(self._key(key), [_encoded(argument) for argument in arguments]) for key, arguments in calls]
         return await self._ask(lambda: self._evaluate(script, keyed))
 
     # how it is done
@@ -102,13 +103,12 @@ class RedisShared(RemoteShared):
         return await super()._ask(call if self._cluster is None else lambda: _once_more(call))
 
     def _key(self, key: str) -> bytes:
-        # A key may be made of what a client sent, which may be no text.
-        return (self._prefix + key).encode("utf-8", "surrogatepass")
+        return _encoded(self._prefix + key)
 
     async def _do(self, *command: str | bytes | int) -> Any:
         return await self._ask(lambda: self._client.execute_command(*command))
 
-    async def _evaluate(self, script: str, calls: Sequence[tuple[bytes, Sequence[str | int]]]) -> list[Any]:
+    async def _evaluate(self, script: str, calls: Sequence[tuple[bytes, Sequence[bytes]]]) -> list[Any]:
         digest = _digest(script)
         commands: list[Command] = [("EVALSHA", digest, 1, key, *arguments) for key, arguments in calls]
         results = await self._pipelined(commands)
@@ -170,18 +170,17 @@ class RedisShared(RemoteShared):
             with contextlib.suppress(Exception):
                 await closing()
 
-    def _is_answer(self, error: Exception) -> bool:
-        return isinstance(error, exceptions.ResponseError)
+    def _is_lost(self, error: Exception) -> bool:
+        return isinstance(error, LOST)
 
     def _words(self, error: Exception) -> str:
         # What Redis says may repeat the command, and so a key or a password.
-        if self._is_answer(error):
+        if isinstance(error, exceptions.ResponseError):
             return f"it answers with {type(error).__name__}"
-        if isinstance(error, exceptions.RedisClusterException) and isinstance(error.__cause__, Exception):
-            return f"no node can be asked: {self._words(error.__cause__)}"
-        if isinstance(error, exceptions.ConnectionError | exceptions.TimeoutError):
-            return str(error)
-        return type(error).__name__
+        if isinstance(error, exceptions.RedisClusterException):
+            cause = error.__cause__
+            return f"no node can be asked: {cause}" if isinstance(cause, LOST) else type(error).__name__
+        return (str(error) if self._is_lost(error) else "") or type(error).__name__
 
 
 async def _once_more(call: Callable[[], Awaitable[T]]) -> T:
@@ -190,6 +189,11 @@ async def _once_more(call: Callable[[], Awaitable[T]]) -> T:
         return await call()
     except exceptions.RedisClusterException:
         return await call()
+
+
+def _encoded(value: str | int) -> bytes:
+    # Keys and arguments may be made of what a client sent, which may be no text.
+    return value.encode("utf-8", "surrogatepass") if isinstance(value, str) else b"%d" % value
 
 
 @lru_cache(maxsize=64)

@@ -77,7 +77,7 @@ class RemoteShared(ABC):
             reason = f"no answer within {self._timeout}" if not waits_for else f"no time left to wait for {waits_for}"
             raise self._unavailable(reason, error, lost=not waits_for) from error
         except Exception as error:
-            raise self._unavailable(self._words(error), error, lost=not self._is_answer(error)) from error
+            raise self._unavailable(self._words(error), error, lost=self._is_lost(error)) from error
         self._ok.inc()
         return result
 
@@ -139,8 +139,8 @@ class RemoteShared(ABC):
         """Close all connections that no call is using. Never raises."""
 
     @abstractmethod
-    def _is_answer(self, error: Exception) -> bool:
-        """Is this what the store said? Then it is not down."""
+    def _is_lost(self, error: Exception) -> bool:
+        """Does it tell that the store cannot be reached? What the store itself says does not."""
 
     @abstractmethod
     def _words(self, error: Exception) -> str:

@@ -169,6 +169,19 @@ async def test_what_a_script_may_return(shared: RedisShared) -> None:
         assert await shared.run(script, [("k", ("ü", -1))]) == [result]
 
 
+async def test_arguments_that_are_no_text(shared: RedisShared) -> None:
+    """A header of a client may hold any byte."""
+    assert await shared.run("return {KEYS[1], ARGV[1]}", [("\udcff", ("\ud800",))]) == [
+        [b"aiogate:\xed\xb3\xbf", b"\xed\xa0\x80"]
+    ]
+
+
+async def test_a_mistake_of_the_caller_does_not_take_the_store_down(shared: RedisShared) -> None:
+    with pytest.raises(SharedUnavailable, match="DataError"):
+        await shared.set("a", [b"not bytes"])  # type: ignore[arg-type]
+    assert await shared.get("a") is None
+
+
 @pytest.mark.parametrize("calls", (1, 5))
 async def test_a_script_that_redis_has_forgotten_is_loaded_again(
     server: Server, shared: RedisShared, calls: int

@@ -56,8 +56,8 @@ class Store(RemoteShared):
     async def _disconnect(self) -> None:
         await self._step("disconnect")
 
-    def _is_answer(self, error: Exception) -> bool:
-        return isinstance(error, Answer)
+    def _is_lost(self, error: Exception) -> bool:
+        return not isinstance(error, Answer)
 
     def _words(self, error: Exception) -> str:
         return f"words for {type(error).__name__}"
