@@ -39,8 +39,8 @@ from gateway.upstreams.upstream import Upstream
 from gateway.wire.pool import Pool, PoolLimits
 
 Path_ = tuple[Any, ...]
-# Before every route of the file with the same path.
-OWN_PRIORITY = 1 << 40
+# Plugins' own paths come before routes of the file that ask for as much.
+OWN_ORDER = -1
 NOT_ANSWERED = Reply.empty(404)
 Made = TypeVar("Made")
 
@@ -146,7 +146,7 @@ class _Compiler:
         routes = [self._route(number, route, top, chain) for number, route in enumerate(spec.routes)]
         alive = [route for route in routes if route is not None]
         uses = {"": spec.plugins} | {route.name: route.plugins for route in spec.routes}
-        alive += self._own_routes(top, len(alive), uses)
+        alive += self._own_routes(top, uses)
         for hidden, by in shadowed(alive):
             message = f"the route {hidden.name!r} can never be chosen: {by.name!r} takes all its requests"
             self._warn(self.loaded.position(("routes", hidden.order)), message)
@@ -260,9 +260,7 @@ class _Compiler:
             chain=Chain((*top, *own)) if own else shared,
         )
 
-    def _own_routes(
-        self, top: tuple[Plugin, ...], order: int, uses: dict[str, tuple[PluginUse, ...]]
-    ) -> Iterator[Route]:
+    def _own_routes(self, top: tuple[Plugin, ...], uses: dict[str, tuple[PluginUse, ...]]) -> Iterator[Route]:
         """What plugins answer themselves, whatever host is asked for."""
         hosts = dict.fromkeys((None, *(route.match.host for route in self.spec.routes)))
         taken: dict[str, Plugin] = {}
@@ -282,7 +280,7 @@ class _Compiler:
                 for host in hosts:
                     yield Route(
                         f"{name}:{path}", pattern, Respond(NOT_ANSWERED), host=host, methods=allowed,
-                        priority=OWN_PRIORITY, order=order, chain=chain,
+                        order=OWN_ORDER, chain=chain,
                     )  # fmt: skip
 
     def _action(self, at: Path_, spec: RouteSpec, pattern: Pattern) -> Action | None:

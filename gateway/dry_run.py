@@ -159,9 +159,14 @@ def dry_run(generation: Generation, loaded: Loaded, request: Exchange, others: b
     if route is not None:
         position = str(loaded.position(("routes", route.order)))
         request.captures = route.pattern.capture(request.raw_path)
-        uses += generation.uses[route.name]
         plugins = list(route.chain.plugins)
         action = route.action
+        if route.name in generation.uses:
+            uses += generation.uses[route.name]
+        else:
+            # A plugin's own path: it stands where the plugin does.
+            uses += [generation.use_of(plugin) for plugin in plugins[len(uses) :]]
+            position = str(next(use for use in uses if use.name == route.name.partition(":")[0]).position)
         if isinstance(action, Forward):
             rewrite = action.rewrite
             plain = f"{request.raw_path}?{request.query}" if request.query else request.raw_path

@@ -26,6 +26,8 @@ def run_eagerly(coroutine: Coroutine[Any, Any, Any], done: Done) -> asyncio.Task
             task.add_done_callback(lambda finished: _report(finished, done))
             return task
         _report(task, done)
+        # The traceback of an error holds this frame: a cycle.
+        del task
         return None
     return _run_by_hand(coroutine, done)
 

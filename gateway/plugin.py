@@ -251,8 +251,8 @@ class Plugin:
         return ()
 
     def own_paths(self) -> Mapping[str, Iterable[str]]:
-        """Paths that this instance answers itself, each with its methods. Each becomes a route of every listener, whose
-        chain is the top-level list and this instance; more specific routes of the configuration cannot take it."""
+        """Paths that this instance answers itself, each with its methods. Each becomes a route of every listener and
+        host, whose chain is the top-level list and this instance; only a route that asks for more takes it."""
         return {}
 
     def is_current(self, env: Env) -> bool:

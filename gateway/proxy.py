@@ -139,10 +139,10 @@ class Proxy:
         if error is not None:
             if not recovery.put_off(self, exchange, error, first):
                 self.crash(exchange, exchange.chain.requests[first - 1].plugin, error)
-        elif reply is not None:
-            self.answer(exchange, reply)
-        else:
+        elif reply is None or reply is ADMITTED:
             self.admit(exchange, first)
+        else:
+            self.answer(exchange, reply)
 
     # to the upstream, or to an answer of our own
 

@@ -7,9 +7,10 @@
 An issuer's keys come from `discovery: true` (OpenID Connect), a `jwks: URL`, or stand here as `key` or `key_file` (PEM,
 JSON Web Key, or the secret of HS256). Fetched keys are refreshed in the background and kept while the issuer is down;
 an unknown key id makes it be asked at most once in 30 s. `audience` is one of which a token's `aud` must hold one,
-`leeway: 30s` is for clocks. `scopes` must all be there, `require: [exp]` are claims that must. With `optional: true`
-a request without a token passes, as nobody's; a token that does not hold never does. `revocation: true` asks the shared
-state, once a second at most for each token, whether it was taken back (`POST /api/revocations`).
+`leeway: 30s` is for clocks. `scopes` must all be there, `require: [exp]` are claims that must, `exp` with them unless
+the list is empty. With `optional: true` a request without a token passes, as nobody's; a token that does not hold never
+does. `revocation: true` asks the shared state, once a second at most for each token, whether it was taken back
+(`POST /api/revocations`).
 
 What a token came to is kept for up to 60 s under its digest. Answers are RFC 6750's.
 """

@@ -248,7 +248,7 @@ def chosen(table: RouteTable, path: str = "/login", method: str = "GET", host: s
 FILE = """routes:
   - {name: other, match: {path: /other}, respond: {}, plugins: [own]}
   - {name: mine, match: {path: /login}, respond: {}}
-  - {name: hosted, match: {path: /login, host: b.example}, respond: {}, priority: 999}
+  - {name: hosted, match: {path: /login, host: b.example}, respond: {}}
   - {name: picky, match: {path: /login, headers: {X-A: "1"}}, respond: {}}
   - {name: all, respond: {}}
   - {name: wild, match: {host: "*.example"}, respond: {}}

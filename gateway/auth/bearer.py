@@ -17,12 +17,12 @@ def bearer_token(headers: Headers, realm: str) -> str | None:
     """The token of `Authorization: Bearer`; None where there is no Authorization, or one of another scheme.
 
     GatewayError UNAUTHENTICATED for what is no token, or longer than 8 KiB. A scheme that only begins with `Bearer` is
-    refused too: a service may read a token behind another blank than the one that RFC 9110 §11.4 has.
+    refused too, and one behind a blank of Unicode: a service may read a token where RFC 9110 §11.4 has none.
     """
     field = headers.get("authorization")
-    if field is None or field[:6].lower() != "bearer":
+    if field is None or field.lstrip()[:6].lower() != "bearer":
         return None
-    if field[6:7] not in ("", " "):
+    if field[:6].lower() != "bearer" or field[6:7] not in ("", " "):
         raise invalid_token(realm, "the token is malformed")
     token = field[7:].strip(" ")
     if len(token) > MAX_TOKEN:

@@ -55,8 +55,8 @@ def consumer_of(exchange: Exchange) -> str | None:
 def claim_headers(claims: Mapping[str, Any], names: Mapping[str, str]) -> Fields:
     """The headers that claims become; `names` maps claim to header. A claim that is not there becomes none.
 
-    Text is as it is, a list of scalars is joined by commas, an object is JSON. ValueError for text with control
-    characters, which would be another header's.
+    Text is as it is, in UTF-8; a list of scalars is joined by commas, or JSON where one of them holds a comma; an
+    object is JSON. ValueError for text with control characters, which would be another header's.
     """
     fields: list[tuple[str, str]] = []
     for name, header in names.items():
@@ -65,7 +65,8 @@ def claim_headers(claims: Mapping[str, Any], names: Mapping[str, str]) -> Fields
             text = _text(value)
             if not text.isprintable():
                 raise ValueError(f"the claim {name} holds a control character")
-            fields.append((header, text.strip()))
+            # Services read UTF-8. Text that latin-1 can hold would go out as such, and one name look like another's.
+            fields.append((header, text.strip().encode().decode("latin-1")))
     return tuple(fields)
 
 
@@ -73,7 +74,9 @@ def _text(value: Any) -> str:
     if isinstance(value, str):
         return value
     if isinstance(value, list | tuple) and all(isinstance(item, str | int) for item in value):
-        return ",".join(map(_text, value))
+        items = [_text(item) for item in value]
+        if not any("," in item for item in items):
+            return ",".join(items)
     return orjson.dumps(value).decode()
 
 

@@ -18,6 +18,7 @@ _KEY = secrets.token_bytes(16)
 # remembers as it is; so this remembers it too, for a twentieth of the cost. Cleared when full.
 _DIGESTS: dict[bytes | Credentials, bytes] = {}
 _DIGESTS_KEPT = 1024
+_LONGEST_KEPT = 4096
 
 
 def fingerprint(credential: bytes | Credentials) -> bytes:
@@ -25,11 +26,13 @@ def fingerprint(credential: bytes | Credentials) -> bytes:
     several fields, each with as many as it has."""
     digest = _DIGESTS.get(credential)
     if digest is None:
-        if len(_DIGESTS) >= _DIGESTS_KEPT:
-            _DIGESTS.clear()
         # Where each value and each field ends counts: one that holds a separator imitates nothing.
         text = credential if isinstance(credential, bytes) else repr(credential).encode()
-        digest = _DIGESTS[credential] = blake2b(text, digest_size=16, key=_KEY).digest()
+        digest = blake2b(text, digest_size=16, key=_KEY).digest()
+        if len(text) <= _LONGEST_KEPT:
+            if len(_DIGESTS) >= _DIGESTS_KEPT:
+                _DIGESTS.clear()
+            _DIGESTS[credential] = digest
     return digest
 
 
@@ -108,6 +111,8 @@ class SingleFlight(Generic[V]):
             if not waiting and not task.done():
                 self._asked.pop(key, None)
                 task.cancel()
+            # An error holds this frame, which would hold the error.
+            del known, task
 
     def _answered(self, key: Hashable, task: asyncio.Task[V]) -> None:
         known = self._asked.get(key)

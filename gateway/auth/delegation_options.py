@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
-from gateway.auth.header_names import other_spellings
-from gateway.auth.jwt_options import HEADER_NAME, check_identity_headers
+from gateway.auth.header_names import check_identity_headers, other_spellings
 from gateway.breaker.options import BreakerOptions
 from gateway.units import Duration, Size
-from gateway.wire.fields import FRAMING
+from gateway.wire.fields import FRAMING, TOKEN
 from gateway.wire.headers import NEVER_UPSTREAM, lower_spelling
 
 Dialect = Literal["traefik", "nginx", "envoy"]
@@ -179,7 +178,7 @@ class DelegationOptions:
 def _check_names(option: str, names: Iterable[str]) -> None:
     seen: set[str] = set()
     for name in names:
-        if not HEADER_NAME.fullmatch(name):
+        if not TOKEN.fullmatch(name.encode()):
             raise ValueError(f"{name!r} is no header name; write one such as X-Api-Key")
         if name.lower() in seen:
             raise ValueError(f"{option} has {name} twice; leave one out")

@@ -8,7 +8,8 @@ from typing import Any, Final, NamedTuple
 
 from gateway.auth.claims import Fields, claim_headers, scopes_of
 from gateway.auth.decisions import DecisionCache, SingleFlight, fingerprint
-from gateway.auth.jwt_options import SCOPE, check_identity_headers
+from gateway.auth.header_names import check_identity_headers
+from gateway.auth.jwt_options import SCOPE
 from gateway.auth.token_service import TokenService, TokenServiceError, TokenServiceOptions
 from gateway.plugin import Duration, Env
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
+from gateway.auth.header_names import check_identity_headers
 from gateway.auth.key_set import KEY_TYPES
 from gateway.auth.remote_keys import KeyPlace, checked_url
 from gateway.auth.tokens import TokenPolicy
@@ -15,29 +15,7 @@ from gateway.units import Duration, Secret
 Algorithm = Literal[
     "HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"
 ]  # fmt: skip
-HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
-# They are the gateway's, or say where a message ends.
-NOT_FOR_IDENTITY = frozenset(
-    [
-        "authorization",
-        "connection",
-        "content-length",
-        "cookie",
-        "forwarded",
-        "host",
-        "keep-alive",
-        "proxy-connection",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-        "via",
-        "x-forwarded-for",
-        "x-forwarded-host",
-        "x-forwarded-proto",
-    ]
-)
 _LEEWAY = Duration("30s")
 
 
@@ -90,13 +68,15 @@ class IssuerOptions:
         return KeyPlace(self.issuer, self.jwks, self.insecure_http)
 
     def policy(self, required: tuple[str, ...]) -> TokenPolicy:
-        """What this issuer's tokens must be."""
+        """What this issuer's tokens must be. Where claims are required at all, `exp` is one of them."""
+        required = tuple(dict.fromkeys(("exp", *required))) if required else ()
         return TokenPolicy(self.issuer, self.audiences, frozenset(self.algorithms), float(self.leeway), required)
 
 
 @dataclass(frozen=True)
 class JwtOptions:
-    """`scopes` must all be there, `require` are claims that must; a request without a token passes if `optional`."""
+    """`scopes` must all be there, `require` are claims that must, `exp` with them; a request without a token passes if
+    `optional`."""
 
     issuers: tuple[IssuerOptions, ...]
     claims_to_headers: dict[str, str] = field(default_factory=dict)
@@ -119,17 +99,3 @@ class JwtOptions:
             # It is told to who lacks it, in a header.
             if not SCOPE.fullmatch(name):
                 raise ValueError(f"{name!r} is no name of a claim; write one such as sub")
-
-
-def check_identity_headers(names: Iterable[str]) -> None:
-    """ValueError for a header that cannot carry an identity, or is there twice."""
-    seen: set[str] = set()
-    for name in names:
-        spelling = name.lower().replace("_", "-")
-        if not HEADER_NAME.fullmatch(name):
-            raise ValueError(f"{name!r} is no header name; write one such as X-User-Id")
-        if spelling in NOT_FOR_IDENTITY:
-            raise ValueError(f"{name} has a meaning of its own and cannot carry an identity; write X-User-Id")
-        if spelling in seen:
-            raise ValueError(f"{name} is set twice; give each a header of its own")
-        seen.add(spelling)

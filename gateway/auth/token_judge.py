@@ -76,7 +76,8 @@ class Issuer:
     def _read(self) -> str:
         assert self._file is not None
         try:
-            return self._file.read_bytes().decode()
+            # An editor ends a file with a line end, which is no part of a secret.
+            return self._file.read_bytes().decode().rstrip("\r\n")
         except (OSError, UnicodeDecodeError) as error:
             why = error.strerror if isinstance(error, OSError) else "it is not text"
             raise ValueError(f"cannot read the key file {self._file}: {why}") from None

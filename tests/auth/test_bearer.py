@@ -36,6 +36,7 @@ def test_no_authorization_is_no_token() -> None:
         "Bearer a\tb",
         "Bearer\tabc",
         "Bearerabc",
+        "\xa0Bearer abc",
         "bearer,abc",
         "Bearer é",
         "Bearer =",

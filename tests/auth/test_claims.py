@@ -72,8 +72,20 @@ def test_claims_as_headers() -> None:
         ("X-On", "true"),
         ("X-Roles", "a,b,3"),
         ("X-Deep", '{"er":[{"x":1}]}'),
-        ("X-Name", "Zoë"),
+        ("X-Name", "Zoë".encode().decode("latin-1")),
     )
+
+
+def test_two_claims_never_become_one_header() -> None:
+    exchange = make_exchange()
+    values: list[Any] = ["好", "å¥½", ["a,b"], ["a", "b"]]
+    told = []
+    for value in values:
+        exchange.headers.remove("X-A")
+        exchange.headers.add_all(claim_headers({"a": value}, {"a": "X-A"}))
+        told.append(exchange.headers.raw(b"x-a"))
+
+    assert told == ["好".encode(), "å¥½".encode(), b'["a,b"]', b"a,b"]
 
 
 @pytest.mark.parametrize("value", ["a\r\nX-Admin: 1", "a\0", ["a\nb"], "\x7f"])

@@ -88,7 +88,7 @@ def test_everything_said() -> None:
         ("send_headers: [Transfer-Encoding]", "Transfer-Encoding is the gateway's own to tell"),
         ("send_headers: [Connection]", "Connection is the gateway's own to tell"),
         ("send_headers: [Expect]", "Expect is the gateway's own to tell"),
-        ("copy_on_allow: [Authorization], send_headers: [Cookie]", "Authorization has a meaning of its own"),
+        ("copy_on_allow: [Authorization], send_headers: [Cookie]", "Authorization would be taken out of every client"),
         ("copy_on_allow: [Host]", "Host is the gateway's own to tell"),
         ("copy_on_allow: [Content-Length]", "Content-Length is the gateway's own to tell"),
         ("copy_on_allow: [Proxy-Authorization]", "Proxy-Authorization is the gateway's own to tell"),

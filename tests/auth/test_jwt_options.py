@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from gateway.auth.jwt_options import Algorithm, IssuerOptions, JwtOptions, check_identity_headers
+from gateway.auth.jwt_options import Algorithm, IssuerOptions, JwtOptions
 from gateway.auth.key_set import KEY_TYPES
 from gateway.auth.remote_keys import KeyPlace
 from gateway.auth.tokens import TokenPolicy
@@ -176,39 +176,6 @@ def test_a_problem_shows_no_key(more: str) -> None:
 
     assert problems
     assert "top secret" not in "".join(problems)
-
-
-@pytest.mark.parametrize(
-    "name",
-    (
-        *(
-            "Authorization",
-            "Connection",
-            "Content-Length",
-            "Cookie",
-            "Forwarded",
-            "Host",
-            "Keep-Alive",
-            "TE",
-            "Trailer",
-        ),
-        *("Proxy-Connection", "Transfer-Encoding", "Transfer_Encoding", "Upgrade", "Via", "X-Forwarded-For", "host"),
-    ),
-)
-def test_headers_with_a_meaning_carry_no_identity(name: str) -> None:
-    with pytest.raises(ValueError, match="has a meaning of its own"):
-        check_identity_headers(["X-User", name])
-
-
-@pytest.mark.parametrize("name", ("X User", "X:User", "", "Ä", "X\n", "X\r\nY", "X\0"))
-def test_what_is_no_header_name(name: str) -> None:
-    with pytest.raises(ValueError, match="is no header name"):
-        check_identity_headers(["X-User", name])
-
-
-def test_good_header_names() -> None:
-    check_identity_headers(["X-User", "x-roles", "Remote_User", "!#$"])
-    check_identity_headers([])
 
 
 def test_options_made_in_code() -> None:

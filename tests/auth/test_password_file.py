@@ -10,7 +10,8 @@ import pytest
 from gateway.auth.password_file import read_users
 from gateway.auth.passwords import hash_password
 
-STORED = bcrypt.hashpw(b"secret", bcrypt.gensalt(4)).decode()
+# With a fixed salt, so that tests have the same names in each process.
+STORED = bcrypt.hashpw(b"secret", b"$2b$04$" + b"abcdefghijklmnopqrstuu").decode()
 
 
 def users(folder: Path, text: str | bytes) -> dict[str, str]:

@@ -86,7 +86,7 @@ def test_everything_said() -> None:
         ("{login: {upstream: a}, token: {algorithm: HS256}}", "algorithm"),
         ("{login: {upstream: a}, claims_to_headers: {sub: Authorization}}", "Authorization would be taken out"),
         ("{login: {upstream: a}, claims_to_headers: {sub: X_CSRF-Token}}", "X_CSRF-Token would be taken out"),
-        ("{login: {upstream: a}, claims_to_headers: {sub: Host}}", "Host is the gateway's own"),
+        ("{login: {upstream: a}, claims_to_headers: {sub: Host}}", "Host has a meaning of its own"),
         ("{login: {upstream: a}, origins: ['https://a.example/']}", "is no origin; write one such as https://app"),
         ("{login: {upstream: a}, origins: ['*']}", "'*' is no origin"),
         ("{login: {upstream: a}, origins: ['null']}", "'null' is no origin"),

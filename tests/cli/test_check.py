@@ -87,9 +87,7 @@ def test_secrets_are_not_shown(tmp_path: Path) -> None:
 
 
 def test_a_limit_in_redis_is_checked_without_redis(tmp_path: Path) -> None:
-    text = (
-        "version: 1\nplugins: [rate_limit: {rate: 1/s, store: redis}]\nroutes: [{name: a, respond: {status: 204}}]\n"
-    )
+    text = "version: 1\nplugins: [rate_limit: {rate: 1/s, store: redis}]\nroutes: [{name: a, respond: {status: 204}}]\n"
     without = command("check", "-c", config(tmp_path, text))
     assert without.exit_code == 1
     assert "store: redis needs" in without.output
