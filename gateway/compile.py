@@ -25,7 +25,17 @@ from gateway.exchange import Reply
 from gateway.library import Library
 from gateway.partial import also_wrong
 from gateway.plugin import Env, Plugin, UpstreamClient
-from gateway.routing.actions import Action, Forward, HeaderEdit, Mirror, QueryEdit, Redirect, Respond, Rewrite
+from gateway.routing.actions import (
+    Action,
+    Forward,
+    HeaderEdit,
+    Mirror,
+    PluginAnswer,
+    QueryEdit,
+    Redirect,
+    Respond,
+    Rewrite,
+)
 from gateway.routing.pattern import Pattern, Template, parse_pattern, parse_template
 from gateway.routing.predicates import HeaderPredicate, Predicate, QueryPredicate, with_head
 from gateway.routing.route import Route
@@ -279,7 +289,7 @@ class _Compiler:
                 allowed = with_head(tuple(methods))
                 for host in hosts:
                     yield Route(
-                        f"{name}:{path}", pattern, Respond(NOT_ANSWERED), host=host, methods=allowed,
+                        f"{name}:{path}", pattern, PluginAnswer(name, NOT_ANSWERED), host=host, methods=allowed,
                         order=OWN_ORDER, chain=chain,
                     )  # fmt: skip
 

@@ -188,4 +188,17 @@ class Respond:
         return f"respond {self._reply.status}"
 
 
+class PluginAnswer(Respond):
+    """A plugin of the chain answers; the reply is for what it leaves to others."""
+
+    __slots__ = ("_name",)
+
+    def __init__(self, name: str, reply: Reply) -> None:
+        super().__init__(reply)
+        self._name = name
+
+    def __str__(self) -> str:
+        return f"answered by {self._name}"
+
+
 Action = Forward | Redirect | Respond

@@ -110,3 +110,16 @@ def test_a_wrong_configuration(tmp_path: Path) -> None:
     assert result.exit_code == 1
     assert "missing key 'to'" in result.stderr
     assert result.stdout == ""
+
+
+def test_a_path_that_a_plugin_answers(tmp_path: Path) -> None:
+    session = "session: {login: {upstream: up}, claims_to_headers: {sub: X-User}}"
+    text = "version: 1\nupstreams: {up: {endpoints: ['http://127.0.0.1:1']}}\nplugins:\n  - tracing_ids\n"
+    path = config(tmp_path, f"{text}  - {session}\nroutes: [{{name: app, to: up}}]\n")
+    shown = command("explain", "POST", "http://x/logout", "-c", path).output
+
+    assert f"route     session:/logout  ({path}:5:5)" in shown
+    assert "action    answered by session\n" in shown
+    assert "answer    " not in shown
+    assert command("check", "-c", path).exit_code == 0
+    assert "answered by session" in command("routes", "-c", path).output
