@@ -9,9 +9,11 @@ from loadtest.bench.peers import Instance, start
 from loadtest.bench.process import HarnessError, free_port, wait_for_status
 from loadtest.bench.results import Figure
 from loadtest.bench.scenarios import Bench, say
-from loadtest.paced import offer
+from loadtest.paced import Tally, offer
 
 RATE, OFFERED, SECONDS = 1000, 3000, 10
+# So long without an answer, in seconds, says that the machine stood still.
+STILL, TRIES = 0.03, 3
 ROUTES = """\
   - {{name: warm, match: {{path: /warm}}, respond: {{text: warm}}}}
   - {{name: local, match: {{path: /local}}, respond: {{text: passed}}, plugins: [rate_limit: {{rate: {rate}/s}}]}}
@@ -31,6 +33,15 @@ def redis_server() -> str | None:
     return str(REDIS_SERVER_PATH)
 
 
+def _least_disturbed(port: int, path: str) -> Tally:
+    """The run whose slowest answer came soonest, of three at most: where the machine stands still for a while, answers
+    of one second are counted in the next."""
+    runs: list[Tally] = []
+    while not runs or (len(runs) < TRIES and runs[-1].slowest > STILL):
+        runs.append(asyncio.run(offer(port, path, OFFERED, SECONDS)))
+    return min(runs, key=lambda tally: tally.slowest)
+
+
 def admitted(bench: Bench) -> None:
     """The same limit in memory and in Redis."""
     program = redis_server()
@@ -44,11 +55,12 @@ def admitted(bench: Bench) -> None:
     gateway: Instance = start(bench.sandbox, "gateway", "full", bench.backend.port, bench.gateway_core, routes=routes)
     wait_for_status(gateway.port, "/shared", gateway.child)
     for store in ("local", "shared"):
-        tally = asyncio.run(offer(gateway.port, f"/{store}", OFFERED, SECONDS))
+        tally = _least_disturbed(gateway.port, f"/{store}")
         counts = tally.per_second(SECONDS)
         if sum(tally.statuses.values()) < tally.sent or not counts:
             raise HarnessError(f"{store}: {tally.sent} sent, {dict(tally.statuses)} came back")
-        say(f"  {store}: {tally.sent} offered, admitted each second: {' '.join(map(str, counts))}")
+        shown = " ".join(map(str, counts))
+        say(f"  {store}: {tally.sent} offered, admitted each second: {shown}; slowest {tally.slowest * 1000:.0f} ms")
         for name, value in (("least", min(counts)), ("most", max(counts))):
             says = f"admitted in the {'best' if name == 'most' else 'worst'} second, {store} limit"
             bench.results.figures[f"admitted.{store}.{name}"] = Figure("admitted", value, "/s", says)
