@@ -84,8 +84,8 @@ ANSWERS: dict[Kind, Answer] = {
     Kind.EXPECTATION_FAILED: Answer(417, "http_request_error", "DPE", "client", "Unknown expectation"),
     Kind.REQUEST_TIMEOUT: Answer(408, "http_request_error", "SI", "client", "The request took too long to arrive"),
     Kind.BODY_TOO_LARGE: Answer(413, "http_request_error", "BTL", "client", "Request body too large"),
-    Kind.UNAUTHENTICATED: Answer(401, "http_request_denied", "UA", "client", "Who you are has to be shown"),
-    Kind.FORBIDDEN: Answer(403, "http_request_denied", "UA", "client", "This is not allowed"),
+    Kind.UNAUTHENTICATED: Answer(401, "http_request_denied", "UA", "client", "Authentication is required"),
+    Kind.FORBIDDEN: Answer(403, "http_request_denied", "UA", "client", "Access is forbidden"),
     Kind.RATE_LIMITED: Answer(429, "http_request_denied", "RL", "client", "Too many requests"),
     # Whoever cannot be judged is not let in: no fallback may stand in for these two.
     Kind.AUTH_UNAVAILABLE: Answer(503, "proxy_internal_error", "UA", "gateway", "Access cannot be decided now"),

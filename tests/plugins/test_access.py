@@ -61,7 +61,7 @@ def test_refusals_do_not_tell_the_rule() -> None:
     details = {body.split(b'"instance"')[0] for body in bodies if body is not None}
 
     (detail,) = details
-    assert detail.endswith(b'"status":403,"detail":"This is not allowed",')
+    assert detail.endswith(b'"status":403,"detail":"Access is forbidden",')
 
 
 def test_there_is_no_challenge_where_an_identity_would_help() -> None:
