@@ -7,8 +7,12 @@ from collections.abc import Callable, Mapping
 
 import pytest
 import uvloop
+from hypothesis import HealthCheck, settings
 
 LoopFactory = Callable[[], asyncio.AbstractEventLoop]
+# Time is measured in benchmarks: a machine that stands still for seconds says nothing about a property.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -10,7 +10,7 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, x25519
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.auth.key_set import KEY_TYPES, KEYS_READ, MAX_KID, Key, KeySet, jwk_set, static_keys
@@ -191,7 +191,6 @@ VALUES = st.none() | st.booleans() | st.integers() | st.text(max_size=50) | st.l
 NAMES = ["kty", "kid", "alg", "use", "key_ops", "crv", "n", "e", "x", "y", "k"]
 
 
-@settings(deadline=None)
 @given(st.dictionaries(st.sampled_from(NAMES), VALUES), st.sampled_from(("RSA", "EC", "OKP", "oct", "?")))
 def test_no_key_of_a_set_harms_the_others(entry: dict[str, Any], kind: str) -> None:
     found = published(

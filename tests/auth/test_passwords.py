@@ -39,7 +39,7 @@ def test_the_password_is_the_right_one_and_another_is_not(password: str, stored:
     assert not verify_password(password + "x", stored)
 
 
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5)
 @given(st.text(st.characters(exclude_categories=["Cs"])))
 def test_what_was_hashed_is_recognised(password: str) -> None:
     stored = hash_password(password)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.auth.key_set import KeySet, static_keys
@@ -74,7 +74,6 @@ def told(read: Callable[..., Any], *arguments: Any) -> Any:
     return text
 
 
-@settings(deadline=None)
 @given(st.text() | st.text("ey.J_-=A", max_size=60))
 def test_no_text_harms_the_reader(text: str) -> None:
     told(read_token, text)
@@ -90,7 +89,6 @@ HEADERS = st.dictionaries(st.sampled_from(PARAMETERS), JSON, max_size=3)
 CLAIMS = st.dictionaries(st.sampled_from(["exp", "nbf", "iat", "aud", "sub", "jti", "scope", "cnf"]), JSON, max_size=4)
 
 
-@settings(deadline=None)
 @given(HEADERS, CLAIMS)
 def test_no_token_of_the_issuer_harms_the_verifier(header: dict[str, Any], said: dict[str, Any]) -> None:
     token = forge({"alg": "HS256", **header}, {**claims(ISSUER, NOW), **said}, key("HS256"))
@@ -147,7 +145,6 @@ def test_what_was_read_does_not_decide_what_verifies() -> None:
             verify_token(token, Unverified("RS256", "a", ISSUER), policy("RS256"), material, NOW)
 
 
-@settings(deadline=None)
 @given(st.data())
 def test_a_changed_token_never_says_something_else(data: st.DataObject) -> None:
     token = minted()

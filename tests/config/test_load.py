@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.config.document import parse
@@ -234,7 +234,6 @@ def _paths(data: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
             yield from _paths(value, (*path, key))
 
 
-@settings(deadline=None)
 @given(data=st.data())
 def test_whatever_stands_in_a_file_is_answered_in_plain_words(data: st.DataObject, tmp_path_factory: Any) -> None:
     root = parse("example.yaml", EXAMPLE.read_bytes()).root

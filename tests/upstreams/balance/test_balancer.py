@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.exchange import Exchange
@@ -45,7 +45,6 @@ each_algorithm = pytest.mark.parametrize("make", ALGORITHMS.values(), ids=ALGORI
 
 
 @each_algorithm
-@settings(deadline=None)
 @given(history=st.lists(st.tuples(seen_choices, asked), max_size=4))
 def test_picks_what_is_left(
     make: Callable[[], Balancer], history: list[tuple[list[FakeChoice], list[tuple[Exchange | None, set[str]]]]]

@@ -8,7 +8,7 @@ from math import ceil
 from random import Random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.exchange import Exchange
@@ -93,7 +93,6 @@ def test_one_that_warms_up_takes_keys_and_gives_none() -> None:
     assert before.count("c") > 500
 
 
-@settings(deadline=None)
 @given(some_weights, users, st.randoms(use_true_random=False), st.lists(some_weights, max_size=3))
 def test_the_order_and_the_past_do_not_matter(
     weights: list[int], user: Exchange, random: Random, past: list[list[int]]
@@ -107,7 +106,6 @@ def test_the_order_and_the_past_do_not_matter(
     assert placed(ring, choices, user) == expected
 
 
-@settings(deadline=None)
 @given(st.integers(2, 6), users, st.sets(st.integers(0, 5)))
 def test_who_is_avoided_is_as_good_as_gone(count: int, user: Exchange, avoided: set[int]) -> None:
     choices = make_choices(*[1] * count)
@@ -123,7 +121,6 @@ def test_no_key_is_by_chance_and_weight(exchange: Exchange | None) -> None:
     assert "".join(placed(ring, choices, exchange) for _ in range(4)) == "aabb"
 
 
-@settings(deadline=None)
 @given(some_weights, st.sampled_from([1.0, 1.25, 2.0]), st.integers(1, 30), st.randoms(use_true_random=False))
 def test_nobody_has_more_than_its_part_and_some(weights: list[int], max_load: float, keys: int, random: Random) -> None:
     choices = make_choices(*weights)

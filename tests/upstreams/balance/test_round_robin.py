@@ -9,7 +9,7 @@ from math import gcd
 from random import Random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.upstreams.balance.round_robin import RoundRobin
@@ -43,7 +43,6 @@ def test_each_as_often_as_its_weight(weights: list[int], scale: int, rounds: int
     assert counted == {chr(97 + at): weight * rounds // gcd(*weights) for at, weight in enumerate(weights)}
 
 
-@settings(deadline=None)
 @given(weights)
 def test_turns_are_spread(weights: list[int]) -> None:
     choices = make_choices(*weights)
@@ -62,7 +61,6 @@ def test_many_weights_that_share_no_divisor() -> None:
     assert {turns.count(one.address) for one in choices} <= {99, 100, 101}
 
 
-@settings(deadline=None)
 @given(weights, st.randoms(use_true_random=False))
 def test_the_place_is_kept_when_the_choices_change(weights: list[int], random: Random) -> None:
     """New objects in another order, before each pick."""
@@ -98,7 +96,6 @@ def test_the_next_is_taken_in_place_of_one_to_avoid() -> None:
     assert picks(balance, choices, 1, choices) == "-"
 
 
-@settings(deadline=None)
 @given(weights, st.integers(0, 5))
 def test_turns_that_were_avoided_do_not_come_back(weights: list[int], which: int) -> None:
     balance, choices = RoundRobin(), make_choices(*weights)
