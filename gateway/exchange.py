@@ -14,7 +14,8 @@ from gateway.errors import GatewayError, Kind
 
 # What is taken over from a trusted peer as a request's id.
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
-_ORIGIN_FORM = re.compile(r"/[!-\"$-~]*")
+# A path with its query: visible ASCII, and no fragment (RFC 9112 §3.2.1).
+ORIGIN_FORM = re.compile(r"/[!-\"$-~]*")
 
 
 class Headers(Protocol):
@@ -273,7 +274,7 @@ class Exchange:
     def set_path(self, raw: str) -> None:
         """Forward another raw path (with `?query`, or the request's own is kept). ValueError unless it is visible
         ASCII that begins with `/` and has no fragment."""
-        if not _ORIGIN_FORM.fullmatch(raw):
+        if not ORIGIN_FORM.fullmatch(raw):
             raise ValueError(f"not a raw path: {raw!r}; percent-encode what is not visible ASCII, begin with '/'")
         self.target = raw if "?" in raw or not self.query else f"{raw}?{self.query}"
 

@@ -8,8 +8,9 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 
+from loadtest.own_generator import LENGTH
+
 STATUS = re.compile(rb"HTTP/1\.1 (\d{3}) ")
-LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 
 
 @dataclass

@@ -23,12 +23,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from gateway.auth.bearer import bearer_token, insufficient_scope, invalid_token, no_token
+from gateway.auth.bearer import insufficient_scope, invalid_token, shown_token
 from gateway.auth.claims import set_identity
 from gateway.auth.introspector import Introspected, IntrospectionOptions, Introspector
 from gateway.auth.meter import AuthMeter
 from gateway.auth.token_service import TokenServiceError
-from gateway.plugin import ADMITTED, Env, Exchange, GatewayError, Plugin, Reply
+from gateway.plugin import ADMITTED, Env, Exchange, Plugin, Reply
 
 
 class Introspection(Plugin):
@@ -68,17 +68,7 @@ class Introspection(Plugin):
         return None
 
     def _token(self, exchange: Exchange) -> str | None:
-        """None where a request passes without one."""
-        realm = self.env.name
-        try:
-            token = bearer_token(exchange.headers, realm)
-        except GatewayError:
-            self._meter.denied.inc()
-            raise
-        if token is None and not self.options.optional:
-            self._meter.missing.inc()
-            raise no_token(realm)
-        return token
+        return shown_token(exchange.headers, self.env.name, self._meter, self.options.optional)
 
     def _let_in(self, exchange: Exchange, found: Introspected) -> Reply:
         if found.refusal:

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from gateway.auth.bearer import bearer_token, insufficient_scope, invalid_token, no_token
+from gateway.auth.bearer import insufficient_scope, invalid_token, shown_token
 from gateway.auth.claims import set_identity
 from gateway.auth.decisions import DecisionCache, fingerprint
 from gateway.auth.jwt_options import JwtOptions
@@ -76,7 +76,8 @@ class Jwt(Plugin):
     def on_request(self, exchange: Exchange) -> Reply | None:
         field = exchange.headers.raw(b"authorization")
         if field is None:
-            return self._without(exchange)
+            self._token(exchange)
+            return ADMITTED
         digest = fingerprint(field)
         now = self._now()
         verified = self._known.get(digest, now)
@@ -94,7 +95,6 @@ class Jwt(Plugin):
         realm = self.env.name
         token = self._token(exchange)
         if token is None:
-            self._without(exchange)
             return None
         digest = fingerprint(exchange.headers.raw(b"authorization") or b"")
         now = self._now()
@@ -120,17 +120,7 @@ class Jwt(Plugin):
         return None
 
     def _token(self, exchange: Exchange) -> str | None:
-        try:
-            return bearer_token(exchange.headers, self.env.name)
-        except GatewayError:
-            self._meter.denied.inc()
-            raise
-
-    def _without(self, exchange: Exchange) -> Reply:
-        if not self.options.optional:
-            self._meter.missing.inc()
-            raise no_token(self.env.name)
-        return ADMITTED
+        return shown_token(exchange.headers, self.env.name, self._meter, self.options.optional)
 
     def _let_in(self, exchange: Exchange, verified: Verified) -> Reply:
         if verified.missing:

@@ -20,11 +20,11 @@ no longer than the client's own, where that is a JWT. So a client's token that i
 
 from __future__ import annotations
 
-from gateway.auth.bearer import bearer_token, no_token
+from gateway.auth.bearer import shown_token
 from gateway.auth.exchanger import ExchangeOptions, Exchanger
 from gateway.auth.meter import AuthMeter
 from gateway.auth.token_service import TokenServiceError
-from gateway.plugin import ADMITTED, Env, Exchange, GatewayError, Kind, Plugin, Reply
+from gateway.plugin import ADMITTED, Env, Exchange, Kind, Plugin, Reply
 
 
 class TokenExchange(Plugin):
@@ -62,14 +62,8 @@ class TokenExchange(Plugin):
         return None
 
     def _token(self, exchange: Exchange) -> str:
-        try:
-            token = bearer_token(exchange.headers, self.env.name)
-        except GatewayError:
-            self._meter.denied.inc()
-            raise
-        if token is None:
-            self._meter.missing.inc()
-            raise no_token(self.env.name)
+        token = shown_token(exchange.headers, self.env.name, self._meter)
+        assert token is not None
         return token
 
     def _pass_on(self, exchange: Exchange, authorization: str) -> Reply:

@@ -54,7 +54,7 @@ PURE = (
     "gateway.limits.lease",
     "gateway.limits.options",
     "gateway.limits.rate",
-    "gateway.limits.recent",
+    "gateway.recent",
     "gateway.routing",
     "gateway.state.outage",
     "gateway.upstreams.balance",

@@ -16,6 +16,7 @@ from typing import Any, Literal
 from gateway.auth.claims import Fields
 from gateway.auth.files import read_beside
 from gateway.auth.header_names import check_credential_header, check_identity_headers
+from gateway.auth.jwt_options import SCOPE
 from gateway.config.document import parse
 from gateway.config.options import build_options
 from gateway.config.plugin_use import PluginUse
@@ -26,8 +27,6 @@ LONGEST_KEY = 1024
 
 _HASH = re.compile(r"sha256:([0-9A-Fa-f]{64})")
 _CONSUMER = re.compile(r"[A-Za-z0-9._@-]{1,128}")
-# RFC 6749 §3.3.
-_SCOPE = re.compile(r"[!#-\[\]-~]+")
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?:[Tt][0-9]{2}:[0-9]{2}(?::[0-9]{2})?(?:[Zz]|[+-][0-9]{2}:[0-9]{2}))?")
 
 
@@ -52,7 +51,7 @@ class ApiKey:
                 f"{self.consumer!r} is no name of a consumer; use letters, digits, '.', '_', '-' and '@', at most 128"
             )
         for scope in self.scopes:
-            if not _SCOPE.fullmatch(scope):
+            if not SCOPE.fullmatch(scope):
                 raise ValueError(f"{scope!r} is no scope; write one such as items:read, without blanks and quotes")
         expiry(self.expires)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from gateway.auth.meter import AuthMeter
 from gateway.errors import GatewayError, Kind
 from gateway.exchange import Headers
 
@@ -29,6 +30,20 @@ def bearer_token(headers: Headers, realm: str) -> str | None:
         raise invalid_token(realm, "the token is too long")
     if not TOKEN.fullmatch(token):
         raise invalid_token(realm, "the token is malformed")
+    return token
+
+
+def shown_token(headers: Headers, realm: str, meter: AuthMeter, optional: bool = False) -> str | None:
+    """The token of a request, counted where it is refused: `denied` for what is no token, `missing` for none at all,
+    unless it is `optional`; then None. GatewayError UNAUTHENTICATED."""
+    try:
+        token = bearer_token(headers, realm)
+    except GatewayError:
+        meter.denied.inc()
+        raise
+    if token is None and not optional:
+        meter.missing.inc()
+        raise no_token(realm)
     return token
 
 

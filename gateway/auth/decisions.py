@@ -8,12 +8,12 @@ from collections.abc import Awaitable, Callable, Hashable
 from hashlib import blake2b
 from typing import Generic, TypeVar
 
+from gateway.recent import Recent
+
 V = TypeVar("V")
 Credentials = tuple[tuple[bytes, ...], ...]
 # Nobody outside this process can say which two inputs meet in one digest.
 _KEY = secrets.token_bytes(16)
-
-
 # Digests by what they are of. A credential comes with every request of its owner, in a header block that the wire
 # remembers as it is; so this remembers it too, for a twentieth of the cost. Cleared when full.
 _DIGESTS: dict[bytes | Credentials, bytes] = {}
@@ -37,52 +37,39 @@ def fingerprint(credential: bytes | Credentials) -> bytes:
 
 
 class DecisionCache(Generic[V]):
-    """Decisions by key, each until a time of its own. What was not asked for in a long while goes first.
+    """Decisions by key, each until a time of its own. What was not asked for in a long while goes first (see `Recent`).
 
-    Mutable state: `_young`, and `_old`, which is what `_young` was when it had grown to half of the limit. An old entry
-    that is asked for is young again; so a hit costs one lookup, and the least recently used half is dropped at once.
+    Mutable state: the decisions with their times.
     """
 
-    __slots__ = ("_half", "_old", "_young")
+    __slots__ = ("_recent",)
 
     def __init__(self, limit: int) -> None:
         """`limit` is the most entries that are kept. ValueError for less than 2."""
-        if limit < 2:
-            raise ValueError(f"at least two entries have to fit, not {limit}")
-        self._half = limit // 2
-        self._young: dict[Hashable, tuple[V, float]] = {}
-        self._old: dict[Hashable, tuple[V, float]] = {}
+        self._recent: Recent[tuple[V, float]] = Recent(limit)
 
     def get(self, key: Hashable, now: float) -> V | None:
         """The decision, or None where there is none, or none that still holds at `now`."""
-        entry = self._young.get(key)
+        recent = self._recent
+        entry = recent.young.get(key) or recent.get(key)
         if entry is None:
-            entry = self._old.get(key)
-            if entry is None:
-                return None
-            self._keep(key, entry)
+            return None
         if entry[1] > now:
             return entry[0]
-        self.drop(key)
+        recent.drop(key)
         return None
 
     def put(self, key: Hashable, decision: V, until: float) -> None:
         """Keep a decision until a time on the clock of `get`'s `now`."""
-        self._keep(key, (decision, until))
+        self._recent.put(key, (decision, until))
 
     def drop(self, key: Hashable) -> None:
         """Forget one."""
-        self._young.pop(key, None)
-        self._old.pop(key, None)
-
-    def _keep(self, key: Hashable, entry: tuple[V, float]) -> None:
-        if key not in self._young and len(self._young) >= self._half:
-            self._old, self._young = self._young, {}
-        self._young[key] = entry
+        self._recent.drop(key)
 
     def __len__(self) -> int:
         """How many entries are kept, those included that hold no longer."""
-        return len(self._young | self._old)
+        return len(self._recent)
 
 
 class SingleFlight(Generic[V]):

@@ -10,12 +10,12 @@ from typing import Literal
 
 from gateway.auth.header_names import check_identity_headers, other_spellings
 from gateway.breaker.options import BreakerOptions
+from gateway.exchange import ORIGIN_FORM
 from gateway.units import Duration, Size
 from gateway.wire.fields import FRAMING, TOKEN
 from gateway.wire.headers import NEVER_UPSTREAM, lower_spelling
 
 Dialect = Literal["traefik", "nginx", "envoy"]
-PATH = re.compile(r"/[!-\"$-~]*")
 METHOD = re.compile(r"[A-Z-]+")
 # What the service hears from the gateway itself, or what says where a message ends.
 TOLD = FRAMING | NEVER_UPSTREAM | {b"expect", b"forwarded", b"host", b"traceparent", b"tracestate", b"x-request-id"}
@@ -113,7 +113,7 @@ class DelegationOptions:
     name: str | None = None
 
     def __post_init__(self) -> None:
-        if not PATH.fullmatch(self.path):
+        if not ORIGIN_FORM.fullmatch(self.path):
             raise ValueError(f"{self.path!r} is no path; write one such as /verify")
         if not self.timeout:
             raise ValueError("within 0s nobody answers; write a timeout such as 500ms")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from base64 import b64encode
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from urllib.parse import quote_plus, urlencode, urlsplit
 import aiohttp
 import orjson
 
+from gateway.exchange import ORIGIN_FORM
 from gateway.plugin import Duration, Env, GatewayError, Kind, Secret, UpstreamClient
 
 MAX_ANSWER: Final = 256 * 1024
@@ -34,7 +34,6 @@ CODES: Final = frozenset(
 
 Form = Iterable[tuple[str, str]]
 
-_PATH = re.compile(r"/[!-\"$-~]*")
 _HALF_A_SECOND = Duration("500ms")
 
 
@@ -61,7 +60,7 @@ class TokenServiceOptions:
             )
         if self.url is not None:
             _check_url(self.url, self.insecure_http)
-        if self.path is not None and not _PATH.fullmatch(self.path):
+        if self.path is not None and not ORIGIN_FORM.fullmatch(self.path):
             raise ValueError(f"{self.path!r} is no raw path; write one such as /introspect")
         if not self.client_id or not self.client_secret.reveal():
             raise ValueError("client_id and client_secret are what the gateway shows to the service; neither is empty")

@@ -14,7 +14,7 @@ from functools import cached_property
 from math import ceil
 
 from gateway.limits.rate import Rate
-from gateway.limits.recent import KEYS, Recent
+from gateway.recent import KEYS, Recent
 
 # Sums of floats miss by a little: a request may come early by this part of what one unit takes, or by so many seconds.
 SLACK = 1e-3

@@ -9,9 +9,9 @@ from gateway.limits.headers import Left
 from gateway.limits.keys import KeyOf
 from gateway.limits.lease import Lease
 from gateway.limits.questions import Questions, StoreLimiter
-from gateway.limits.recent import Recent
 from gateway.limits.verdicts import Verdicts
 from gateway.plugin import ADMITTED, Clock, Exchange, Reply, Scripting, SharedUnavailable
+from gateway.recent import Recent
 
 # What is done with a request that the store says nothing about.
 Otherwise = Callable[[Exchange, SharedUnavailable], None]

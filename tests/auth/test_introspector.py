@@ -298,7 +298,7 @@ async def test_memory_is_bounded() -> None:
 async def test_a_token_is_nowhere_in_memory() -> None:
     bench = Bench(said(active=True, sub="5"))
     await bench.ask("secret-token")
-    kept = bench.introspector._known._young
+    kept = bench.introspector._known._recent.young
     assert len(kept) == 1
     assert "secret-token" not in repr(kept)
 

@@ -219,7 +219,7 @@ async def test_what_is_known_is_bounded(bench: Bench, monkeypatch: pytest.Monkey
         await bench.status(basic(f"{number}"))
 
     assert len(bench.plugin._known) <= MOST_KNOWN
-    assert bench.plugin._known._half * 2 == MOST_KNOWN
+    assert bench.plugin._known._recent._half * 2 == MOST_KNOWN
 
 
 def test_a_file_that_changed(bench: Bench) -> None:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.limits.recent import Recent
+from gateway.recent import Recent
 
 
 def test_the_half_that_was_not_used_goes() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Hashable
 from typing import Generic, TypeVar
 
 V = TypeVar("V")
-# Of whom a limit remembers something, at most.
+# Of how many something is remembered, at most, where nothing else is said.
 KEYS = 100_000
 
 
@@ -41,6 +41,11 @@ class Recent(Generic[V]):
         if key not in self.young and len(self.young) >= self._half:
             self._old, self.young = self.young, {}
         self.young[key] = value
+
+    def drop(self, key: Hashable) -> None:
+        """Forget one."""
+        self.young.pop(key, None)
+        self._old.pop(key, None)
 
     def __len__(self) -> int:
         """How many keys are kept."""
