@@ -15,6 +15,7 @@ from aiohttp import web
 
 from tests.support.gateways import gateway, request
 from tests.support.polling import eventually
+from tests.support.ports import free_port
 
 NGINX = """
 daemon off; master_process off; pid {folder}/nginx.pid; error_log {folder}/error.log;
@@ -32,12 +33,6 @@ http {{
     }}
 }}
 """
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 @contextlib.asynccontextmanager

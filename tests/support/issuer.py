@@ -21,6 +21,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
+from tests.support.ports import free_port
+
 CURVES = {"ES256": ("P-256", ec.SECP256R1()), "ES384": ("P-384", ec.SECP384R1()), "ES512": ("P-521", ec.SECP521R1())}
 PUBLIC = [f"{family}{bits}" for family in ("RS", "PS", "ES") for bits in (256, 384, 512)] + ["EdDSA"]
 SECRET = "a secret of more than sixty-four characters, which is what HS512 asks for"
@@ -181,7 +183,7 @@ class IssuerService:
         self.instead: Callable[[], web.StreamResponse] | None = None
         self.holding = asyncio.Event()
         self.holding.set()
-        self.port = 0
+        self.port = free_port()
         self._runner: web.AppRunner | None = None
 
     @property

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 from tests.support.polling import eventually
+from tests.support.ports import free_port
 
 # What every nginx of a test needs; its servers come instead of @SERVERS@.
 NGINX = """
@@ -23,13 +24,6 @@ http {
 @SERVERS@
 }
 """
-
-
-def free_port() -> int:
-    """A port where nobody listens just now."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 def listens(port: int) -> bool:

@@ -18,6 +18,7 @@ import pytest
 
 from gateway.plugin import SharedUnavailable
 from tests.support.polling import PATIENCE
+from tests.support.ports import free_port
 
 MEMCACHED = shutil.which("memcached", path=os.environ.get("PATH", "") + ":/usr/bin:/usr/sbin")
 NO_MEMCACHED = "memcached is not installed (apt: memcached)"
@@ -125,14 +126,6 @@ async def refused(call: Callable[[], Awaitable[object]]) -> str:
             except SharedUnavailable as error:
                 return str(error)
             await asyncio.sleep(0.001)
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
-        return port
 
 
 def free_port_with_bus() -> int:
