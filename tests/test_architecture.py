@@ -29,6 +29,7 @@ LAYERS = {
 }
 # What decides, with time and events passed in.
 PURE = (
+    "gateway.answers",
     "gateway.auth.access_rules",
     "gateway.auth.basic",
     "gateway.auth.basic_options",
