@@ -1,7 +1,8 @@
-"""A bounded memory by key: what was not used in a long while goes first."""
+"""Bounded memories by key: what was not used in a long while goes first."""
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Hashable
 from typing import Generic, TypeVar
 
@@ -50,3 +51,46 @@ class Recent(Generic[V]):
     def __len__(self) -> int:
         """How many keys are kept."""
         return len(self.young.keys() | self._old.keys())
+
+
+class RecentBytes(Generic[V]):
+    """Values by key, of so many bytes in all: what was not used for longest goes first.
+
+    Mutable state: the values with their sizes, in the order of their last use, and `bytes`, the sum of the sizes.
+    """
+
+    __slots__ = ("_limit", "_values", "bytes")
+
+    def __init__(self, limit: int) -> None:
+        """`limit` is in bytes. A value that alone would take more than a quarter of it is not kept."""
+        self._limit = limit
+        self._values: OrderedDict[Hashable, tuple[V, int]] = OrderedDict()
+        self.bytes = 0
+
+    def get(self, key: Hashable) -> V | None:
+        """The value, or None for a key that is new or was dropped."""
+        found = self._values.get(key)
+        if found is None:
+            return None
+        self._values.move_to_end(key)
+        return found[0]
+
+    def put(self, key: Hashable, value: V, size: int) -> None:
+        """Keep a value that takes `size` bytes with its key, in place of the one before."""
+        self.drop(key)
+        if size * 4 <= self._limit:
+            self._values[key] = value, size
+            self.bytes += size
+            while self.bytes > self._limit:
+                _, (_, dropped) = self._values.popitem(last=False)
+                self.bytes -= dropped
+
+    def drop(self, key: Hashable) -> None:
+        """Forget one."""
+        found = self._values.pop(key, None)
+        if found is not None:
+            self.bytes -= found[1]
+
+    def __len__(self) -> int:
+        """How many keys are kept."""
+        return len(self._values)

@@ -5,9 +5,9 @@ The dialects are those of Traefik's ForwardAuth, nginx's auth_request and Envoy'
 
 from __future__ import annotations
 
-import re
 from typing import NamedTuple
 
+from gateway.answers.cache_control import read_cache_control
 from gateway.auth.claims import Fields
 from gateway.auth.delegation_options import REPRESENTATION, DelegationOptions
 from gateway.errors import GatewayError, Kind
@@ -15,8 +15,7 @@ from gateway.exchange import Exchange, Reply
 from gateway.plugin import UpstreamReply
 
 REDIRECTS = frozenset([301, 302, 303, 307, 308])
-# RFC 9111 §5.2: a name, and perhaps a value, which may be quoted and then holds anything.
-DIRECTIVE = re.compile(r"[, \t]*([\w-]+)(?:=(?:\"((?:[^\"\\]|\\.)*)\"|([^\", \t]*)))?[ \t]*(?:,|$)")
+NOT_KEPT = frozenset(["no-cache", "no-store"])
 # A refusal with a longer body is not kept: whoever shows a new credential each time makes many of them.
 LONGEST_KEPT = 4096
 
@@ -107,18 +106,8 @@ def _kept(answer: UpstreamReply, options: DelegationOptions) -> float:
 
 def max_age(field: str) -> float:
     """For how many seconds a Cache-Control lets an answer be kept: 0 where it says no or nothing, or cannot be read."""
-    ages = []
-    field = field.rstrip(", \t")
-    at = 0
-    while at < len(field):
-        found = DIRECTIVE.match(field, at)
-        if found is None or found[1].lower() in ("no-store", "no-cache"):
-            return 0.0
-        if found[1].lower() == "max-age":
-            value = found[2] or found[3] or ""
-            ages.append(int(value) if value.isascii() and value.isdigit() and len(value) < 10 else 0)
-        at = found.end()
-    return float(min(ages, default=0))
+    said = read_cache_control(field)
+    return 0.0 if said.directives & NOT_KEPT else float(said.max_age or 0)
 
 
 def no_decision(error: Exception, options: DelegationOptions) -> GatewayError:

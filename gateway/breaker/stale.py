@@ -13,6 +13,7 @@ from collections import OrderedDict
 from dataclasses import dataclass, replace
 from typing import Final
 
+from gateway.answers.cache_control import read_cache_control
 from gateway.exchange import Exchange, Headers, Reply, ResponseHead
 from gateway.wire.headers import HOP_BY_HOP
 
@@ -218,7 +219,8 @@ def _key(exchange: Exchange) -> Key | None:
 
 
 def _is_forbidden(headers: Headers) -> bool:
-    return headers.get("set-cookie") is not None or not FORBIDDING.isdisjoint(_members(headers, "cache-control"))
+    said = read_cache_control(", ".join(headers.get_all("cache-control")))
+    return headers.get("set-cookie") is not None or not FORBIDDING.isdisjoint(said.directives)
 
 
 def _members(headers: Headers, name: str) -> set[str]:

@@ -93,6 +93,7 @@ def test_get_and_head_are_answered(method: str, given_: bytes | None) -> None:
         {"Cache-Control": "max-age=5, must-revalidate"},
         {"Cache-Control": "proxy-revalidate"},
         {"Cache-Control": "s-maxage=5"},
+        {"Cache-Control": "max-age=5; private"},
         [("Cache-Control", "max-age=5"), ("Cache-Control", "no-store")],
         {"Vary": "*"},
         {"Vary": "Accept, *"},
@@ -104,7 +105,13 @@ def test_what_is_never_kept(headers: Fields) -> None:
 
 @pytest.mark.parametrize(
     "headers",
-    ({"Cache-Control": "max-age=0"}, {"Cache-Control": "public"}, {"Vary": ""}, {"X-Private": "no-store"}),
+    (
+        {"Cache-Control": "max-age=0"},
+        {"Cache-Control": "public"},
+        {"Cache-Control": 'x="a, private"'},
+        {"Vary": ""},
+        {"X-Private": "no-store"},
+    ),
 )
 def test_what_may_be_kept(headers: Fields) -> None:
     stale = store()
