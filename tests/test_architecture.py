@@ -48,6 +48,7 @@ PURE = (
     "gateway.breaker.circuit",
     "gateway.breaker.stale",
     "gateway.breaker.window",
+    "gateway.compose.part_cache",
     "gateway.config",
     "gateway.limits.gcra",
     "gateway.limits.headers",

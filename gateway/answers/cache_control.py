@@ -35,11 +35,11 @@ def read_cache_control(field: str) -> CacheControl:
         name = found[1].lower()
         directives.add(name)
         if name in ages:
-            ages[name].append(seconds(found[2] or found[3] or ""))
+            ages[name].append(delta_seconds(found[2] or found[3] or ""))
         at = found.end()
     return CacheControl(frozenset(directives), min(ages["max-age"], default=None), min(ages["s-maxage"], default=None))
 
 
-def seconds(text: str) -> int:
+def delta_seconds(text: str) -> int:
     """A number of seconds (RFC 9111 §1.2.2), 0 for what is none of at most nine digits."""
     return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.answers.cache_control import UNREADABLE, CacheControl, read_cache_control, seconds
+from gateway.answers.cache_control import UNREADABLE, CacheControl, delta_seconds, read_cache_control
 
 
 def said(*directives: str, max_age: int | None = None, s_maxage: int | None = None) -> CacheControl:
@@ -41,8 +41,8 @@ def test_what_a_field_says(field: str, expected: CacheControl) -> None:
     ("text", "expected"),
     (("0", 0), ("007", 7), ("999999999", 999_999_999), ("1000000000", 0), ("", 0), ("-1", 0), ("1.5", 0), ("٣", 0)),
 )
-def test_seconds(text: str, expected: int) -> None:
-    assert seconds(text) == expected
+def test_delta_seconds(text: str, expected: int) -> None:
+    assert delta_seconds(text) == expected
 
 
 @given(st.text('max-ageMAX=012,;"\\ \t', max_size=60))

@@ -1,0 +1,1 @@
+"""Composition: one answer out of several services' answers."""
