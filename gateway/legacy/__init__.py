@@ -1,0 +1,1 @@
+"""What old systems speak: XML, SOAP and forms as JSON values, and back. Pure conversions."""
