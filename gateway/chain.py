@@ -73,7 +73,7 @@ class Chain:
 
     def _needed(self, what: str) -> int:
         # The strictest plugin decides, since it is the one that cannot cope with more.
-        return min((plugin.max_body for plugin in self.plugins if plugin.needs_body == what), default=0)
+        return min((plugin.max_body for plugin in self.plugins if what in (plugin.needs_body or ())), default=0)
 
     def run_failures(self, exchange: Exchange, failure: Failure, ran: int) -> Reply | None:
         """`on_failure` of the first `ran` plugins, backwards, until one replies or chooses another upstream. One that

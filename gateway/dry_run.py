@@ -28,7 +28,8 @@ FIELD_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 
 @dataclass(frozen=True, slots=True)
 class PluginEntry:
-    """A plugin of the chain. `place` is file:line:column; `needs_body` is request, response or empty."""
+    """A plugin of the chain. `place` is file:line:column; `needs_body` is request, response, both with `and`, or
+    empty."""
 
     name: str
     place: str
@@ -182,7 +183,9 @@ def dry_run(generation: Generation, loaded: Loaded, request: Exchange, others: b
 
 def _entry(use: PluginUse, plugin: Any) -> PluginEntry:
     phases = tuple(phase for phase in phases_of(type(plugin)) if plugin.uses_phase(phase))
-    return PluginEntry(use.name, str(use.position), phases, plugin.needs_body or "")
+    needed = plugin.needs_body or ""
+    sides = needed if isinstance(needed, str) else " and ".join(needed)
+    return PluginEntry(use.name, str(use.position), phases, sides)
 
 
 def phases_of(plugin: Any) -> tuple[str, ...]:

@@ -28,6 +28,7 @@ class Kind(Enum):
     EXPECTATION_FAILED = "expectation_failed"
     REQUEST_TIMEOUT = "request_timeout"
     BODY_TOO_LARGE = "body_too_large"
+    UNSUPPORTED_MEDIA_TYPE = "unsupported_media_type"
     UNAUTHENTICATED = "unauthenticated"
     FORBIDDEN = "forbidden"
     RATE_LIMITED = "rate_limited"
@@ -56,6 +57,7 @@ class Kind(Enum):
     UPSTREAM_HEAD_TOO_LARGE = "upstream_head_too_large"
     UPSTREAM_BODY_TOO_LARGE = "upstream_body_too_large"
     UPSTREAM_INCOMPLETE = "upstream_incomplete"
+    SERVICE_FAULT = "service_fault"
     RESPONSE_TIMEOUT = "response_timeout"
     BODY_TIMEOUT = "body_timeout"
     TOTAL_TIMEOUT = "total_timeout"
@@ -84,6 +86,7 @@ ANSWERS: dict[Kind, Answer] = {
     Kind.EXPECTATION_FAILED: Answer(417, "http_request_error", "DPE", "client", "Unknown expectation"),
     Kind.REQUEST_TIMEOUT: Answer(408, "http_request_error", "SI", "client", "The request took too long to arrive"),
     Kind.BODY_TOO_LARGE: Answer(413, "http_request_error", "BTL", "client", "Request body too large"),
+    Kind.UNSUPPORTED_MEDIA_TYPE: Answer(415, "http_request_error", "DPE", "client", "Unsupported media type"),
     Kind.UNAUTHENTICATED: Answer(401, "http_request_denied", "UA", "client", "Authentication is required"),
     Kind.FORBIDDEN: Answer(403, "http_request_denied", "UA", "client", "Access is forbidden"),
     Kind.RATE_LIMITED: Answer(429, "http_request_denied", "RL", "client", "Too many requests"),
@@ -142,6 +145,8 @@ ANSWERS: dict[Kind, Answer] = {
     Kind.UPSTREAM_INCOMPLETE: Answer(
         502, "http_response_incomplete", "UPE", "upstream", "The upstream's answer is incomplete", "idempotent", "reset"
     ),
+    # In good form the service says that it failed: the fault's own rule may put another status in place of this one.
+    Kind.SERVICE_FAULT: Answer(502, "http_protocol_error", "UPE", "upstream", "The service reports a fault"),
     Kind.RESPONSE_TIMEOUT: Answer(
         504, "http_response_timeout", "UT", "upstream", "The upstream took too long to answer", "idempotent", "timeout"
     ),

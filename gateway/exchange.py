@@ -51,7 +51,8 @@ class Headers(Protocol):
 
 class ResponseHead(Protocol):
     """The head of the answer on its way to the client. `body` holds the whole body where a plugin declared
-    `needs_body = "response"`, and for local replies; assign to replace it."""
+    `needs_body = "response"`, and for local replies; assign to replace it. To a HEAD assign None where the length of
+    what a GET would bring is not known any more."""
 
     status: int
     body: bytes | None

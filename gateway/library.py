@@ -30,6 +30,8 @@ BUILT_IN = (
     "headers",
     "introspection",
     "jwt",
+    "legacy_client",
+    "legacy_service",
     "rate_limit",
     "rate_metrics",
     "request_size",

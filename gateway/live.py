@@ -250,7 +250,10 @@ class LiveExchange(Exchange):
             raise GatewayError(Kind.OVERLOADED, cause=f"{upstream.name} has {limiter.in_flight} requests already")
 
     def passed_whole(self, head: ResponseHead) -> None:
-        """The upstream's answer goes to the client in one piece."""
+        """The upstream's answer goes to the client in one piece. A plugin that left no body says that nobody knows its
+        length, as for a HEAD."""
+        if head.body is None:
+            head.drop(b"content-length")
         if self.cookie is not None:
             head.add("Set-Cookie", self.cookie)
         if self.tap is not None:

@@ -45,6 +45,8 @@ __all__ = [
     "UpstreamReply",
 ]
 
+# Which body of an exchange.
+Body = Literal["request", "response"]
 # What `on_request` returns when its plugin's `admit` has nothing left to ask: that one is passed over. Never sent.
 ADMITTED = Reply(204)
 
@@ -223,16 +225,16 @@ class Env:
 class Plugin:
     """Base class of all plugins: override the phases you need.
 
-    `Options` is a frozen dataclass; the configuration's values arrive as `self.options`. With `needs_body` the whole
-    request or response body is collected first, up to `max_body` bytes (413, or 502 for a response, above it), and
-    is there as `exchange.body` or `head.body`. With `resends` a body that fits is kept until the answer begins, so that
-    `on_failure` may send the request to another upstream. `own_body` is the most bytes of body to collect for
-    `own_paths`, which is then there as `exchange.body`. With `spans_routes` one instance serves all routes that list
-    the plugin with the same options.
+    `Options` is a frozen dataclass; the configuration's values arrive as `self.options`. With `needs_body` (one side,
+    or a tuple of both) the whole request or response body is collected first, up to `max_body` bytes (413, or 502 for a
+    response, above it), and is there as `exchange.body` or `head.body`. With `resends` a body that fits is kept until
+    the answer begins, so that `on_failure` may send the request to another upstream. `own_body` is the most bytes of
+    body to collect for `own_paths`, which is then there as `exchange.body`. With `spans_routes` one instance serves all
+    routes that list the plugin with the same options.
     """
 
     Options: ClassVar[type | None] = None
-    needs_body: Literal["request", "response"] | None = None
+    needs_body: Body | tuple[Body, ...] | None = None
     max_body: int = 1 << 20
     resends: bool = False
     spans_routes: bool = False
@@ -309,8 +311,10 @@ class Plugin:
                 _check_phase(cls, name, member)
             elif inspect.isfunction(member) and not name.startswith("_"):
                 _check_spelling(cls, name)
-        if cls.needs_body not in (None, "request", "response"):
-            raise TypeError(f"{cls.__name__}.needs_body is 'request' or 'response', not {cls.needs_body!r}")
+        needed = cls.needs_body if isinstance(cls.needs_body, tuple) else (cls.needs_body or "request",)
+        if not set(needed) <= {"request", "response"}:
+            said = f"{cls.__name__}.needs_body is 'request' or 'response', not {cls.needs_body!r}"
+            raise TypeError(f"{said}; for both write ('request', 'response')")
 
     @classmethod
     def overrides(cls, phase: str) -> bool:

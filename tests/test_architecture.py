@@ -50,6 +50,7 @@ PURE = (
     "gateway.breaker.window",
     "gateway.compose.part_cache",
     "gateway.config",
+    "gateway.legacy",
     "gateway.limits.gcra",
     "gateway.limits.headers",
     "gateway.limits.keys",
@@ -76,6 +77,7 @@ KNOW_THE_BUILTINS = ("gateway.builtins", "gateway.compile")
 PLUGINS_MAY_IMPORT = (
     "gateway.auth",
     "gateway.breaker",
+    "gateway.legacy",
     "gateway.limits",
     "gateway.plugin",
     "gateway.shaping",

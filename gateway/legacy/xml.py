@@ -95,6 +95,7 @@ class XmlMapping:
             parser.close()
         except ParseError as error:
             line, column = error.position
+            _let_go(error)
             raise ValueError(f"not XML: {ErrorString(error.code)} at line {line}, column {column + 1}") from None
         except DefusedXmlException:
             raise ValueError("XML with a DTD is not read") from None
@@ -186,6 +187,14 @@ def _decoded(body: bytes, content_type: str) -> str:
         raise ValueError("not XML: not in the encoding that it says") from None
 
 
+def _let_go(error: BaseException | None) -> None:
+    """The parser raises errors from frames that hold them, and the frames around hold the whole document: without
+    this only the garbage collector would end it."""
+    while error is not None:
+        error.__traceback__ = None
+        error = error.__context__
+
+
 class _Element:
     """One that is open. `attributes` counts those among its fields."""
 
@@ -264,8 +273,6 @@ class _Reader:
 
     def _key(self, tag: str) -> str:
         uri, _, local = tag[1:].rpartition("}") if tag[0] == "{" else ("", "", tag)
-        if ":" in local:
-            raise ValueError(f"not XML with namespaces: the name {shown(local)}")
         key = self._keys[tag] = f"{self._mapping.names.prefix(uri) or ''}{local}"
         return key
 
