@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from gateway.chain import Chain
+from gateway.compile_compose import Surroundings, asked_upstreams, compile_composition, part_breakers, parts_of
 from gateway.compile_plugins import PluginKey, PluginMaker, secrets_in, twins
 from gateway.compile_upstreams import key_of, make_upstream, pool_limits
 from gateway.config.load import Loaded
@@ -46,6 +47,7 @@ from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.upstream_meters import UpstreamMeters
 from gateway.upstreams.endpoint import Changes, Endpoint
 from gateway.upstreams.upstream import Upstream
+from gateway.wire.headers import TRACING
 from gateway.wire.pool import Pool, PoolLimits
 
 Path_ = tuple[Any, ...]
@@ -89,6 +91,9 @@ class Generation:
             upstreams = route.action.names if isinstance(route.action, Forward) else ()
             for plugin in route.chain.plugins:
                 served[plugin][route.name] = upstreams
+            for label, chain, upstream in parts_of(route.action):
+                for plugin in chain.plugins:
+                    served[plugin][label] = (upstream,)
         return served
 
     def plugin(self, name: str) -> list[Plugin]:
@@ -147,15 +152,18 @@ class _Compiler:
         self.maker = PluginMaker(self.env, library, loaded.secrets, before.plugins if before is not None else None)
         self.endpoints: dict[tuple[str, str], Endpoint] = {}
         self.settings: list[tuple[Endpoint, EndpointSpec, PoolLimits]] = []
+        self.upstreams: dict[str, Upstream] = {}
+        self.derived: list[Upstream] = []
 
     def compile(self) -> Generation:
         spec = self.spec
-        upstreams = {name: self._upstream(name, upstream) for name, upstream in spec.upstreams.items()}
+        upstreams = self.upstreams = {name: self._upstream(name, one) for name, one in spec.upstreams.items()}
         top = self.maker.make("", spec.plugins)
         chain = Chain(top)
         routes = [self._route(number, route, top, chain) for number, route in enumerate(spec.routes)]
         alive = [route for route in routes if route is not None]
         uses = {"": spec.plugins} | {route.name: route.plugins for route in spec.routes}
+        uses |= {label: (use,) for route in spec.routes for label, use in part_breakers(route.name, route.compose)}
         alive += self._own_routes(top, uses)
         for hidden, by in shadowed(alive):
             message = f"the route {hidden.name!r} can never be chosen: {by.name!r} takes all its requests"
@@ -171,6 +179,8 @@ class _Compiler:
             spec.name,
             b"Via: 1.1 %b\r\n" % spec.name.encode(),
             identity_headers=identities,
+            passed_on=TRACING.union(name.lower().encode() for name in identities),
+            derived=tuple(self.derived),
         )
         secrets = self.loaded.secrets.union(*(secrets_in(plugin.options) for plugin in plugins.values()))
         generation = Generation(spec, table, plugins, self.endpoints, uses, self.settings, secrets=secrets)
@@ -187,6 +197,8 @@ class _Compiler:
         """Upstreams that no route goes to. One that a plugin's options name is in use too."""
         used = {target.upstream for route in self.spec.routes for target in route.to or ()}
         used.update(route.mirror.to for route in self.spec.routes if route.mirror is not None)
+        for route in self.spec.routes:
+            used.update(asked_upstreams(route.compose))
         for use in self._uses():
             used.update(_texts(use.options))
         for name in self.spec.upstreams:
@@ -204,6 +216,7 @@ class _Compiler:
         yield from self.spec.plugins
         for route in self.spec.routes:
             yield from route.plugins
+            yield from (use for _, use in part_breakers(route.name, route.compose))
 
     # upstreams
 
@@ -294,6 +307,9 @@ class _Compiler:
                     )  # fmt: skip
 
     def _action(self, at: Path_, spec: RouteSpec, pattern: Pattern) -> Action | None:
+        if spec.compose is not None:
+            around = Surroundings(self.loaded, self.upstreams, self.maker, self.problems, self.derived)
+            return compile_composition(around, (*at, "compose"), spec.name, spec.compose, pattern)
         if spec.redirect is not None:
             redirect = spec.redirect
             to = self._checked_at((*at, "redirect", "to"), lambda: parse_template(redirect.to, pattern.names))

@@ -71,7 +71,7 @@ def make_upstream(
         slow_start=float(spec.slow_start or 0),
         checks=check_policy(spec.health) if spec.health is not None else None,
         outliers=_outlier_policy(spec.outliers),
-        retries=_retry_policy(spec.retries) if spec.retries is not None else None,
+        retries=retry_policy(spec.retries) if spec.retries is not None else None,
         hedge=HedgePolicy(float(spec.hedge.after), float(spec.hedge.budget)) if spec.hedge is not None else None,
         limiter=known.limiter if known is not None and same_limit else _limiter(spec.concurrency),
     )
@@ -129,7 +129,8 @@ def _outlier_policy(spec: OutliersSpec) -> OutlierPolicy:
     )
 
 
-def _retry_policy(spec: RetriesSpec) -> RetryPolicy:
+def retry_policy(spec: RetriesSpec) -> RetryPolicy:
+    """When a request is tried again."""
     conditions, statuses = parse_conditions(spec.on)
     return RetryPolicy(
         attempts=spec.attempts,

@@ -156,7 +156,7 @@ class _Call:
             if not self.reply.done():
                 head = self._head
                 cookies = tuple(head.get_all("set-cookie"))
-                self.reply.set_result(UpstreamReply(head.status, _Merged(head), bytes(self._body), cookies))
+                self.reply.set_result(UpstreamReply(head.status, MergedFields(head), bytes(self._body), cookies))
 
     def failed(self, error: GatewayError, stale: bool) -> None:
         self._connection = None
@@ -179,7 +179,7 @@ class _Call:
         pass
 
 
-class _Merged(Mapping[str, str]):
+class MergedFields(Mapping[str, str]):
     """The header fields by lower-case name; several of one name are joined (RFC 9110 §5.3). Worked out when asked for:
     who calls mostly reads one or two."""
 

@@ -14,7 +14,7 @@ from gateway.config.load import Loaded
 from gateway.config.plugin_use import PluginUse
 from gateway.exchange import Exchange
 from gateway.plugin import PHASES
-from gateway.routing.actions import Forward, PluginAnswer, Redirect
+from gateway.routing.actions import Forward, PluginAnswer, Redirect, Respond
 from gateway.routing.explain import Candidate, Explanation, explain, misfits
 from gateway.routing.route import Route
 from gateway.wire.head import RequestBlock, RequestHead
@@ -173,7 +173,7 @@ def dry_run(generation: Generation, loaded: Loaded, request: Exchange, others: b
             plain = f"{request.raw_path}?{request.query}" if request.query else request.raw_path
             target = rewrite.target(request.raw_path, request.query, request.captures) if rewrite else plain
             targets = _targets(generation, action, target)
-        elif not isinstance(action, PluginAnswer):
+        elif isinstance(action, Redirect | Respond) and not isinstance(action, PluginAnswer):
             status = action.reply(request).status
             location = action.location(request) if isinstance(action, Redirect) else ""
     entries = tuple(_entry(use, plugin) for use, plugin in zip(uses, plugins, strict=True))

@@ -63,6 +63,9 @@ class Kind(Enum):
     TOTAL_TIMEOUT = "total_timeout"
     DEADLINE_EXCEEDED = "deadline_exceeded"
     SUPERSEDED = "superseded"
+    PART_REFUSED = "part_refused"
+    PART_FAILED = "part_failed"
+    PART_INVALID = "part_invalid"
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +161,14 @@ ANSWERS: dict[Kind, Answer] = {
     ),
     # A trusted peer gave so much time and no more: that says nothing of the upstream.
     Kind.DEADLINE_EXCEEDED: Answer(504, "http_response_timeout", "DE", "gateway", "The caller's deadline has passed"),
+    # A composition's answer has the status of a required part's own 4xx.
+    Kind.PART_REFUSED: Answer(400, "http_request_error", "PR", "client", "A part of the answer was refused"),
+    Kind.PART_FAILED: Answer(
+        502, "destination_unavailable", "PF", "upstream", "A part of the answer failed", condition="reset"
+    ),
+    Kind.PART_INVALID: Answer(
+        502, "http_protocol_error", "PF", "upstream", "A part of the answer is unusable", condition="reset"
+    ),
     # Nobody is told: of two attempts at once the other one was faster.
     Kind.SUPERSEDED: Answer(499, "http_request_error", "-", "client", "Another attempt was faster"),
 }

@@ -21,7 +21,7 @@ from gateway.live import LiveExchange
 from gateway.mirror import mirror
 from gateway.plugin import ADMITTED
 from gateway.problem import problem_reply
-from gateway.routing.actions import Forward
+from gateway.routing.actions import Deferred, Forward
 from gateway.routing.predicates import ROUTABLE
 from gateway.routing.route import Route
 from gateway.table import RouteTable
@@ -94,11 +94,10 @@ class Proxy:
         if not allowed:
             self.fail(exchange, NO_ROUTE)
             return None
-        if exchange.method == "OPTIONS" and exchange.headers.get("access-control-request-method"):
-            route = router.preflight(exchange.host, exchange.raw_path)
-            if route is not None:
-                return route
-        raise not_allowed(exchange.method, allowed)
+        route = router.preflight(exchange.host, exchange.raw_path, exchange)
+        if route is None:
+            raise not_allowed(exchange.method, allowed)
+        return route
 
     # the plugins' phases before anything is sent
 
@@ -157,6 +156,8 @@ class Proxy:
             if action.mirror is not None:
                 mirror(exchange, action.mirror)
             self.attempt(exchange, upstream)
+        elif isinstance(action, Deferred):
+            action.begin(self, exchange)
         else:
             self.answer(exchange, action.reply(exchange))
 
@@ -324,7 +325,8 @@ class Proxy:
             exchange.client.abort()
             self._finish(exchange, error.kind.value, error.answer.flag, monotonic())
         elif not exchange.chain.failures or not recovery.fell_back(self, exchange, error.failure):
-            self.answer(exchange, problem_reply(error, exchange, exchange.table.name), error)
+            reply = problem_reply(error, exchange, exchange.table.name)
+            self.answer(exchange, reply, error.kind.value, error.answer.flag)
 
     def crash(self, exchange: LiveExchange, where: str, error: BaseException) -> None:
         """A plugin, or we, failed: closed, with nothing of the reason told."""
@@ -333,7 +335,7 @@ class Proxy:
             error = GatewayError(Kind.PLUGIN_CRASHED)
         self.fail(exchange, error)
 
-    def answer(self, exchange: LiveExchange, reply: Reply, error: GatewayError | None = None) -> None:
+    def answer(self, exchange: LiveExchange, reply: Reply, outcome: str = "local", flag: str = "-") -> None:
         """The gateway's own answer, or a plugin's."""
         try:
             head = reply_head(reply)
@@ -342,7 +344,6 @@ class Proxy:
             return
         if exchange.chain.responses and not exchange.crashed and not self._run_responses(exchange, head):
             return
-        outcome, flag = ("local", "-") if error is None else (error.kind.value, error.answer.flag)
         self._send_whole(exchange, head, reply.body, outcome, flag)
 
     def _run_responses(self, exchange: LiveExchange, head: ResponseHead) -> bool:
@@ -395,6 +396,5 @@ class Proxy:
         if exchange.over:
             return
         self._stop_work(exchange, Kind.CLIENT_GONE)
-        if not exchange.status:
-            exchange.status = 499
+        exchange.status = exchange.status or 499
         self._finish(exchange, Kind.CLIENT_GONE.value, "DC", monotonic())

@@ -8,11 +8,16 @@ from dataclasses import dataclass, field
 from gateway.chain import EMPTY, Chain
 from gateway.routing.router import Router
 from gateway.upstreams.upstream import Upstream
+from gateway.wire.headers import TRACING
 
 
 @dataclass(frozen=True, slots=True, weakref_slot=True)
 class RouteTable:
-    """Routes, upstreams and the plugin chain of requests without a route. `via` is our line of the Via field."""
+    """Routes, upstreams and the plugin chain of requests without a route. `via` is our line of the Via field.
+
+    `passed_on` are the names (lower case) of the fields that a subrequest carries of its client's request: who asks,
+    and in which trace. `derived` are upstreams with another policy of their own, for parts of compositions.
+    """
 
     router: Router
     upstreams: Mapping[str, Upstream]
@@ -22,6 +27,8 @@ class RouteTable:
     version: int = 1
     digest: str = ""
     identity_headers: frozenset[str] = field(default_factory=frozenset)
+    passed_on: frozenset[bytes] = TRACING
+    derived: tuple[Upstream, ...] = ()
 
     @classmethod
     def empty(cls) -> RouteTable:

@@ -12,7 +12,7 @@ from gateway.config.fields import Bind
 from gateway.config.nodes import Node
 from gateway.config.problems import Position, Problem, closest
 
-TARGETS = ("to", "redirect", "respond")
+TARGETS = ("to", "redirect", "respond", "compose")
 # Keys of a route that mean nothing where no upstream is asked.
 FORWARDING = ("rewrite", "sticky", "mirror", "importance", "timeouts")
 
@@ -79,11 +79,11 @@ def _target(route: Node) -> Iterator[Problem]:
         # A misspelt target is told as the unknown key that it is.
         if not any(closest(key, TARGETS) for key in route.value):
             yield Problem(
-                route.position, f"missing key 'to'{_named(route)}", "a route has one of to, redirect, respond"
+                route.position, f"missing key 'to'{_named(route)}", f"a route has one of {', '.join(TARGETS)}"
             )
     elif len(given) > 1:
         both = " and ".join(repr(key) for key in given)
-        hint = "a route has exactly one of to, redirect, respond"
+        hint = f"a route has exactly one of {', '.join(TARGETS)}"
         yield Problem(route.key_position(given[1]), f"both {both}{_named(route)}", hint)
     elif "to" not in given:
         for key in FORWARDING:
@@ -101,6 +101,9 @@ def _upstreams_of(route: Node, upstreams: set[str]) -> Iterator[Problem]:
     mirror = route.child("mirror")
     if mirror is not None:
         yield from _known("upstream", mirror.child("to"), upstreams)
+    for part in _mapping(_child(route.child("compose"), "parts")).values():
+        yield from _known("upstream", part.child("from"), upstreams)
+        yield from _known("upstream", _child(part.child("on_error"), "from"), upstreams)
     to = route.child("to")
     if to is None:
         return
@@ -158,6 +161,10 @@ def _bind(node: Node | None) -> Bind | None:
         return Bind.parse(node.value)
     except ValueError:
         return None
+
+
+def _child(node: Node | None, key: str) -> Node | None:
+    return node.child(key) if node is not None else None
 
 
 def _mapping(node: Node | None) -> dict[str, Node]:

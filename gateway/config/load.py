@@ -196,8 +196,9 @@ def _plain(root: Node) -> dict[str, Any]:
     routes = root.child("routes")
     if routes is not None and isinstance(routes.value, list):
         for node, route in zip(routes.value, data["routes"], strict=True):
-            if isinstance(route, dict) and "plugins" in route:
+            if isinstance(route, dict):
                 _lift_plugins(node, route)
+                _lift_breakers(node, route)
     return data
 
 
@@ -205,6 +206,19 @@ def _lift_plugins(node: Node, data: dict[str, Any]) -> None:
     plugins = node.child("plugins")
     if plugins is not None and isinstance(plugins.value, list):
         data["plugins"] = [_plugin_use(entry) for entry in plugins.value]
+
+
+def _lift_breakers(route: Node, data: dict[str, Any]) -> None:
+    """The breaker of a composition's part is a plugin too."""
+    compose = route.child("compose")
+    parts = compose.child("parts") if compose is not None else None
+    if parts is None or not isinstance(parts.value, dict):
+        return
+    for name, part in parts.value.items():
+        breaker = part.child("breaker")
+        if breaker is not None and isinstance(breaker.value, dict | None):
+            plain = data["compose"]["parts"][name]
+            plain["breaker"] = PluginUse("breaker", plain["breaker"] or {}, part)
 
 
 def _plugin_use(entry: Node) -> Any:

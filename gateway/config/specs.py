@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
+from gateway.config.compose_specs import ComposeSpec
 from gateway.config.fields import (
     Bind,
     Count,
@@ -162,7 +163,7 @@ class RouteTimeoutsSpec(Spec):
 
 
 class RouteSpec(Spec):
-    """Which requests, and what becomes of them: exactly one of `to`, `redirect` and `respond`."""
+    """Which requests, and what becomes of them: exactly one of `to`, `redirect`, `respond` and `compose`."""
 
     name: Name = Field(description="unique; the label in logs and metrics")
     match: MatchSpec = Field(MatchSpec(), description="which requests")
@@ -170,6 +171,7 @@ class RouteSpec(Spec):
     to: Targets | None = Field(None, description="the upstream, or a weighted list of upstreams")
     redirect: RedirectSpec | None = Field(None, description="answer with another place to go to")
     respond: RespondSpec | None = Field(None, description="answer at once")
+    compose: ComposeSpec | None = Field(None, description="answer with what several services say")
     rewrite: RewriteSpec | None = Field(None, description="what the upstream gets instead; with `to` only")
     sticky: KeySpec | None = Field(
         None, description="requests that agree in this go to the same upstream of a weighted list; with `to` only"

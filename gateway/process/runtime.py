@@ -248,7 +248,7 @@ class Runtime:
 
     def _retire(self, old: Generation, new: Generation, plugins: list[Plugin]) -> None:
         """Let go of what only `old` uses, its `plugins` when no request meets them any more."""
-        for upstream in old.table.upstreams.values():
+        for upstream in (*old.table.upstreams.values(), *old.table.derived):
             # Asked by what is still under way, it must not weigh endpoints that are the new one's.
             upstream.slow_start = 0.0
         for key, endpoint in old.endpoints.items():

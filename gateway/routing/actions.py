@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import random
+from abc import ABC, abstractmethod
 from bisect import bisect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import quote_plus, unquote_plus
 
 from gateway.exchange import Exchange, Headers, Reply
@@ -201,4 +202,17 @@ class PluginAnswer(Respond):
         return f"answered by {self._name}"
 
 
-Action = Forward | Redirect | Respond
+class Deferred(ABC):
+    """Work of its own, which answers later. `names` are the upstreams that it asks; `paths` are what captures are put
+    into on the way there."""
+
+    names: tuple[str, ...] = ()
+    paths: tuple[Template, ...] = ()
+
+    @abstractmethod
+    def begin(self, proxy: Any, exchange: Any) -> None:
+        """All plugins have let the request pass: begin. The proxy's `answer` or `fail` is the end of it, perhaps before
+        this returns; `exchange.task` may be set to what is to be cancelled when the client leaves."""
+
+
+Action = Forward | Redirect | Respond | Deferred

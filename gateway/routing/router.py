@@ -10,8 +10,9 @@ from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
 from gateway.errors import GatewayError, Kind
-from gateway.routing.actions import Forward
+from gateway.routing.actions import Deferred, Forward
 from gateway.routing.paths import check_escapes, is_plain, other_reading, segments_of
+from gateway.routing.pattern import Template
 from gateway.routing.predicates import Request
 from gateway.routing.route import Route
 
@@ -250,8 +251,10 @@ class Router:
                 memory.clear()
             memory[key] = known
 
-    def preflight(self, host: str, raw_path: str) -> Route | None:
-        """The route with a plugin that answers a CORS preflight for its path, whatever methods the route takes."""
+    def preflight(self, host: str, raw_path: str, request: Request) -> Route | None:
+        """For a CORS preflight, the route with a plugin that answers it, whatever methods the route takes."""
+        if request.method != "OPTIONS" or not request.headers.get("access-control-request-method"):
+            return None
         for route in self.candidates(host, raw_path):
             if any(getattr(plugin, "answers_preflight", False) for plugin in route.chain.plugins):
                 return route
@@ -293,15 +296,23 @@ def _check_other_reading(router: Router, route: Route | None, host: str, raw_pat
     other = router._find(host, None, segments, 1, request)
     if other is not route:
         raise GatewayError(Kind.AMBIGUOUS_PATH, "another reading of the path leads elsewhere")
-    if route is None or not isinstance(route.action, Forward) or route.action.rewrite is None:
+    if route is None:
         return
-    template = route.action.rewrite.path
-    if template is None:
-        return
-    kept = other_reading(template.expand(route.pattern.capture(raw_path)).partition("?")[0])
-    meant = other_reading(template.expand(route.pattern.capture(escaped(read))).partition("?")[0])
-    if kept != meant:
-        raise GatewayError(Kind.AMBIGUOUS_PATH, "another reading of the path leaves the part that is kept")
+    for template in _templates(route):
+        kept = other_reading(template.expand(route.pattern.capture(raw_path)).partition("?")[0])
+        meant = other_reading(template.expand(route.pattern.capture(escaped(read))).partition("?")[0])
+        if kept != meant:
+            raise GatewayError(Kind.AMBIGUOUS_PATH, "another reading of the path leaves the part that is kept")
+
+
+def _templates(route: Route) -> tuple[Template, ...]:
+    """The paths for upstreams that captures are put into."""
+    action = route.action
+    if isinstance(action, Deferred):
+        return action.paths
+    if isinstance(action, Forward) and action.rewrite is not None and action.rewrite.path is not None:
+        return (action.rewrite.path,)
+    return ()
 
 
 def escaped(path: str) -> str:

@@ -79,6 +79,19 @@ class Head:
                 found[names.index(name)] += (line[end + 2 : -2],)
         return tuple(found)
 
+    def lines_of(self, names: frozenset[bytes]) -> list[bytes]:
+        """The visible fields of these names (lower case) as whole lines, in order."""
+        shape, values, removed = self.block.shape, self.block.values, self._removed
+        lines = [
+            b"%b: %b\r\n" % (shape.names[position], values[position].strip())
+            for name, first in shape.index.items()
+            if name in names
+            for position in shape.repeats.get(name, (first,))
+            if removed is None or position not in removed
+        ]
+        lines += [line for line in self._added or () if line[: line.index(b":")].lower() in names]
+        return lines
+
     def get(self, name: str, default: str | None = None) -> str | None:
         """The first value of `name`, or `default`."""
         value = self.raw(name.lower().encode("latin-1"))

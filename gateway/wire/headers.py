@@ -42,6 +42,21 @@ FORGEABLE = frozenset(
     ]
 )
 FORGEABLE_PREFIX = b"x-forwarded-"
+# What tells services of the trace. Where a plugin sets it, a client's own is gone by then.
+TRACING = frozenset(
+    [
+        b"b3",
+        b"baggage",
+        b"traceparent",
+        b"tracestate",
+        b"x-b3-flags",
+        b"x-b3-parentspanid",
+        b"x-b3-sampled",
+        b"x-b3-spanid",
+        b"x-b3-traceid",
+        b"x-request-id",
+    ]
+)
 # A trusted peer's own copies of these are replaced by ours, which go on from them.
 REPLACED = frozenset([b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"forwarded"])
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from loadtest.bench import admitted, chart, generator, identity, memory, report, resilience, scenarios
+from loadtest.bench import admitted, chart, compose, generator, identity, memory, report, resilience, scenarios
 from loadtest.bench.peers import PEERS, start_backend, version
 from loadtest.bench.process import ROOT, HarnessError, Sandbox, cores, raise_file_limit
 from loadtest.bench.results import Results, exit_code, judge
@@ -24,12 +24,13 @@ SCENARIOS: dict[str, Callable[[Bench], None]] = {
     "guarded": resilience.guarded,
     "identity": identity.identity,
     "admitted": admitted.admitted,
+    "compose": compose.compose,
     "neighbours": resilience.neighbours,
     "episodes": resilience.episodes,
     "idle": memory.idle,
     "slow": memory.slow,
 }
-GATEWAY_ONLY = {"own", "routes", "slow", "guarded", "identity", "admitted", "neighbours", "episodes"}
+GATEWAY_ONLY = {"own", "routes", "slow", "guarded", "identity", "admitted", "compose", "neighbours", "episodes"}
 
 
 def parse() -> argparse.Namespace:

@@ -1,0 +1,301 @@
+"""Requests that the gateway makes on behalf of a client's: balanced, retried, guarded and counted as that one would be.
+
+A subrequest is an exchange whose client is a stream in this process, which collects the answer. It carries what says
+who asks and in which trace, and nothing else that its maker does not put in.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from time import monotonic
+from typing import TYPE_CHECKING, Any, cast
+
+from gateway import recovery
+from gateway.chain import EMPTY, Chain
+from gateway.errors import GatewayError, Kind
+from gateway.live import LiveExchange
+from gateway.proxy import Proxy
+from gateway.table import RouteTable
+from gateway.upstreams.upstream import Upstream
+from gateway.wire.deadlines import NEVER
+from gateway.wire.head import RequestBlock, RequestHead, ResponseHead
+from gateway.wire.request_text import forwarded_lines
+from gateway.wire.shapes import request_policy
+
+if TYPE_CHECKING:
+    from gateway.wire.client_settings import ClientSettings
+
+# Blocks that hold nothing but a Host, by its bytes; bounded, cleared when full.
+HOSTS: dict[bytes, RequestBlock] = {}
+HOSTS_KEPT = 1024
+POLICY = request_policy(True)
+
+
+def added_lines(parent: LiveExchange, asked: Upstream) -> bytes:
+    """What every subrequest to `asked` tells of its client, and of us."""
+    # A trusted peer's own lines are taken out of the head that they are read from.
+    head = parent.headers.copy() if parent.peer_trusted else parent.headers
+    return forwarded_lines(parent.client, head, asked.forwarded) + parent.table.via
+
+
+class Subrequest(LiveExchange):
+    """One request of the gateway's own under way, for the exchange that it was made for."""
+
+    __slots__ = ("asked",)
+
+    asked: Upstream
+
+    def __init__(
+        self,
+        stream: SubrequestStream,
+        asked: Upstream,
+        method: str,
+        target: str,
+        host: RequestBlock,
+        lines: list[bytes],
+        added: bytes,
+        until: float,
+        body: bytes | None = None,
+        chain: Chain = EMPTY,
+    ) -> None:
+        """`target` is the raw path with its query; `host` is a `host_block`, `lines` are whole header lines without any
+        that frame a message; `added` are `added_lines`. All of it may take `until` a monotonic time, or as long as the
+        client's request may."""
+        parent = stream.parent
+        head = RequestHead(host, method, target, "1.1")
+        head._added = lines or None
+        path, _, query = target.partition("?")
+        LiveExchange.__init__(self, cast(Any, stream), head, path, query, parent.table, True)
+        stream.exchange = self
+        self.target = target
+        self.asked = asked
+        self.upstream = asked.name
+        self.chain = chain
+        self.ran = len(chain.plugins)
+        self.client_ip = parent.client_ip
+        if parent.total_at < until:
+            self.total_at = parent.total_at
+            self.late = parent.late
+        else:
+            self.total_at = until
+        self.pending = []
+        self.added = added
+        if body is not None:
+            self.body = body
+            self.pending.append(body)
+            head.set_length(len(body))
+
+
+class Timekeeper:
+    """One timer for the streams of one request. The ticker of all others is too coarse for what may be 50 ms.
+
+    Mutable state: the streams that wait, the timer and when it is due.
+    """
+
+    __slots__ = ("_due", "_timer", "streams")
+
+    def __init__(self) -> None:
+        self.streams: set[SubrequestStream] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._due = NEVER
+
+    def watch(self, deadline: float) -> None:
+        """Look at the streams when this deadline is over, at the latest."""
+        if deadline < self._due:
+            self.stop()
+            self._due = deadline
+            self._timer = asyncio.get_running_loop().call_later(max(0.0, deadline - monotonic()), self._look)
+
+    def stop(self) -> None:
+        """No stream waits any more."""
+        self._due = NEVER
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _look(self) -> None:
+        self._timer, self._due = None, NEVER
+        now = monotonic()
+        for stream in list(self.streams):
+            if stream.deadline <= now:
+                stream.expired(now)
+        for stream in self.streams:
+            self.watch(stream.deadline)
+
+
+class SubrequestStream:
+    """The client's side of a subrequest: collects the answer, and may be given up.
+
+    Mutable state: the exchange until it is over, what came of the answer, and `error` where there is none. `status` is
+    the upstream's, also of an answer that was too large. Subclasses say what comes when it is over.
+    """
+
+    __slots__ = (
+        "body",
+        "deadline",
+        "error",
+        "exchange",
+        "head",
+        "keeper",
+        "limit",
+        "parent",
+        "peer",
+        "proxy",
+        "status",
+    )
+    # It reads as fast as it is written to, and has a timekeeper to look at each deadline.
+    congested = 0
+    check_at = NEVER
+
+    def __init__(self, proxy: Subrequests, parent: LiveExchange, keeper: Timekeeper, limit: int) -> None:
+        """`parent` is the client's exchange; `limit` is in bytes, for the answer's body."""
+        self.proxy = proxy
+        self.parent = parent
+        self.peer: str = parent.client.peer
+        self.keeper = keeper
+        self.limit = limit
+        self.deadline = NEVER
+        self.exchange: Subrequest | None = None
+        self.head: ResponseHead | None = None
+        self.error: GatewayError | None = None
+        self.body: bytes | bytearray = b""
+        self.status = 0
+        keeper.streams.add(self)
+
+    def cancel(self) -> None:
+        """Nobody waits for it any more: it is given up, and `over` is not called."""
+        self.keeper.streams.discard(self)
+        exchange, self.exchange = self.exchange, None
+        if exchange is not None:
+            self.proxy.client_gone(exchange)
+
+    def over(self) -> None:
+        """The answer is here, or `error` says why it is not."""
+        raise NotImplementedError
+
+    def expired(self, now: float) -> None:
+        """The deadline is over."""
+        self.deadline = NEVER
+        if self.exchange is not None:
+            self.proxy.expired(self.exchange, now)
+
+    def _too_large(self) -> None:
+        if self.exchange is not None:
+            self.proxy.fail(self.exchange, GatewayError(Kind.UPSTREAM_BODY_TOO_LARGE))
+
+    # the exchange's client stream
+
+    @property
+    def settings(self) -> ClientSettings:
+        """The client's."""
+        return self.parent.client.settings
+
+    @property
+    def trusted(self) -> bool:
+        """Is the client's peer one of the trusted proxies?"""
+        return self.parent.client.trusted
+
+    def watch(self, deadline: float) -> None:
+        """Call the proxy's `expired` once `deadline` is over."""
+        self.deadline = deadline
+        self.keeper.watch(deadline)
+
+    def respond(self, head: ResponseHead, body: bytes, ended: bool) -> None:
+        """The head, and as much of the body as is there."""
+        self.head = head
+        self.status = head.status
+        self.body = body
+        if len(body) > self.limit or (head.length is not None and head.length > self.limit):
+            self._refuse(ended)
+
+    def send_body(self, body: bytes, ended: bool) -> None:
+        """More of the body."""
+        if type(self.body) is bytes:
+            self.body = bytearray(self.body)
+        self.body += body
+        if len(self.body) > self.limit:
+            self._refuse(ended)
+
+    def _refuse(self, ended: bool) -> None:
+        """More than the limit. The proxy is in the middle of what it does with these bytes: it is told after it."""
+        self.body = b""
+        if ended:
+            self.error = GatewayError(Kind.UPSTREAM_BODY_TOO_LARGE)
+        else:
+            asyncio.get_running_loop().call_soon(self._too_large)
+
+    def finished(self, now: float) -> None:
+        """The exchange is over."""
+        if self.exchange is not None:
+            self.exchange = None
+            self.keeper.streams.discard(self)
+            self.over()
+
+    def abort(self) -> None:
+        """What was collected is not all of it: `error` says so."""
+
+    def refuse_rest(self) -> None:
+        """The request is here whole."""
+
+    def send_interim(self, status: int, block: bytes = b"") -> None:
+        """Nobody waits for a 1xx."""
+
+    def pause_reading(self) -> None:
+        """The request is here whole."""
+
+    def resume_reading(self) -> None:
+        """The request is here whole."""
+
+
+class Subrequests(Proxy):
+    """The life of subrequests: that of a request, but that it begins with an attempt, and that a failure is told to the
+    stream and not written out.
+
+    Mutable state: `active`, those under way.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(RouteTable.empty())
+
+    def send(self, exchange: Subrequest) -> None:
+        """Begin. What guards it is asked first; the stream may be told of its end before this returns."""
+        self.active += 1
+        try:
+            if exchange.chain is EMPTY:
+                self.attempt(exchange, exchange.asked)
+            else:
+                self.admit(exchange, 0)
+        except GatewayError as error:
+            self.fail(exchange, error)
+        except Exception as error:
+            self.crash(exchange, "a subrequest", error)
+
+    def _act(self, exchange: LiveExchange) -> None:
+        assert isinstance(exchange, Subrequest)
+        self.attempt(exchange, exchange.asked)
+
+    def fail(self, exchange: LiveExchange, error: GatewayError) -> None:
+        """Something else in its place, or the stream is told."""
+        self._stop_work(exchange, error.kind)
+        rescued = not exchange.responding and exchange.chain.failures
+        if rescued and recovery.fell_back(self, exchange, error.failure):
+            return
+        stream: SubrequestStream = cast(Any, exchange.client)
+        # Its traceback would hold the frames that hold the exchange.
+        stream.error = error.with_traceback(None)
+        self._finish(exchange, error.kind.value, error.answer.flag, monotonic())
+
+
+def host_block(parent: LiveExchange) -> RequestBlock:
+    """The client's Host and nothing else, as a head begins with."""
+    host = parent.headers.raw(b"host") or b""
+    block = HOSTS.get(host)
+    if block is None:
+        names, values = ((b"Host",), [host]) if host else ((), [])
+        block = RequestBlock(POLICY.shape(names), values, "1.1")
+        block.host_field = host
+        block.host = host.decode("latin-1")
+        if len(HOSTS) >= HOSTS_KEPT:
+            HOSTS.clear()
+        HOSTS[host] = block
+    return block
