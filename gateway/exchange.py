@@ -33,6 +33,9 @@ class Headers(Protocol):
     def raw_values(self, names: tuple[bytes, ...]) -> tuple[tuple[bytes, ...], ...]:
         """Every value of each of these names (lower case) as bytes, in order."""
 
+    def received(self, name: bytes) -> tuple[bytes, ...]:
+        """Every value of `name` (lower case) as it came, whatever was changed since."""
+
     def add(self, name: str, value: str) -> None:
         """Append a field. ValueError for a name or value that HTTP does not allow."""
 

@@ -25,6 +25,7 @@ BUILT_IN = (
     "auth_delegation",
     "basic_auth",
     "breaker",
+    "compression",
     "concurrency_limit",
     "cors",
     "headers",

@@ -355,12 +355,12 @@ class Proxy:
         return False
 
     def _send_whole(self, exchange: LiveExchange, head: ResponseHead, original: bytes, outcome: str, flag: str) -> None:
-        """Send an answer whose body is all here, and which a plugin may have replaced."""
+        """Send an answer whose body is all here, and which a plugin may have replaced. HEAD is told its length."""
         if exchange.told:
             head.add_all(exchange.told)
         body = head.body or b""
         bodyless = exchange.method == "HEAD" or head.status in (204, 304)
-        if not bodyless and (body is not original or head.length is None):
+        if (body is not original or (head.length is None and not bodyless)) and head.status not in (204, 304):
             head.set_length(len(body))
             head.length = len(body)
         exchange.status = head.status

@@ -11,7 +11,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from gateway.plugin import Duration, Env, Exchange, Headers, Plugin, Reply, ResponseHead
+from gateway.answers.vary import vary_by
+from gateway.plugin import Duration, Env, Exchange, Plugin, Reply, ResponseHead
 
 ORIGIN = re.compile(
     r"null|[a-z][a-z0-9+.-]*://(?:\*\.)?(?:[a-z0-9_-]+(?:\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?"
@@ -81,7 +82,7 @@ class Cors(Plugin):
             headers.set("Access-Control-Allow-Origin", "*")
         else:
             # Caches keep one answer for each origin, also for requests that come without one.
-            _vary_by_origin(headers)
+            vary_by(headers, "Origin")
             origin = exchange.headers.get("origin")
             if origin is None or not self._allows(origin):
                 if headers.get("access-control-allow-origin") is not None:
@@ -106,13 +107,3 @@ class Cors(Plugin):
             and SUBDOMAIN.fullmatch(origin, len(start), len(origin) - len(end)) is not None
             for start, end in self._below
         )
-
-
-def _vary_by_origin(headers: Headers) -> None:
-    if headers.get("vary") is None:
-        headers.add("Vary", "Origin")
-        return
-    present = ", ".join(headers.get_all("vary"))
-    names = {name.strip().lower() for name in present.split(",")}
-    if not names & {"*", "origin"}:
-        headers.set("Vary", f"{present}, Origin")

@@ -75,6 +75,7 @@ HOT = ("gateway.proxy", "gateway.routing", "gateway.wire")
 COLD = ("gateway.admin", "gateway.cli", "gateway.compile", "gateway.config", "gateway.process", "pydantic", "yaml")
 KNOW_THE_BUILTINS = ("gateway.builtins", "gateway.compile")
 PLUGINS_MAY_IMPORT = (
+    "gateway.answers",
     "gateway.auth",
     "gateway.breaker",
     "gateway.legacy",

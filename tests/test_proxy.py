@@ -86,6 +86,22 @@ async def test_own_answer_is_not_changed_for_the_next_by_an_edit() -> None:
             assert (answer.status, answer.body, answer.get("x-seen")) == (201, b"pong!", "1")
 
 
+async def test_head_is_told_the_length_of_what_a_plugin_made_of_the_body() -> None:
+    def edit(exchange: Exchange, head: ResponseHead) -> None:
+        head.body = (head.body or b"") + b"!"
+
+    def empty(exchange: Exchange) -> Reply | None:
+        return Reply.empty(304, {"ETag": "a"}) if exchange.query else None
+
+    plugins = [Editor(edit), Requester(empty)]
+    async with gateway(paths=[PING], plugins=plugins) as running, running.client() as client:
+        for method in ("HEAD", "GET"):
+            answer = await client.ask(request("/ping", method=method), method)
+            assert (answer.status, answer.get("content-length")) == (200, "5")
+            answer = await client.ask(request("/ping?304", method=method), method)
+            assert (answer.status, answer.get("etag"), answer.get("content-length")) == (304, "a", None)
+
+
 async def test_edit_of_a_services_answer() -> None:
     def edit(exchange: Exchange, head: ResponseHead) -> None:
         head.headers.set("X-Edit", "1")

@@ -69,7 +69,13 @@ class Fallbacks:
         if self.stale is None or exchange.fallback or attempt is None or attempt.status != 200:
             return
         if exchange.tap is None and _ends_itself(head):
-            exchange.tap = self.stale.tap(exchange, head, now, _as_received(head))
+            tap = self.stale.tap(exchange, head, now, _as_received(head))
+            if tap is None or head.body is None:
+                exchange.tap = tap
+            else:
+                # Plugins whose turn comes later may edit both, as `compression` does: these fields go with this body.
+                tap.feed(head.body)
+                tap.end()
 
     def finished(self, exchange: Exchange) -> None:
         """No more of its answer comes."""

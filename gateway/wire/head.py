@@ -102,6 +102,12 @@ class Head:
         (values,) = self.raw_values((name.lower().encode("latin-1"),))
         return [value.decode("latin-1") for value in values]
 
+    def received(self, name: bytes) -> tuple[bytes, ...]:
+        """Every value of `name` (lower case) as it came, whatever was changed since."""
+        shape, values = self.block.shape, self.block.values
+        first = shape.index.get(name)
+        return () if first is None else tuple([values[at].strip() for at in shape.repeats.get(name, (first,))])
+
     def add(self, name: str, value: str) -> None:
         """Append a field. ValueError for what HTTP does not allow, and for fields that frame the message."""
         if name in FIELD_KEYS and value.isascii() and value.isprintable():
@@ -359,7 +365,8 @@ def reply_head(reply: Reply) -> ResponseHead:
         if reply.cookies:
             values += [checked_field("Set-Cookie", cookie)[1] for cookie in reply.cookies]
             names += ("Set-Cookie",) * len(reply.cookies)
-        if reply.status != 204:
+        # A 304's would be the length of the 200 that it stands for (RFC 9110 §8.6).
+        if reply.status not in (204, 304):
             values.append(b"%d" % len(reply.body))
             names = (*names, "Content-Length")
         shape = REPLY_SHAPES.get(names) or _reply_shape(names)

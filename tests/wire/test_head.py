@@ -110,6 +110,7 @@ def test_own_reply() -> None:
     assert head.text() == b"Content-Type: a/b\r\nContent-Length: 3\r\n"
     assert (head.status, head.length, head.body, head.block.dated) == (200, 3, b"abc", False)
     assert reply_head(Reply(204)).text() == b""
+    assert reply_head(Reply(304, {"ETag": '"a"'})).text() == b'ETag: "a"\r\n'
     with pytest.raises(ValueError, match="control"):
         reply_head(Reply(200, {"X": "a\r\nb"}))
 
@@ -214,6 +215,17 @@ def test_several_fields_are_added_only_if_all_are_good(field: tuple[str, str]) -
             head.add_all((("X-Good", "1"), field))
 
     assert (head.get("X-Good"), head.get("X-B")) == (None, "2")
+
+
+def test_what_was_received_stays_known() -> None:
+    head = make((b"X-A", b" 1 "), (b"x-b", b"2"), (b"x-a", b"3"))
+    head.remove("x-b")
+    head.set("X-A", "9")
+    head.add("x-c", "4")
+
+    assert head.received(b"x-a") == (b"1", b"3")
+    assert head.received(b"x-b") == (b"2",)
+    assert head.received(b"x-c") == ()
 
 
 def test_raw_values_are_those_of_the_text() -> None:
