@@ -11,8 +11,8 @@ Compressing holds up everything else, so what is larger than `max_size` stays as
 Left alone are answers with a Content-Encoding, a digest of their bytes or `Cache-Control: no-transform`, parts (206),
 and what would not get smaller. An ETag becomes a weak one, which If-None-Match matches all the same (§8.8.3.2).
 
-An answer that holds both a secret and what its reader sent lets a listener guess the secret by lengths (BREACH): leave
-it out by `Cache-Control: no-transform`.
+An answer that repeats what was sent beside a secret lets a listener guess the secret by its length (BREACH): exempt such
+answers by `Cache-Control: no-transform`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from gateway.answers.accept_encoding import IDENTITY, ContentNegotiation
 from gateway.answers.conditional import weak
 from gateway.answers.content_codings import Coding, Compressor
 from gateway.answers.vary import vary_by
-from gateway.plugin import Env, Exchange, Headers, Plugin, ResponseHead, Size
+from gateway.plugin import Env, Exchange, Plugin, ResponseHead, Size
 
 MEDIA_RANGE = re.compile(r"[\w!#$&^.+-]+/(?:\*|[\w!#$&^.+-]+)|\*\+[\w.-]+", re.ASCII)
 TYPES = (
@@ -39,7 +39,7 @@ TYPES = (
 KIBIBYTE, QUARTER_MEBIBYTE, FOUR_MEBIBYTES = Size("1KiB"), Size("256KiB"), Size("4MiB")
 # They speak of the very bytes that are there.
 BOUND = (b"content-encoding", b"content-digest", b"repr-digest", b"digest", b"content-md5")
-PLAIN = ((),) * len(BOUND)
+READ = (b"cache-control", b"etag", b"accept-ranges", *BOUND)
 BODYLESS_OR_PART = frozenset([204, 205, 206])
 
 
@@ -78,45 +78,34 @@ class Compression(Plugin):
         body = head.body
         if body is None:
             return
-        headers = head.headers
-        cache_control = ", ".join(headers.get_all("cache-control")).lower()
-        if head.status == 304:
-            # Its 200 may have been compressed: a cache finds it by the same tag (RFC 9111 §4.3.4).
-            if headers.get("etag") is not None and "no-transform" not in cache_control:
-                vary_by(headers, "Accept-Encoding")
-                if self._coding(exchange) != IDENTITY:
-                    _weaken(headers)
+        stands_for_200 = head.status == 304
+        if not stands_for_200 and not self._is_fit(head, len(body)):
             return
-        if "no-transform" in cache_control or not self._is_fit(head, len(body)):
+        headers = head.headers
+        cache_control, tags, ranges, *bound = headers.raw_values(READ)
+        said = b",".join(cache_control).lower()
+        if any(bound) or b"no-transform" in said or (stands_for_200 and not tags):
             return
         vary_by(headers, "Accept-Encoding")
-        coding = self._coding(exchange)
+        coding = self._negotiation.choose(exchange.headers.received(b"accept-encoding"))
         if coding == IDENTITY:
             return
-        compressed = self._compressor.compress(body, coding, "no-store" not in cache_control)
-        if compressed is not None:
+        if not stands_for_200:
+            compressed = self._compressor.compress(body, coding, b"no-store" not in said)
+            if compressed is None:
+                return
             head.body = compressed
             headers.set("Content-Encoding", coding)
-            # Ranges of what is sent now are not to be had.
-            headers.remove("Accept-Ranges")
-            _weaken(headers)
+            if ranges:
+                # Ranges of what is sent now are not to be had.
+                headers.remove("Accept-Ranges")
+        if tags:
+            # Also of a 304, whose 200 may have been compressed: by its tag a cache finds that (RFC 9111 §4.3.4).
+            headers.set("ETag", weak(tags[0].decode("latin-1")))
 
     def _is_fit(self, head: ResponseHead, length: int) -> bool:
-        options, headers = self.options, head.headers
+        options = self.options
         if not options.min_size <= length <= options.max_size or head.status in BODYLESS_OR_PART:
             return False
-        media_type = (headers.get("content-type") or "").partition(";")[0].strip().lower()
-        if not (
-            media_type in self._exact or media_type.startswith(self._families) or media_type.endswith(self._suffixes)
-        ):
-            return False
-        return headers.raw_values(BOUND) == PLAIN
-
-    def _coding(self, exchange: Exchange) -> str:
-        return self._negotiation.choose(exchange.headers.received(b"accept-encoding"))
-
-
-def _weaken(headers: Headers) -> None:
-    tag = headers.get("etag")
-    if tag is not None:
-        headers.set("ETag", weak(tag))
+        media_type = (head.headers.get("content-type") or "").partition(";")[0].strip().lower()
+        return media_type in self._exact or media_type.startswith(self._families) or media_type.endswith(self._suffixes)
