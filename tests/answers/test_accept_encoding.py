@@ -43,6 +43,7 @@ OFFERED = ("zstd", "br", "gzip")
         ("gzip;q=0.5, identity;q=0.5", "gzip"),
         ("gzip;q=0.5, identity;q=0.6", "identity"),
         ("*;q=0.5, identity", "identity"),
+        ("zstd;q=0.1, br;q=0.2, gzip;q=0.3, *;q=0.4", "identity"),
         ("identity;q=0", "identity"),
         ("identity;q=0, gzip;q=0.1", "gzip"),
         ("identity;q=0, *;q=0.1", "zstd"),

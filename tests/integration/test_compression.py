@@ -14,7 +14,7 @@ from tests.support.codings import decoded
 from tests.support.gateways import request
 from tests.support.polling import soon
 from tests.support.raw_upstream import answering, upstream
-from tests.support.runtimes import HEAD, running
+from tests.support.runtimes import HEAD, running, write_plugin
 
 CURL = shutil.which("curl")
 ITEMS = {"items": [{"id": number, "name": "a shoe"} for number in range(200)]}
@@ -76,6 +76,36 @@ async def test_a_services_answer_streams_through(tmp_path: Path) -> None:
     ):
         answer = await client.ask(request("/x", b"Accept-Encoding: br"))
         assert (answer.body, answer.get("content-encoding"), answer.get("vary")) == (b"ok", None, "Origin")
+
+
+TAGGED = '''
+from gateway.answers.conditional import entity_tag, not_modified, not_modified_headers
+from gateway.plugin import Plugin, Reply
+
+BODY = b"what changes seldom " * 100
+HEADERS = {"Content-Type": "text/plain", "Cache-Control": "max-age=5", "ETag": entity_tag(BODY)}
+
+class Tagged(Plugin):
+    """Answers with a tag, and with 304 who has it."""
+
+    def on_request(self, exchange):
+        if not_modified(exchange.headers.get("if-none-match"), HEADERS["ETag"]):
+            return Reply.empty(304, not_modified_headers(HEADERS))
+        return Reply(200, HEADERS, BODY)
+'''
+
+
+async def test_a_compressed_answer_is_known_again(tmp_path: Path) -> None:
+    write_plugin(tmp_path, "tagged", TAGGED)
+    text = HEAD + "plugins: [compression, tagged]\nroutes: [{name: x, match: {path: /x}, respond: {text: x}}]\n"
+    async with running(tmp_path, text) as worker, worker.client() as client:
+        for accepts in (b"br", b"identity"):
+            first = await client.ask(request("/x", b"Accept-Encoding: " + accepts))
+            tag = first.get("etag") or ""
+            assert (first.status, first.get("vary"), tag.startswith("W/")) == (200, "Accept-Encoding", accepts == b"br")
+            again = await client.ask(request("/x", b"Accept-Encoding: " + accepts, b"If-None-Match: " + tag.encode()))
+            assert (again.status, again.get("etag"), again.get("vary")) == (304, tag, "Accept-Encoding")
+            assert (again.get("cache-control"), again.get("content-length"), again.body) == ("max-age=5", None, b"")
 
 
 @pytest.mark.skipif(CURL is None, reason="curl is not installed")
