@@ -11,8 +11,8 @@ Compressing holds up everything else, so what is larger than `max_size` stays as
 Left alone are answers with a Content-Encoding, a digest of their bytes or `Cache-Control: no-transform`, parts (206),
 and what would not get smaller. An ETag becomes a weak one, which If-None-Match matches all the same (§8.8.3.2).
 
-An answer that repeats what was sent beside a secret lets a listener guess the secret by its length (BREACH): exempt such
-answers by `Cache-Control: no-transform`.
+An answer that repeats what was sent beside a secret lets a listener guess the secret by its length (BREACH): exempt
+such answers by `Cache-Control: no-transform`.
 """
 
 from __future__ import annotations
