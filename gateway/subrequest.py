@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from time import monotonic
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from gateway import recovery
 from gateway.chain import EMPTY, Chain
@@ -61,7 +61,7 @@ class Subrequest(LiveExchange):
         """`target` is the raw path with its query; `host` is a `host_block`, `lines` are whole header lines without any
         that frame a message; `added` are `added_lines`. All of it may take `until` a monotonic time, or as long as the
         client's request may."""
-        parent = stream.parent
+        parent = stream.owner.exchange
         head = RequestHead(host, method, target, "1.1")
         head._added = lines or None
         path, _, query = target.partition("?")
@@ -86,41 +86,52 @@ class Subrequest(LiveExchange):
             head.set_length(len(body))
 
 
-class Timekeeper:
-    """One timer for the streams of one request. The ticker of all others is too coarse for what may be 50 ms.
+class Owner(Protocol):
+    """Whoever makes subrequests for a client's exchange. `calls` are those under way."""
 
-    Mutable state: the streams that wait, the timer and when it is due.
+    @property
+    def exchange(self) -> LiveExchange:
+        """The client's."""
+
+    @property
+    def subrequests(self) -> Subrequests:
+        """What sends them."""
+
+    @property
+    def calls(self) -> set[SubrequestStream]:
+        """Those under way."""
+
+
+class Timekeeper:
+    """One timer for all subrequests. The ticker of clients is too coarse for what may be 50 ms.
+
+    It is moved forward and never back: most requests find it set for an earlier time than theirs. Mutable state: the
+    owners of subrequests under way, the timer and when it is due.
     """
 
-    __slots__ = ("_due", "_timer", "streams")
+    __slots__ = ("_due", "_timer", "owners")
 
     def __init__(self) -> None:
-        self.streams: set[SubrequestStream] = set()
+        self.owners: set[Owner] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._due = NEVER
 
     def watch(self, deadline: float) -> None:
-        """Look at the streams when this deadline is over, at the latest."""
+        """Look at all of them when this deadline is over, at the latest."""
         if deadline < self._due:
-            self.stop()
+            if self._timer is not None:
+                self._timer.cancel()
             self._due = deadline
             self._timer = asyncio.get_running_loop().call_later(max(0.0, deadline - monotonic()), self._look)
-
-    def stop(self) -> None:
-        """No stream waits any more."""
-        self._due = NEVER
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
 
     def _look(self) -> None:
         self._timer, self._due = None, NEVER
         now = monotonic()
-        for stream in list(self.streams):
-            if stream.deadline <= now:
-                stream.expired(now)
-        for stream in self.streams:
-            self.watch(stream.deadline)
+        for stream in [stream for owner in self.owners for stream in owner.calls if stream.deadline <= now]:
+            stream.expired(now)
+        earliest = min((stream.deadline for owner in self.owners for stream in owner.calls), default=NEVER)
+        if earliest != NEVER:
+            self.watch(earliest)
 
 
 class SubrequestStream:
@@ -130,29 +141,15 @@ class SubrequestStream:
     the upstream's, also of an answer that was too large. Subclasses say what comes when it is over.
     """
 
-    __slots__ = (
-        "body",
-        "deadline",
-        "error",
-        "exchange",
-        "head",
-        "keeper",
-        "limit",
-        "parent",
-        "peer",
-        "proxy",
-        "status",
-    )
+    __slots__ = ("body", "deadline", "error", "exchange", "head", "limit", "owner", "peer", "status")
     # It reads as fast as it is written to, and has a timekeeper to look at each deadline.
     congested = 0
     check_at = NEVER
 
-    def __init__(self, proxy: Subrequests, parent: LiveExchange, keeper: Timekeeper, limit: int) -> None:
-        """`parent` is the client's exchange; `limit` is in bytes, for the answer's body."""
-        self.proxy = proxy
-        self.parent = parent
-        self.peer: str = parent.client.peer
-        self.keeper = keeper
+    def __init__(self, owner: Owner, limit: int) -> None:
+        """`limit` is in bytes, for the answer's body."""
+        self.owner = owner
+        self.peer: str = owner.exchange.client.peer
         self.limit = limit
         self.deadline = NEVER
         self.exchange: Subrequest | None = None
@@ -160,14 +157,14 @@ class SubrequestStream:
         self.error: GatewayError | None = None
         self.body: bytes | bytearray = b""
         self.status = 0
-        keeper.streams.add(self)
+        owner.calls.add(self)
 
     def cancel(self) -> None:
         """Nobody waits for it any more: it is given up, and `over` is not called."""
-        self.keeper.streams.discard(self)
+        self.owner.calls.discard(self)
         exchange, self.exchange = self.exchange, None
         if exchange is not None:
-            self.proxy.client_gone(exchange)
+            self.owner.subrequests.client_gone(exchange)
 
     def over(self) -> None:
         """The answer is here, or `error` says why it is not."""
@@ -177,28 +174,28 @@ class SubrequestStream:
         """The deadline is over."""
         self.deadline = NEVER
         if self.exchange is not None:
-            self.proxy.expired(self.exchange, now)
+            self.owner.subrequests.expired(self.exchange, now)
 
     def _too_large(self) -> None:
         if self.exchange is not None:
-            self.proxy.fail(self.exchange, GatewayError(Kind.UPSTREAM_BODY_TOO_LARGE))
+            self.owner.subrequests.fail(self.exchange, GatewayError(Kind.UPSTREAM_BODY_TOO_LARGE))
 
     # the exchange's client stream
 
     @property
     def settings(self) -> ClientSettings:
         """The client's."""
-        return self.parent.client.settings
+        return self.owner.exchange.client.settings
 
     @property
     def trusted(self) -> bool:
         """Is the client's peer one of the trusted proxies?"""
-        return self.parent.client.trusted
+        return self.owner.exchange.client.trusted
 
     def watch(self, deadline: float) -> None:
         """Call the proxy's `expired` once `deadline` is over."""
         self.deadline = deadline
-        self.keeper.watch(deadline)
+        self.owner.subrequests.keeper.watch(deadline)
 
     def respond(self, head: ResponseHead, body: bytes, ended: bool) -> None:
         """The head, and as much of the body as is there."""
@@ -228,7 +225,7 @@ class SubrequestStream:
         """The exchange is over."""
         if self.exchange is not None:
             self.exchange = None
-            self.keeper.streams.discard(self)
+            self.owner.calls.discard(self)
             self.over()
 
     def abort(self) -> None:
@@ -251,11 +248,12 @@ class Subrequests(Proxy):
     """The life of subrequests: that of a request, but that it begins with an attempt, and that a failure is told to the
     stream and not written out.
 
-    Mutable state: `active`, those under way.
+    Mutable state: `active`, those under way, and who keeps their time.
     """
 
     def __init__(self) -> None:
         super().__init__(RouteTable.empty())
+        self.keeper = Timekeeper()
 
     def send(self, exchange: Subrequest) -> None:
         """Begin. What guards it is asked first; the stream may be told of its end before this returns."""

@@ -68,12 +68,11 @@ def _told(part: Part, error: GatewayError) -> dict[str, Any]:
 
 def _timing(plan: Plan, results: Sequence[Result]) -> str:
     """W3C Server Timing: durations are in milliseconds."""
-    return ", ".join(
-        [
-            f"{part.name};dur={result.seconds * 1000:.1f}" + WORDS[result.state]
-            for part, result in zip(plan.parts, results, strict=True)
-        ]
-    )
+    text = plan.timings % tuple([result.seconds * 1000 for result in results])
+    if all(result.state == "came" for result in results):
+        return text
+    told = zip(text.split(", "), results, strict=True)
+    return ", ".join([timing + WORDS[result.state] for timing, result in told])
 
 
 def _note_collision(plan: Plan, field: str) -> None:

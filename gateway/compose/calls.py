@@ -64,9 +64,7 @@ class Call(SubrequestStream):
         indexes: Sequence[int] = (),
         resort: bool = False,
     ) -> None:
-        SubrequestStream.__init__(
-            self, composition.subrequests, composition.exchange, composition.keeper, part.max_body
-        )
+        SubrequestStream.__init__(self, composition, part.max_body)
         self.composition = composition
         self.part = part
         self.question = asked

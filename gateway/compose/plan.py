@@ -77,7 +77,8 @@ class Plan:
     """All parts in the order of the file, and what the answer is.
 
     `first` need no other part, `waits` says how many each of them needs, `followers` are those that need it. `errors`
-    is the key of the list of errors, None for none. `collided` grows: the fields that several parts were found to say.
+    is the key of the list of errors, None for none; `timings` is Server-Timing up to its numbers. `collided` grows: the
+    fields that several parts were found to say.
     """
 
     name: str
@@ -92,9 +93,11 @@ class Plan:
     first: tuple[Part, ...] = field(init=False)
     followers: tuple[tuple[Part, ...], ...] = field(init=False)
     waits: tuple[int, ...] = field(init=False)
+    timings: str = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "first", tuple(part for part in self.parts if not part.needs))
+        object.__setattr__(self, "timings", ", ".join(f"{part.name};dur=%.1f" for part in self.parts))
         object.__setattr__(self, "waits", tuple(len(part.needs) for part in self.parts))
         followers = tuple(tuple(other for other in self.parts if part.number in other.needs) for part in self.parts)
         object.__setattr__(self, "followers", followers)

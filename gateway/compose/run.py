@@ -17,7 +17,7 @@ from gateway.compose.template import MISSING, Unresolved
 from gateway.control import MergedFields
 from gateway.errors import GatewayError
 from gateway.routing.actions import Deferred
-from gateway.subrequest import Subrequest, Subrequests, Timekeeper, added_lines, host_block
+from gateway.subrequest import Subrequest, Subrequests, SubrequestStream, added_lines, host_block
 from gateway.wire.deadlines import NEVER
 from gateway.wire.headers import TRACING
 
@@ -57,7 +57,7 @@ class Composition:
     """One answer in the making, and what its client's leaving cancels.
 
     Mutable state: the results by part, how many parts each one still waits for and how many are not settled; what
-    failed; whether all is over. The calls under way are its timekeeper's streams. `_added` are the lines that tell of
+    failed; whether all is over; the calls under way. `_added` are the lines that tell of
     the client in the `_flavour` that the last upstream wanted.
     """
 
@@ -71,8 +71,8 @@ class Composition:
         "_results",
         "_started",
         "_waits",
+        "calls",
         "exchange",
-        "keeper",
         "over",
         "plan",
         "proxy",
@@ -84,7 +84,7 @@ class Composition:
         self.subrequests = subrequests
         self.exchange = exchange
         self.plan = plan
-        self.keeper = Timekeeper()
+        self.calls: set[SubrequestStream] = set()
         self.over = False
         self._started = monotonic()
         self._results: list[Result | None] = [None] * len(plan.parts)
@@ -106,6 +106,7 @@ class Composition:
             exchange.limit_total(self._started + self.plan.timeout)
         # The parts keep the time: what is missing when it is over may be optional.
         exchange.client.watch(NEVER)
+        self.subrequests.keeper.owners.add(self)
         for part in self.plan.first:
             if self.over:
                 return
@@ -154,7 +155,7 @@ class Composition:
         elif part.cache is not None:
             known = part.cache.get(self._cache_key(part, asked), monotonic())
             if known is not None:
-                self.keeper.streams.discard(call)
+                self.calls.discard(call)
                 call.settle(read(part, 200, KeptFields(known.headers), known.body, 0.0))
                 return
         exchange = self.exchange
@@ -257,7 +258,7 @@ class Composition:
                 return
         reply = composed(plan, exchange, results, failures)
         self.over = True
-        self.keeper.stop()
+        self.subrequests.keeper.owners.discard(self)
         exchange.task = None
         exchange.upstream_seconds += monotonic() - self._started
         self.proxy.answer(exchange, reply, "answered", PARTIAL if failures else "-")
@@ -270,8 +271,8 @@ class Composition:
     def cancel(self) -> None:
         """Nobody waits for the answer any more."""
         self.over = True
-        self.keeper.stop()
-        for call in list(self.keeper.streams):
+        self.subrequests.keeper.owners.discard(self)
+        for call in list(self.calls):
             call.cancel()
 
     # what parts are asked with

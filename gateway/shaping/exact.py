@@ -46,9 +46,7 @@ def parse(data: bytes) -> Any:
     nesting, numbers beyond a double's range or of more than MOST_DIGITS characters.
     """
     value, compact = _read(data)
-    if compact == data or compact.translate(None, BLANKS) == data.translate(None, BLANKS):
-        # The same tokens, since a blank ends no token but a string, and deleting blanks leaves strings strings. So
-        # each number is spelt as orjson will spell it, and no member is missing, as one of two with a key would be.
+    if _is_same(data, compact):
         return value
     if not _keeps_keys(data, compact) or (b"-0" in data and MINUS_ZERO.search(data)):
         return _scan(CAREFUL, data)
@@ -58,7 +56,7 @@ def parse(data: bytes) -> Any:
 def verify(data: bytes) -> None:
     """NotJson for what `parse` does not take, at less cost where it takes much."""
     _, compact = _read(data)
-    if compact != data and (not _keeps_keys(data, compact) or _may_hold_long_number(data)):
+    if not _is_same(data, compact) and (not _keeps_keys(data, compact) or _may_hold_long_number(data)):
         _scan(CAREFUL, data)
 
 
@@ -87,6 +85,12 @@ def _read(data: bytes) -> tuple[Any, bytes]:
         return value, orjson.dumps(wrapped)[SPARE_LEVELS:-SPARE_LEVELS]
     except TypeError:
         raise NotJson(f"nested more than {MOST_LEVELS} levels deep") from None
+
+
+def _is_same(data: bytes, compact: bytes) -> bool:
+    """The same tokens, since a blank ends no token but a string, and deleting blanks leaves strings strings? Then each
+    number is spelt as orjson will spell it, and no member is missing, as one of two with a key would be."""
+    return compact == data or compact.translate(None, BLANKS) == data.translate(None, BLANKS)
 
 
 def _keeps_keys(data: bytes, compact: bytes) -> bool:
