@@ -28,6 +28,7 @@ from gateway.partial import also_wrong
 from gateway.plugin import Env, Plugin, UpstreamClient
 from gateway.routing.actions import (
     Action,
+    Deferred,
     Forward,
     HeaderEdit,
     Mirror,
@@ -269,6 +270,7 @@ class _Compiler:
         action = self._action(at, spec, pattern)
         if action is None:
             return None
+        collected = int(self.spec.limits.request_body) if isinstance(action, Deferred) and action.reads_body else 0
         predicates: list[Predicate] = [HeaderPredicate(name, value) for name, value in spec.match.headers.items()]
         predicates += [QueryPredicate(name, value) for name, value in spec.match.query.items()]
         return Route(
@@ -280,7 +282,7 @@ class _Compiler:
             predicates=tuple(predicates),
             priority=spec.priority,
             order=number,
-            chain=Chain((*top, *own)) if own else shared,
+            chain=Chain((*top, *own), collected) if own or collected else shared,
         )
 
     def _own_routes(self, top: tuple[Plugin, ...], uses: dict[str, tuple[PluginUse, ...]]) -> Iterator[Route]:
