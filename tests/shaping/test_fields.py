@@ -44,9 +44,10 @@ def test_fields_of_a_query(query: str, document: bytes, expected: bytes) -> None
     assert chosen(QUERY, query, document) == expected
 
 
-ARTICLES = b"""{"meta": {"title": 0}, "data": [{"type": "articles", "id": "1", 
-"attributes": {"title": "t", "body": 1.50}, "relationships": {"author": {"data": {"type": "people", "id": "9"}}, "tags": {}}, "links": {"body": 1}}],
-"included": [{"type": "people", "id": "9", "attributes": {"name": "n", "title": "dr"}}, {"type": "x"}, {}, 1]}"""
+ARTICLES = b"""{"meta": {"title": 0}, "data": [
+    {"type": "articles", "id": "1", "attributes": {"title": "t", "body": 1.50}, "links": {"body": 1},
+    "relationships": {"author": {"data": {"type": "people", "id": "9"}}, "tags": {}}}
+], "included": [{"type": "people", "id": "9", "attributes": {"name": "n", "title": "dr"}}, {"type": "x"}, {}, 1]}"""
 
 
 @pytest.mark.parametrize(
