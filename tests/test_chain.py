@@ -70,6 +70,8 @@ def test_bodies_are_collected_up_to_what_the_strictest_takes() -> None:
     assert chain.request_body == 100
     assert [plugin.name for plugin in chain.collectors] == ["c"]
     assert chain.response_body(make_exchange(), make_head()) == 1 << 20
+    both = Chain([named(Nothing, "d", needs_body=("request", "response"), max_body=50), *chain.plugins])
+    assert (both.request_body, both.response_body(make_exchange(), make_head())) == (50, 50)
 
 
 def test_a_response_is_collected_for_those_who_want_it() -> None:
