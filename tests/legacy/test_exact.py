@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.legacy.exact import number, parse, text_of, write
@@ -92,6 +92,7 @@ def test_scalars_as_text(value: Any, text: str) -> None:
     assert text_of(value) == text
 
 
+@settings(max_examples=30)
 @given(st.recursive(SCALARS, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=8))
 def test_parsing_agrees_with_the_standard_library(value: Any) -> None:
     text = json.dumps(value, ensure_ascii=False)

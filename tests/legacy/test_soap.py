@@ -6,7 +6,7 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.legacy.codec import ServiceFault
@@ -231,6 +231,7 @@ def test_how_large_an_envelope_is() -> None:
 SCALARS = st.text("abc<>&\"' é", min_size=1).filter(lambda text: text.strip() != "")
 
 
+@settings(max_examples=20)
 @given(st.dictionaries(st.sampled_from(["a", "b", "m:c"]), SCALARS, min_size=1), st.sampled_from(VERSIONS))
 def test_what_goes_out_in_one_envelope_comes_back_in_another(value: Any, version: str) -> None:
     both = codec("m:Op", version=version, namespace="urn:a", namespaces={"m": "urn:m"})

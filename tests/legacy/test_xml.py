@@ -10,7 +10,7 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.legacy.exact import parse, write
@@ -399,6 +399,7 @@ def of(elements: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 VALUES = st.dictionaries(NAMES, st.recursive(st.none() | TEXT, of, max_leaves=8), min_size=1, max_size=1)
 
 
+@settings(max_examples=60)
 @given(VALUES)
 def test_a_value_survives(value: Any) -> None:
     both = codec(namespaces=NAMESPACES)
@@ -407,6 +408,7 @@ def test_a_value_survives(value: Any) -> None:
     assert both.encode(value)[0] == body
 
 
+@settings(max_examples=30)
 @given(st.integers(), st.decimals(allow_nan=False, allow_infinity=False, places=3), st.booleans())
 def test_typed_values_survive(whole: int, price: Any, flag: bool) -> None:
     both = codec(types={"whole": "integer", "price": "number", "flag": "boolean", "@whole": "integer"})
@@ -427,6 +429,7 @@ def trees(draw: st.DrawFn, depth: int = 2) -> ET.Element:
     return element
 
 
+@settings(max_examples=40)
 @given(trees())
 def test_a_document_survives(tree: ET.Element) -> None:
     # As text, the library itself would leave a carriage return to be read as a line feed.
@@ -442,6 +445,7 @@ ANY_JSON = st.recursive(
 )
 
 
+@settings(max_examples=50)
 @given(ANY_JSON)
 def test_whatever_is_written_is_one_document_of_those_names(value: Any) -> None:
     mapping = XmlMapping(Namespaces(None, {}), ONE_MIB)
