@@ -21,7 +21,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gateway.legacy.codec import ServiceFault
-from gateway.legacy.exact import parse, write
+from gateway.legacy.exact import parse
 from gateway.legacy.formats import codec_of
 from gateway.legacy.media import is_json
 from gateway.legacy.messages import (
@@ -37,6 +37,7 @@ from gateway.legacy.messages import (
 )
 from gateway.legacy.options import FormatOptions
 from gateway.plugin import Env, Exchange, GatewayError, Kind, Plugin, ResponseHead, Size
+from gateway.shaping.exact import write
 
 ONE_MIB = Size("1MiB")
 

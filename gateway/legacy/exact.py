@@ -5,28 +5,17 @@ from __future__ import annotations
 import json
 import re
 from math import isfinite
-from typing import Any, Self
+from typing import Any
 
 import orjson
+
+from gateway.shaping.exact import exact_float, write
 
 # RFC 8259 §6, and what XML Schema allows besides: a plus sign, leading zeros, a point at either end.
 _NUMBER = re.compile(r"([+-]?)0*+([0-9]*+)(?:\.([0-9]*+))?([eE][+-]?[0-9]+)?")
 _LONGEST = 1000
 # More than these many digits may not fit into the 64 bits that orjson writes.
 _SHORT = 18
-
-
-class ExactNumber(float):
-    """A number that is written as the `text` that it came with, which is good JSON."""
-
-    __slots__ = ("text",)
-
-    text: str
-
-    def __new__(cls, text: str) -> Self:
-        made = super().__new__(cls, text)
-        made.text = text
-        return made
 
 
 def number(text: str) -> int | float:
@@ -43,8 +32,8 @@ def _kept(text: str) -> int | float:
     """A number of JSON, as a plain one where that says the same."""
     if len(text) <= _SHORT and text.removeprefix("-").isdecimal():
         plain = int(text)
-        return plain if plain or text == "0" else ExactNumber(text)
-    exact = ExactNumber(text)
+        return plain if plain or text == "0" else exact_float(text)
+    exact = exact_float(text)
     if not isfinite(exact) and "e" in text.lower():
         raise ValueError("a number is out of range")
     value = float(exact)
@@ -66,16 +55,9 @@ def parse(data: bytes) -> Any:
         raise ValueError("not JSON: nested too deeply") from None
 
 
-def write(value: Any) -> bytes:
-    """JSON of a value that `parse` or a codec gave."""
-    return orjson.dumps(value, default=_fragment)
-
-
 def text_of(value: float | bool) -> str:
     """A number or a bool as JSON and XML write it."""
-    # orjson writes no integer of more than 64 bits.
-    plain = isinstance(value, int) and not isinstance(value, bool)
-    return str(value) if plain else write(value).decode()
+    return write(value).decode()
 
 
 def _float(text: str) -> int | float:
@@ -93,9 +75,3 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(made) != len(pairs):
         raise ValueError("a key is there twice in one object")
     return made
-
-
-def _fragment(value: Any) -> orjson.Fragment:
-    if isinstance(value, ExactNumber):
-        return orjson.Fragment(value.text)
-    raise TypeError(f"{type(value).__name__} is no JSON value")

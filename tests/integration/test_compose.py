@@ -424,9 +424,7 @@ async def test_something_stands_in_for_a_part(
     async with (
         upstream(serving({}, answer("{}", code=500))) as service,
         upstream(serving({}, echo)) as spare,
-        composing(
-            tmp_path, config({"up": service.port, "spare": spare.port}, route(parts, respond=respond))
-        ) as served,
+        composing(tmp_path, config({"up": service.port, "spare": spare.port}, route(parts, respond=respond))) as served,
     ):
         message = await served.ask()
         assert message.status == 200

@@ -101,7 +101,7 @@ def route(parts: Options, path: str = "/page", name: str = "page", plugins: Iter
 
 
 def config(upstreams: Mapping[str, Any], *routes: Any, **top: Any) -> str:
-    """A configuration as text, which is JSON and so YAML. An upstream is a port, several, or its options with `ports`."""
+    """A configuration as JSON, which is YAML. An upstream is a port, several, or its options with `ports`."""
     made = {}
     for name, given in upstreams.items():
         options = dict(given) if isinstance(given, Mapping) else {"ports": given}
