@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 # Blocks that hold nothing but a Host, by its bytes; bounded, cleared when full.
 HOSTS: dict[bytes, RequestBlock] = {}
 HOSTS_KEPT = 1024
+BODY_METHODS = frozenset(["PATCH", "POST", "PUT"])
 POLICY = request_policy(True)
 
 
@@ -84,6 +85,9 @@ class Subrequest(LiveExchange):
             self.body = body
             self.pending.append(body)
             head.set_length(len(body))
+        elif method in BODY_METHODS:
+            # RFC 9110 §8.6: whoever expects a body wants to know that there is none.
+            head.set_length(0)
 
 
 class Owner(Protocol):

