@@ -211,6 +211,8 @@ class Composition:
                 raise broken(part, call.error)
             result = read(part, call.status, head, body, time())
         except GatewayError as error:
+            # Its traceback, and that of what it was raised from, would hold this frame and so the failures themselves.
+            error.__context__ = None
             self._failed(call, error.with_traceback(None))
             return
         if part.cache is not None and not call.resort:

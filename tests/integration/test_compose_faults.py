@@ -423,6 +423,7 @@ async def test_reload_leaves_a_composition_alone(tmp_path: Path, ends: str) -> N
         await served.at_rest()
         # Nothing holds the old table any more, nor its connections.
         await eventually(lambda: events(worker.runtime) == ["start a", "stop a"])
+        held.release()
         await eventually(lambda: service.open == 1, "connections of what is gone are open")
 
 
