@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from gateway.errors import ConfigError
+from gateway.process.runtime import Runtime
 from tests.support.compositions import (
     Held,
     answer,
     composing,
     config,
+    echo,
     part,
     route,
     serving,
@@ -21,10 +23,9 @@ from tests.support.compositions import (
     targets,
 )
 from tests.support.gateways import request
-from tests.support.messages import Message
-from tests.support.polling import eventually, soon, turns
-from tests.support.raw_upstream import Peer, upstream
-from tests.support.runtimes import HEAD, write_plugin
+from tests.support.polling import eventually, turns
+from tests.support.raw_upstream import upstream
+from tests.support.runtimes import HEAD, write_config, write_plugin
 
 PRODUCT = b'{"id": 42, "name": "Lamp", "price": 9.990, "seller_id": 7, "related": [1, 2], "secret": true}'
 REVIEWS = b'{"items": [{"stars": 5}, {"stars": 4}, {"stars": 3}, {"stars": 2}], "total": 18446744073709551616}'
@@ -45,11 +46,6 @@ routes:
         related: {from: catalog, path: "/items/{item}", foreach: "product.related", as: item, max: 8, concurrency: 4}
       respond: {merge: namespaced, status: required, headers: {Cache-Control: "max-age=5"}}
 """  # noqa: E501
-
-
-async def echo(peer: Peer, message: Message) -> None:
-    """The target is the answer."""
-    peer.send(answer(json.dumps(target_of(message))))
 
 
 async def test_the_product_page(tmp_path: Path) -> None:
@@ -201,6 +197,8 @@ async def test_only_what_is_listed_reaches_a_part(tmp_path: Path) -> None:
     parts = {
         "plain": part("up", "/plain"),
         "more": part("up", "/more", forward=["X-Tenant", "accept-language", "Cookie"]),
+        # Half a surrogate pair is no JSON.
+        "half": part("up", "/half", method="POST", body={"claim": "{claims.broken}"}),
         "own": part("up", "/own", headers={"X-Asked-By": "{principal} of {claims.tenant.id}, {header.x-tenant}"}),
     }
     plugins = ["tracing_ids", "identity"]
@@ -222,7 +220,7 @@ async def test_only_what_is_listed_reaches_a_part(tmp_path: Path) -> None:
             b"Connection: X-Tenant-2",
             b"X-Tenant-2: 1",
         ]
-        await served.page("/page", *fields)
+        assert set(await served.page("/page", *fields)) == {"plain", "more", "own"}
         asked = {target_of(message): message for message in service.requests}
         own = {"Host", "Accept", "X-User-Id", "X-Request-Id", "traceparent", "Via"}
         own |= {"X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Request-Deadline-Ms"}
@@ -297,7 +295,7 @@ async def test_query_and_body_with_places(tmp_path: Path) -> None:
 async def test_body_of_the_client_is_passed_on(tmp_path: Path, chunked: bool) -> None:
     parts = {
         "order": part("up", "/orders", method="POST", body="{request.body}", required=True),
-        "copy": part("up", "/copies", method="PUT", body="{request.body}"),
+        "copy": part("up", "/copies", method="PUT", body="{request.body}", format="xml"),
         "other": part("up", "/other"),
     }
     body = bytes(range(256)) * 300
@@ -330,6 +328,21 @@ async def test_body_of_the_client_is_passed_on(tmp_path: Path, chunked: bool) ->
         framed = b"%x\r\n%b\r\n0\r\n\r\n" % (len(more), more) if chunked else more
         refused = await served.ask("/page", *fields, method="POST", body=framed)
         assert refused.status == 413
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"path": "/{request.body}"},
+        {"headers": {"X-Body": "{request.body}"}},
+        {"body": "was {request.body}"},
+        {"body": {"was": "{request.body}"}},
+    ],
+)
+def test_body_of_the_client_is_no_text(tmp_path: Path, options: dict[str, Any]) -> None:
+    text = config({"up": 1}, route({"bad": {**part("up", "/", method="POST"), **options}}))
+    with pytest.raises(ConfigError, match=r"\{request.body\} is bytes"):
+        Runtime(write_config(tmp_path, text), {}).prepare()
 
 
 async def test_body_that_nobody_reads_is_not_waited_for(tmp_path: Path) -> None:
@@ -369,40 +382,39 @@ async def test_head_etag_and_304(tmp_path: Path) -> None:
 
 
 MERGED = {"a": b'{"x": {"k": 1.0, "l": [1]}, "only": 1}', "b": b'{"x": {"k": 2, "m": 2}}', "c": b'{"x": {"m": 3}}'}
-MERGES: list[tuple[str, Any, bytes, list[str]]] = [
-    ("namespaced", None, b'{"a":%(a)b,"b":%(b)b,"c":%(c)b}', []),
+SPLICED = b'{"a":%(a)b,"b":%(b)b,"c":%(c)b}' % {name.encode(): body for name, body in MERGED.items()}
+# How they are merged, under which key, what comes of it, and which collisions are told.
+MERGES: list[tuple[str, str | None, bytes, list[str]]] = [
+    ("namespaced", None, SPLICED, []),
     ("shallow", None, b'{"x":{"m":3},"only":1}', ["x"]),
     ("deep", None, b'{"x":{"k":2,"l":[1],"m":3},"only":1}', ["x.k", "x.m"]),
     ("deep", "g", b'{"g":{"x":{"k":2,"l":[1],"m":3},"only":1}}', ["g.x.k", "g.x.m"]),
 ]
 
 
-@pytest.mark.parametrize(("merge", "group", "expected", "collisions"), MERGES, ids=lambda value: str(value)[:12])
-async def test_merges_and_their_collisions(
-    tmp_path: Path,
-    caplog: pytest.LogCaptureFixture,
-    merge: str,
-    group: str | None,
-    expected: bytes,
-    collisions: list[str],
-) -> None:
-    options = {"group": group} if group is not None else {}
-    parts = {name: part("up", f"/{name}", **options) for name in MERGED}
+async def test_merges_and_their_collisions(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    routes = []
+    for number, (merge, group, _, _) in enumerate(MERGES):
+        options = {"group": group} if group is not None else {}
+        parts = {name: part("up", f"/{name}", **options) for name in MERGED}
+        routes.append(route(parts, f"/{number}", f"r{number}", respond={"merge": merge}))
     handlers = {f"/{name}": answer(body) for name, body in MERGED.items()}
     async with (
         upstream(serving(handlers)) as service,
-        composing(tmp_path, config({"up": service.port}, route(parts, respond={"merge": merge}))) as served,
+        composing(tmp_path, config({"up": service.port}, *routes)) as served,
     ):
-        spliced = {name.encode(): body for name, body in MERGED.items()}
-        for _ in range(2):
-            assert (await served.ask()).body == (expected % spliced if merge == "namespaced" else expected)
-    told = [text for text in caplog.messages if "several parts say" in text]
-    assert [text.split("'")[1] for text in told] == collisions
+        for number, (_, _, expected, collisions) in enumerate(MERGES):
+            caplog.clear()
+            for _ in range(2):
+                assert (await served.ask(f"/{number}")).body == expected
+            told = [text for text in caplog.messages if "several parts say" in text]
+            # Once each, however often.
+            assert [text.split("'")[1] for text in told] == collisions
 
 
-FAILS: dict[str, Any] = {"down": part("up", "/down")}
 ON_ERRORS: list[tuple[Any, Any]] = [
-    ("omit", None),
+    ("by default", {}),
+    ("omit", {}),
     (None, {"down": None}),
     ("null", {"down": None}),
     ({"value": {"n": [1.5]}}, {"down": {"n": [1.5]}}),
@@ -411,25 +423,27 @@ ON_ERRORS: list[tuple[Any, Any]] = [
 ]
 
 
-@pytest.mark.parametrize(("on_error", "shown"), ON_ERRORS, ids=str)
-async def test_something_stands_in_for_a_part(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, on_error: Any, shown: Any
-) -> None:
-    parts = {"ok": part("spare", "/ok"), "down": part("up", "/down", on_error=on_error)}
+async def test_something_stands_in_for_a_part(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     respond = {"errors": "problems", "headers": {"Cache-Control": "max-age=60"}}
+    routes = []
+    for number, (on_error, _) in enumerate(ON_ERRORS):
+        given = {"on_error": on_error} if on_error != "by default" else {}
+        parts = {"ok": part("spare", "/ok"), "down": part("up", "/down", **given)}
+        routes.append(route(parts, f"/{number}", f"r{number}", respond=respond))
     async with (
         upstream(serving({}, answer("{}", code=500))) as service,
         upstream(serving({}, echo)) as spare,
-        composing(tmp_path, config({"up": service.port, "spare": spare.port}, route(parts, respond=respond))) as served,
+        composing(tmp_path, config({"up": service.port, "spare": spare.port}, *routes)) as served,
     ):
-        message = await served.ask()
-        assert message.status == 200
         problems = [{"part": "down", "status": 502, "type": "part_failed", "detail": "the part 'down' failed"}]
-        assert json.loads(message.body) == {"ok": "/ok", **(shown or {}), "problems": problems}
-        assert message.get("x-gateway-completed") == "false"
-        # It may be whole the next time.
-        assert message.all("cache-control") == ["no-store"]
-    assert "page/down: the part down answered 500" in caplog.messages
+        for number, (_, shown) in enumerate(ON_ERRORS):
+            message = await served.ask(f"/{number}")
+            assert message.status == 200
+            assert json.loads(message.body) == {"ok": "/ok", **shown, "problems": problems}
+            assert message.get("x-gateway-completed") == "false"
+            # It may be whole the next time.
+            assert message.all("cache-control") == ["no-store"]
+            assert f"r{number}/down: the part down answered 500" in caplog.messages
 
 
 async def test_another_upstream_is_asked_where_nothing_can_be_asked_of_the_own(tmp_path: Path) -> None:
@@ -464,8 +478,7 @@ POLICIES: list[tuple[str, list[str], int]] = [
 ]
 
 
-@pytest.mark.parametrize(("policy", "names", "status"), POLICIES, ids=str)
-async def test_status_is_by_the_policy(tmp_path: Path, policy: str, names: list[str], status: int) -> None:
+async def test_status_is_by_the_policy(tmp_path: Path) -> None:
     known = {
         "good": part("up", "/good"),
         "good2": part("up", "/good"),
@@ -477,12 +490,16 @@ async def test_status_is_by_the_policy(tmp_path: Path, policy: str, names: list[
         "unasked": part("up", "/bad", when="query.never"),
     }
     handlers = {"/good": answer("1"), "/bad": answer("{}", code=500), "/worse": answer("<p>")}
-    parts = {name: known[name] for name in names}
+    routes = [
+        route({name: known[name] for name in names}, f"/{number}", f"r{number}", respond={"status": policy})
+        for number, (policy, names, _) in enumerate(POLICIES)
+    ]
     async with (
         upstream(serving(handlers)) as service,
-        composing(tmp_path, config({"up": service.port}, route(parts, respond={"status": policy}))) as served,
+        composing(tmp_path, config({"up": service.port}, *routes)) as served,
     ):
-        assert (await served.ask()).status == status
+        for number, case in enumerate(POLICIES):
+            assert (await served.ask(f"/{number}")).status == case[2], case
 
 
 # what parts have of their own
@@ -592,25 +609,3 @@ async def test_parts_that_speak_no_json(tmp_path: Path) -> None:
         assert asked["/soap"].body.startswith(b"<")
         assert asked["/form"].get("content-type") == "application/x-www-form-urlencoded"
         assert sorted(asked["/form"].body.split(b"&")) == [b"to=x", b"to=y", b"user=a+b"]
-
-
-async def test_a_hundred_at_once_share_two_connections(tmp_path: Path) -> None:
-    """Nobody holds a connection and waits for another one, though the gateway asks itself."""
-    small = {"pool": {"max_connections": 2, "max_queue": 10_000, "queue_timeout": "30s"}}
-    parts = {
-        "list": part("up", "/list"),
-        "items": part("up", "/items/{item}", foreach="list", concurrency=3),
-        "inner": part("itself", "/plain/{list.0}"),
-    }
-    plain = {"name": "plain", "match": {"path": "/plain/{id}"}, "to": "up"}
-    async with (
-        upstream(serving({"/list": answer("[1, 2, 3]")}, echo)) as service,
-        composing(tmp_path, config({"up": service.port}, plain)) as served,
-    ):
-        itself = {"ports": served.worker.port, **small}
-        served.worker.write(config({"up": {"ports": service.port, **small}, "itself": itself}, plain, route(parts)))
-        assert await served.worker.runtime.reload()
-        pages = await soon(asyncio.gather(*[served.page() for _ in range(100)]))
-        expected = {"list": [1, 2, 3], "items": ["/items/1", "/items/2", "/items/3"], "inner": "/plain/1"}
-        assert pages == [expected] * 100
-        assert len(service.requests) == 500

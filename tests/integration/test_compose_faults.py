@@ -19,6 +19,7 @@ from tests.support.compositions import (
     answer,
     composing,
     config,
+    echo,
     part,
     route,
     serving,
@@ -31,7 +32,7 @@ from tests.support.messages import Message
 from tests.support.polling import eventually, soon, turns
 from tests.support.ports import deaf_port, free_port
 from tests.support.raw_upstream import Peer, upstream
-from tests.support.runtimes import events, write_plugin
+from tests.support.runtimes import PROBE, events, write_plugin
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 SOON = "150ms"
@@ -211,6 +212,8 @@ async def test_each_failure_to_ask_has_its_status(tmp_path: Path) -> None:
 )
 async def test_time_for_the_whole_answer(tmp_path: Path, timeout: str | None, fields: list[bytes], kind: str) -> None:
     """What is there by then is the answer, if what is missing was optional."""
+    noting = "    def on_finish(self, exchange):\n        EVENTS.append(exchange.upstream_seconds)\n"
+    write_plugin(tmp_path, "probe", f"{PROBE}\n{noting}")
     options = {"timeout": timeout} if timeout is not None else {}
     parts = {
         "good": part("up", "/good"),
@@ -227,7 +230,9 @@ async def test_time_for_the_whole_answer(tmp_path: Path, timeout: str | None, fi
     ]
     async with (
         upstream(serving(handlers, silent)) as service,
-        composing(tmp_path, config({"up": service.port}, *routes, trusted_proxies=["127.0.0.0/8"])) as served,
+        composing(
+            tmp_path, config({"up": service.port}, *routes, trusted_proxies=["127.0.0.0/8"], plugins=["probe"])
+        ) as served,
     ):
         message = await served.ask("/page", *fields)
         assert message.status == 200
@@ -243,6 +248,8 @@ async def test_time_for_the_whole_answer(tmp_path: Path, timeout: str | None, fi
         for asked in service.requests:
             assert int(asked.get("x-request-deadline-ms") or "") <= 150
         assert (await served.ask("/required", *fields)).status == 504
+        # All of it is the services' time.
+        assert all(float(seconds) > 0.1 for seconds in events(served.worker.runtime)[1:])
 
 
 async def test_part_that_hangs_is_waited_for_no_longer_than_it_may(tmp_path: Path) -> None:
@@ -313,7 +320,7 @@ STAGES: dict[str, tuple[dict[str, Any], list[str], list[str]]] = {
         ["/list"],
         ["/1", "/2"],
     ),
-    "in its place": ({"a": part("calm", "/down", on_error={"from": "slow"})}, ["/down"], ["/down"]),
+    "instead": ({"a": part("calm", "/down", on_error={"from": "slow"})}, ["/down"], ["/down"]),
     "retries": (
         {"a": part("calm", "/down", retries={"attempts": 2, "on": ["503"]}), "b": part("slow", "/b")},
         ["/down"],
@@ -327,9 +334,9 @@ CALM_OR_BUSY: dict[str, Handler] = {"/a": answer("1"), "/list": answer("[1, 2, 3
 HANGING: dict[str, Handler] = {"/body": stalling(HEAD + b"Content-Length: 100\r\n\r\n[1, 2")}
 
 
-@pytest.mark.parametrize("stage", STAGES)
-async def test_client_that_leaves_takes_all_parts_with_it(tmp_path: Path, stage: str) -> None:
-    parts, calm_asked, slow_asked = STAGES[stage]
+async def test_client_that_leaves_takes_all_parts_with_it(tmp_path: Path) -> None:
+    holding = {"name": "one", "match": {"path": "/one"}, "to": "one"}
+    routes = [route(parts, f"/{name}", name) for name, (parts, _, _) in STAGES.items()]
     held = Held()
     async with (
         upstream(serving(CALM_OR_BUSY, answer("{}", b"Retry-After: 1", code=503))) as calm,
@@ -343,32 +350,37 @@ async def test_client_that_leaves_takes_all_parts_with_it(tmp_path: Path, stage:
             "deaf": {"ports": deaf, "timeouts": {"connect": "300ms"}},
             "one": {"ports": one.port, "pool": {"max_connections": 1, "queue_timeout": "30s"}},
         }
-        holding = {"name": "one", "match": {"path": "/one"}, "to": "one"}
-        async with (
-            composing(tmp_path, config(upstreams, route(parts), holding)) as served,
-            served.client() as other,
-            served.client() as client,
-        ):
+        async with composing(tmp_path, config(upstreams, *routes, holding)) as served, served.client() as other:
             deaf_pool, pool = (served.upstream(name).endpoints[0].pool for name in ("deaf", "one"))
             other.send(request("/one"))
             await eventually(lambda: held.waiting)
-            body = [b"Content-Length: 9"] if stage == "body" else []
-            client.send(request("/page", *body, method="POST" if body else "GET"))
-            await eventually(lambda: served.worker.runtime.proxy.active == 2)
-            await eventually(lambda: (sorted(targets(calm)), sorted(targets(slow))) == (calm_asked, slow_asked))
-            await eventually(lambda: bool(pool.queue) == (stage == "queue"))
-            assert bool(deaf_pool.connecting) == (stage == "connecting")
-            if stage == "retries":
-                await eventually(lambda: served.upstreams[-1].budget.taken)
-            await turns()
-            client.reset()
-            await eventually(lambda: served.worker.runtime.proxy.active == 1)
-            await eventually(lambda: slow.open == 0, "the service works on for nobody")
-            assert not pool.queue
+
+            def asked() -> tuple[list[str], list[str]]:
+                return sorted(targets(calm)), sorted(targets(slow))
+
+            for stage, (_, *expected) in STAGES.items():
+                calm.requests.clear()
+                slow.requests.clear()
+                async with served.client() as client:
+                    body = [b"Content-Length: 9"] if stage == "body" else []
+                    client.send(request(f"/{stage}", *body, method="POST" if body else "GET"))
+                    await eventually(lambda: served.worker.runtime.proxy.active == 2)
+                    await eventually(lambda: asked() == tuple(expected), stage)  # noqa: B023
+                    await eventually(lambda: bool(pool.queue) == (stage == "queue"))  # noqa: B023
+                    assert any(deaf_pool.connecting.values()) == (stage == "connecting")
+                    if stage == "retries":
+                        await eventually(lambda: served.upstreams[-1].budget.taken)
+                    await turns()
+                    client.reset()
+                    await eventually(lambda: served.worker.runtime.proxy.active == 1)
+                    await eventually(lambda: slow.open == 0, "the service works on for nobody")
+                    assert not pool.queue
+                await turns()
+                assert asked() == tuple(expected), stage
             held.release()
             assert (await other.response()).status == 200
             await served.at_rest()
-            assert (sorted(targets(calm)), sorted(targets(slow))) == (calm_asked, slow_asked)
+            assert asked() == tuple(expected)
             assert targets(one) == ["/one"]
 
 
@@ -427,30 +439,58 @@ async def test_reload_leaves_a_composition_alone(tmp_path: Path, ends: str) -> N
         await eventually(lambda: service.open == 1, "connections of what is gone are open")
 
 
-@pytest.mark.parametrize("name", ["half_body", "silent", "missing", "crashed", "reset"])
-@pytest.mark.parametrize("required", [False, True])
-async def test_nothing_is_left_that_only_the_collector_finds(tmp_path: Path, name: str, required: bool) -> None:
-    parts = {
-        "good": part("up", "/good"),
-        "bad": part("up", f"/{name}", timeout="50ms", required=required, breaker={"requests": 1000}),
-        "rubbish": part("up", "/rubbish"),
-        "unasked": part("up", "/{good.id}"),
-        "items": part("up", "/{item}", foreach="[query.a, query.b]"),
-    }
-    handlers = {"/good": answer("[1]"), "/rubbish": answer("[1"), f"/{name}": FAULTS[name][0]}
+async def test_nothing_is_left_that_only_the_collector_finds(tmp_path: Path) -> None:
+    routes = []
+    names = ["half_body", "silent", "missing", "crashed", "reset"]
+    for name in names:
+        for required in (False, True):
+            bad = part("up", f"/{name}", timeout="50ms", required=required, breaker={"requests": 1000})
+            parts = {
+                "good": part("up", "/good"),
+                "bad": bad,
+                "rubbish": part("up", "/rubbish"),
+                "unasked": part("up", "/{good.id}"),
+                "items": part("up", "/{item}", foreach="[query.a, query.b]"),
+            }
+            routes.append(route(parts, f"/{len(routes)}", f"r{len(routes)}"))
+    handlers = {"/good": answer("[1]"), "/rubbish": answer("[1"), **{f"/{name}": FAULTS[name][0] for name in names}}
     async with (
         upstream(serving(handlers)) as service,
-        composing(tmp_path, config({"up": service.port}, route(parts))) as served,
+        composing(tmp_path, config({"up": service.port}, *routes)) as served,
     ):
-        await served.ask("/page?a=1&b=2")
-        with no_collector():
-            before = exchanges()
-            for _ in range(3):
-                await served.ask("/page?a=1&b=2")
-            await eventually(lambda: exchanges() == before, "a cycle holds an exchange")
+        for number in range(len(routes)):
+            await served.ask(f"/{number}?a=1&b=2")
+            with no_collector():
+                before = exchanges()
+                for _ in range(3):
+                    await served.ask(f"/{number}?a=1&b=2")
+                await eventually(lambda: exchanges() == before, "a cycle holds an exchange")  # noqa: B023
 
 
 # everything at once
+
+
+async def test_a_hundred_at_once_share_two_connections(tmp_path: Path) -> None:
+    """Nobody holds a connection and waits for another one, though the gateway asks itself."""
+    small = {"pool": {"max_connections": 2, "max_queue": 10_000, "queue_timeout": "30s"}}
+    parts = {
+        "list": part("up", "/list"),
+        "items": part("up", "/items/{item}", foreach="list", concurrency=3),
+        "inner": part("itself", "/plain/{list.0}"),
+    }
+    plain = {"name": "plain", "match": {"path": "/plain/{id}"}, "to": "up"}
+    async with (
+        upstream(serving({"/list": answer("[1, 2, 3]")}, echo)) as service,
+        composing(tmp_path, config({"up": service.port}, plain)) as served,
+    ):
+        itself = {"ports": served.worker.port, **small}
+        served.worker.write(config({"up": {"ports": service.port, **small}, "itself": itself}, plain, route(parts)))
+        assert await served.worker.runtime.reload()
+        pages = await soon(asyncio.gather(*[served.page() for _ in range(100)]))
+        expected = {"list": [1, 2, 3], "items": ["/items/1", "/items/2", "/items/3"], "inner": "/plain/1"}
+        assert pages == [expected] * 100
+        assert len(service.requests) == 500
+
 
 PATHS = [*FAULTS, "ok", "ok2", "ok3", "ok4", "list", "rubbish", "huge"]
 STATUSES = {200, 400, 401, 404, 418, 429, 502, 503, 504}

@@ -189,24 +189,24 @@ async def test_what_is_unusual_and_good(tmp_path: Path, caplog: pytest.LogCaptur
             assert whole["items"] == [json.loads(shown)] * 2, name
 
 
-@pytest.mark.parametrize("name", FLOODS)
-async def test_who_sends_without_end_is_cut_off(tmp_path: Path, name: str, caplog: pytest.LogCaptureFixture) -> None:
-    flood = FLOODS[name]
-    flood.sent.clear()
+async def test_who_sends_without_end_is_cut_off(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    routes = [one for name in FLOODS for one in page(name)]
     async with (
-        upstream(serving({path_of(name): flood})) as service,
+        upstream(serving({path_of(name): flood for name, flood in FLOODS.items()})) as service,
         upstream(CALM) as calm,
-        composing(tmp_path, config({"up": service.port, "calm": calm.port}, *page(name))) as served,
+        composing(tmp_path, config({"up": service.port, "calm": calm.port}, *routes)) as served,
     ):
-        message = await served.ask(f"/optional{path_of(name)}")
-        assert json.loads(message.body)["after"] == 3
-        assert json.loads(message.body)["passed"] == "instead"
-        assert (await served.ask(f"/required{path_of(name)}")).status == 502
-        await eventually(lambda: service.open == 0)
-        # What was sent is in the buffers of the system for the most part.
-        assert len(flood.sent) == 5
-        assert max(flood.sent) < MANY / 3
-    assert any("passed: the part passed" in text for text in caplog.messages)
+        for name, flood in FLOODS.items():
+            flood.sent.clear()
+            message = await served.ask(f"/optional{path_of(name)}")
+            assert json.loads(message.body)["after"] == 3
+            assert json.loads(message.body)["passed"] == "instead"
+            assert (await served.ask(f"/required{path_of(name)}")).status == 502
+            await eventually(lambda: service.open == 0)
+            # What was sent is in the buffers of the system for the most part.
+            assert len(flood.sent) == 5
+            assert max(flood.sent) < MANY / 3
+            assert [text for text in caplog.messages if f"optional-{path_of(name)[1:]}/passed: the part passed" in text]
 
 
 async def test_answer_to_a_head_has_the_length_of_another(tmp_path: Path) -> None:
@@ -218,18 +218,21 @@ async def test_answer_to_a_head_has_the_length_of_another(tmp_path: Path) -> Non
         assert (await served.ask()).body == b'{"there":null}'
 
 
-@pytest.mark.parametrize("merge", ["shallow", "deep"])
-@pytest.mark.parametrize("said", [b"[1]", b"null", b'"text"', b"1"])
-async def test_what_is_no_object_cannot_be_merged_in(
-    tmp_path: Path, merge: str, said: bytes, caplog: pytest.LogCaptureFixture
-) -> None:
-    parts = {"good": part("up", "/good"), "bad": part("up", "/bad")}
+async def test_what_is_no_object_cannot_be_merged_in(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    said = [b"[1]", b"null", b'"text"', b"1"]
+    routes = []
+    for number in range(len(said)):
+        parts = {"good": part("up", "/good"), "bad": part("up", f"/bad{number}")}
+        for merge in ("shallow", "deep"):
+            routes.append(route(parts, f"/{len(routes)}", f"r{len(routes)}", respond={"merge": merge}))
+    handlers = {"/good": answer('{"a": 1}'), **{f"/bad{number}": answer(one) for number, one in enumerate(said)}}
     async with (
-        upstream(serving({"/good": answer('{"a": 1}'), "/bad": answer(said)})) as service,
-        composing(tmp_path, config({"up": service.port}, route(parts, respond={"merge": merge}))) as served,
+        upstream(serving(handlers)) as service,
+        composing(tmp_path, config({"up": service.port}, *routes)) as served,
     ):
-        assert (await served.ask()).body == b'{"a":1}'
-    assert [text for text in caplog.messages if "page/bad: the part bad answered no object" in text]
+        for number in range(len(routes)):
+            assert (await served.ask(f"/{number}")).body == b'{"a":1}'
+            assert [text for text in caplog.messages if f"r{number}/bad: the part bad answered no object" in text]
 
 
 class Collected(SubrequestStream):

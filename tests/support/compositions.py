@@ -84,6 +84,11 @@ class Held:
         del self._gates[:count]
 
 
+async def echo(peer: Peer, message: Message) -> None:
+    """The target is the answer."""
+    peer.send(answer(json.dumps(target_of(message))))
+
+
 async def silent(peer: Peer, message: Message) -> None:
     """Say nothing, and wait to be left."""
     await peer.gone()
