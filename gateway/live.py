@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Container, Mapping
 from time import monotonic
 from typing import TYPE_CHECKING, Protocol
@@ -119,7 +120,7 @@ class LiveExchange(Exchange):
 
     if TYPE_CHECKING:
         added: bytes
-        pending: list[bytes]
+        pending: list[bytes] | deque[bytes]
         replay: bytes | bytearray | None
         held: ResponseHead | None
         held_limit: int

@@ -201,7 +201,7 @@ class Proxy:
                 else:
                     if collected:
                         self.admit(exchange, 0)
-            elif not ended and exchange.bytes_in > READ_AHEAD:
+            elif not ended and exchange.bytes_in > READ_AHEAD and not exchange.spent:
                 exchange.client.pause_reading()
             return
         connection.send_body(body, ended)

@@ -6,6 +6,7 @@ It runs as callbacks of the parts' subrequests; nothing here waits.
 from __future__ import annotations
 
 import logging
+from collections import deque
 from time import monotonic, time
 from typing import TYPE_CHECKING, Any
 
@@ -108,6 +109,10 @@ class Composition:
             exchange.limit_total(self._started + self.plan.timeout)
         # The parts keep the time: what is missing when it is over may be optional.
         exchange.client.watch(NEVER)
+        if not exchange.request_ended:
+            # Nobody wants the rest. It is read all the same, since that shows whether the client is still there.
+            exchange.spent, exchange.pending = True, deque(maxlen=0)
+            exchange.client.resume_reading()
         self.subrequests.keeper.owners.add(self)
         for part in self.plan.first:
             if self.over:

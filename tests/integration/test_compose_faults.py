@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from gateway.answers.conditional import entity_tag
+from gateway.problem import problem_reply
 from tests.support.compositions import (
     Composing,
     Handler,
@@ -330,6 +331,7 @@ STAGES: dict[str, tuple[dict[str, Any], list[str], list[str]]] = {
     "connecting": ({"a": part("deaf", "/a"), "b": part("slow", "/b")}, [], ["/b"]),
     "queue": ({"a": part("one", "/a"), "b": part("slow", "/b")}, [], ["/b"]),
     "body": ({"a": part("slow", "/a", method="POST", body="{request.body}")}, [], []),
+    "upload": ({"a": part("slow", "/a", timeout="1m")}, [], ["/a"]),
 }
 CALM_OR_BUSY: dict[str, Handler] = {"/a": answer("1"), "/list": answer("[1, 2, 3, 4]")}
 HANGING: dict[str, Handler] = {"/body": stalling(HEAD + b"Content-Length: 100\r\n\r\n[1, 2")}
@@ -363,8 +365,10 @@ async def test_client_that_leaves_takes_all_parts_with_it(tmp_path: Path) -> Non
                 calm.requests.clear()
                 slow.requests.clear()
                 async with served.client() as client:
-                    body = [b"Content-Length: 9"] if stage == "body" else []
-                    client.send(request(f"/{stage}", *body, method="POST" if body else "GET"))
+                    # Of what is not all here the gateway reads on, whether anybody wants it or not.
+                    size = {"body": 9, "upload": 1_000_000}.get(stage, 0)
+                    fields = [b"Content-Length: %d" % size] if size else []
+                    client.send(request(f"/{stage}", *fields, method="POST" if size else "GET") + b"x" * (size // 2))
                     await eventually(lambda: served.worker.runtime.proxy.active == 2)
                     await eventually(lambda: asked() == tuple(expected), stage)  # noqa: B023
                     await eventually(lambda: bool(pool.queue) == (stage == "queue"))  # noqa: B023
@@ -383,6 +387,22 @@ async def test_client_that_leaves_takes_all_parts_with_it(tmp_path: Path) -> Non
             await served.at_rest()
             assert asked() == tuple(expected)
             assert targets(one) == ["/one"]
+
+
+async def test_mistake_of_ours_is_answered_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mistakes = [ZeroDivisionError()]
+
+    def stumbling(*arguments: Any) -> Any:
+        if mistakes:
+            raise mistakes.pop()
+        return problem_reply(*arguments)
+
+    monkeypatch.setattr("gateway.proxy.problem_reply", stumbling)
+    async with (
+        upstream(serving({}, answer("{}", code=404))) as service,
+        composing(tmp_path, config({"up": service.port}, route({"a": part("up", "/a", required=True)}))) as served,
+    ):
+        assert [(await served.ask()).status for _ in range(2)] == [500, 404]
 
 
 async def test_drain_breaks_compositions_off(tmp_path: Path) -> None:
