@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Protocol
 
 from gateway.chain import Chain
 from gateway.errors import GatewayError, Kind
-from gateway.exchange import Exchange
+from gateway.exchange import Exchange, split_route_id
 from gateway.routing.actions import Forward
+from gateway.routing.frontend import NOWHERE, Frontend, Frontends
 from gateway.routing.route import Route
+from gateway.routing.router import Router
 from gateway.table import RouteTable
 from gateway.upstreams.upstream import Upstream
 from gateway.wire.client_connection import ClientConnection
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("gateway.proxy")
 NOTHING: Mapping[str, str] = {}
 DEADLINE = b"x-request-deadline-ms"
+TOTAL_TIMEOUT = Kind.TOTAL_TIMEOUT
 
 
 class Cancellable(Protocol):
@@ -73,6 +76,7 @@ class LiveExchange(Exchange):
         "rescued",
         "responding",
         "retries",
+        "route_id",
         "spent",
         "table",
         "task",
@@ -84,6 +88,7 @@ class LiveExchange(Exchange):
 
     headers: RequestHead
     attempt: LiveAttempt | None
+    route_id: str
 
     def __init__(
         self, client: ClientConnection, head: RequestHead, path: str, query: str, table: RouteTable, ended: bool
@@ -99,7 +104,7 @@ class LiveExchange(Exchange):
         self.query = query
         self.client_ip = client.peer
         self.started = monotonic()
-        self.route = "-"
+        self.route_id = "-"
         self.matched: Route | None = None
         self.upstream = self.target = self.trace_id = self.span_id = self.outcome = self.fallback = ""
         self.flag = "-"
@@ -112,7 +117,7 @@ class LiveExchange(Exchange):
         self.ran = len(table.chain.plugins)
         self.upstream_seconds = 0.0
         self.total_at = NEVER
-        self.late = Kind.TOTAL_TIMEOUT
+        self.late = TOTAL_TIMEOUT
         self.collecting = self.continued = self.crashed = self.responding = self.over = False
         self.upstream_congested = self.spent = self.rescued = False
         self.request_ended = ended
@@ -143,6 +148,16 @@ class LiveExchange(Exchange):
             return captured
 
         @property
+        def route(self) -> str:
+            """The route's name, or `-`."""
+            return self.matched.name if self.matched is not None else "-"
+
+        @property
+        def frontend(self) -> str:
+            """The frontend that the request belongs to, or ""."""
+            return split_route_id(self.route_id)[0]
+
+        @property
         def host(self) -> str:
             """The Host as sent."""
             return self.headers.block.host
@@ -171,6 +186,36 @@ class LiveExchange(Exchange):
     def prepared(self) -> bool:
         """Have all plugins let it pass, and is it settled what goes upstream?"""
         return hasattr(self, "added")
+
+    def enter(self, frontends: Frontends) -> Router:
+        """Belong to a frontend, if one takes the request, and go on without its prefix. Returns the router to ask.
+        GatewayError for a path that can be read in two ways, and for a body that is too long."""
+        settings = self.client.settings
+        frontend = frontends.named.get(settings.frontend)
+        path: str | None
+        if frontend is None:
+            frontend, path = frontends.choose(self.headers.block.host, self.raw_path, self)
+        else:
+            # The listener's: what is refused of it from here on is a request of this frontend too.
+            self.join(frontend)
+            path = frontend.inner_path(self.raw_path)
+        limit, router = frontends.body_limit, self.table.router
+        if frontend is not None:
+            self.join(frontend)
+            limit, router = frontend.body_limit, frontend.router
+        if path is None:
+            router = NOWHERE
+        else:
+            self.raw_path = path
+        if limit < settings.request_body and (self.bytes_in or not self.request_ended):
+            self.limit_body(limit)
+        return router
+
+    def join(self, frontend: Frontend) -> None:
+        """Be a request of this frontend, also if nothing comes of it."""
+        self.route_id = frontend.unrouted
+        self.chain = frontend.chain
+        self.ran = len(frontend.chain.plugins)
 
     def collect(self, limit: int) -> bool:
         """Plugins read the whole body first: is it all here? GatewayError when it is longer than `limit` bytes."""
@@ -282,7 +327,7 @@ class LiveExchange(Exchange):
             if ended:
                 tap.end()
         except Exception:
-            log.exception("a tap failed on %s", self.route)
+            log.exception("a tap failed on %s", self.route_id)
             self.tap = None
 
     def keep(self, body: bytes, limit: int) -> None:
