@@ -22,8 +22,9 @@ def also_wrong(loaded: Loaded, library: Library) -> list[Problem]:
     if loaded.root is None:
         return []
     known = frozenset(problem.position for problem in loaded.problems)
-    routes = _items(loaded.root.child("routes"))
-    found = [problem for holder in (loaded.root, *routes) for problem in _plugins(holder, library, known)]
+    files = (loaded.root, *_items(loaded.root.child("frontends")))
+    routes = [route for file in files for route in _items(file.child("routes"))]
+    found = [problem for holder in (*files, *routes) for problem in _plugins(holder, library, known)]
     found += [problem for route in routes for problem in _paths(route) if problem.position not in known]
     return found
 
