@@ -29,7 +29,7 @@ class Place:
 def places(generation: Generation, binds: Sequence[ListenerSpec] | None = None) -> list[Place]:
     """Every address, in an order that a reload keeps: `listeners`, then the binds of frontends in the order of their
     files. `binds` stand in place of `listeners`, or of the bind of the one frontend that is served alone."""
-    common = client_settings(generation)
+    own = common = client_settings(generation)
     bound = [frontend for frontend in generation.frontends if frontend.bind is not None]
     on_listeners = [frontend for frontend in generation.frontends if frontend.bind is None]
     if generation.alone and binds is not None and len(generation.frontends) == 1:
@@ -44,7 +44,6 @@ def places(generation: Generation, binds: Sequence[ListenerSpec] | None = None) 
     else:
         shared = ()
     found = [Place(one.bind, replace(common, half_close=one.half_close == "allow"), shared=True) for one in shared]
-    own = client_settings(generation)
     return found + [Place(one.bind, _own_settings(own, one), shared=False) for one in bound if one.bind is not None]
 
 

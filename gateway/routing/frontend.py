@@ -14,6 +14,9 @@ from gateway.routing.router import HOSTS_KEPT, Router, host_name
 
 # Where the listener says which frontend it is, and the path lacks its prefix.
 NOWHERE = Router(())
+# Bytes of header values.
+VALUES_KEPT = 1024
+Values = tuple[tuple[bytes, ...], ...]
 AMBIGUOUS = "another reading of the path leads to another frontend"
 
 
@@ -97,7 +100,8 @@ class Frontends:
     """All frontends that are served. `named` has each by its name, `order` those that requests can choose, the most
     specific first but for hosts; `body_limit` is in bytes and for requests outside of them.
 
-    Immutable but for one bounded memory, cleared when full: the frontends to ask for a Host value.
+    Immutable but for one bounded memory, cleared when full: the frontends that fit a Host value and the values of the
+    headers that any of them asks for.
     """
 
     def __init__(
@@ -112,21 +116,25 @@ class Frontends:
         for frontend in self.order:
             for host in frontend.hosts or (None,):
                 self._by_host.setdefault(host, []).append(frontend)
-        self._hosts: dict[str, tuple[Frontend, ...]] = {}
+        asked_for = {predicate.name.lower() for one in self.order for predicate in one.headers}
+        self._names = tuple(name.encode("latin-1") for name in sorted(asked_for))
+        self._fitting: dict[tuple[str, Values], tuple[Frontend, ...]] = {}
 
     def choose(self, host: str, raw_path: str, request: Request) -> tuple[Frontend | None, str]:
         """The frontend of a request, or None, and the path without its prefix. `host` is the Host field.
 
         GatewayError when the path can be read in two ways that lead to different frontends.
         """
-        candidates = self._hosts.get(host)
-        if candidates is None:
-            candidates = self.candidates(host)
+        names = self._names
+        key = (host, request.headers.raw_values(names) if names else ())
+        fitting = self._fitting.get(key)
+        if fitting is None:
+            fitting = self._new_fitting(key, request)
         if not is_plain(raw_path):
-            return _choose_by_all_readings(candidates, raw_path, request)
+            return _choose_by_all_readings(fitting, raw_path)
         begun = raw_path + "/"
-        for frontend in candidates:
-            if begun.startswith(frontend.start) and (not frontend.headers or frontend.accepts(request)):
+        for frontend in fitting:
+            if begun.startswith(frontend.start):
                 prefix = frontend.prefix
                 return frontend, (raw_path[len(prefix) :] or "/") if prefix else raw_path
         return None, raw_path
@@ -136,20 +144,23 @@ class Frontends:
         name = host_name(host)
         labels = name.split(".")
         keys = [name, *("*." + ".".join(labels[start:]) for start in range(1, len(labels))), None]
-        found = tuple(dict.fromkeys(frontend for key in keys for frontend in self._by_host.get(key, ())))
-        if len(self._hosts) >= HOSTS_KEPT:
-            self._hosts.clear()
-        self._hosts[host] = found
+        return tuple(dict.fromkeys(frontend for key in keys for frontend in self._by_host.get(key, ())))
+
+    def _new_fitting(self, key: tuple[str, Values], request: Request) -> tuple[Frontend, ...]:
+        """Those whose hosts and headers fit, in the order in which they are asked."""
+        host, values = key
+        found = tuple(frontend for frontend in self.candidates(host) if frontend.accepts(request))
+        if sum(len(value) for one in values for value in one) <= VALUES_KEPT:
+            if len(self._fitting) >= HOSTS_KEPT:
+                self._fitting.clear()
+            self._fitting[key] = found
         return found
 
     def __repr__(self) -> str:
         return f"<Frontends {' '.join(self.named)}>"
 
 
-def _choose_by_all_readings(
-    candidates: tuple[Frontend, ...], raw_path: str, request: Request
-) -> tuple[Frontend | None, str]:
-    fitting = [frontend for frontend in candidates if frontend.accepts(request)]
+def _choose_by_all_readings(fitting: tuple[Frontend, ...], raw_path: str) -> tuple[Frontend | None, str]:
     found = {next((one for one in fitting if one.begins(segments)), None) for segments in _readings(raw_path)}
     if len(found) > 1:
         raise GatewayError(Kind.AMBIGUOUS_PATH, AMBIGUOUS)
