@@ -11,9 +11,8 @@ from gateway.chain import Chain
 from gateway.errors import GatewayError, Kind
 from gateway.exchange import Exchange, split_route_id
 from gateway.routing.actions import Forward
-from gateway.routing.frontend import NOWHERE, Frontend, Frontends
+from gateway.routing.frontend import Frontend
 from gateway.routing.route import Route
-from gateway.routing.router import Router
 from gateway.table import RouteTable
 from gateway.upstreams.upstream import Upstream
 from gateway.wire.client_connection import ClientConnection
@@ -55,6 +54,7 @@ class LiveExchange(Exchange):
 
     __slots__ = (
         "_captures",
+        "_sent_path",
         "added",
         "chain",
         "client",
@@ -183,36 +183,18 @@ class LiveExchange(Exchange):
             return self.table.upstreams
 
     @property
+    def sent_path(self) -> str:
+        """The raw path with the prefix of its frontend, as the client sent it."""
+        return self._sent_path if "/" in self.route_id else self.raw_path
+
+    @property
     def prepared(self) -> bool:
         """Have all plugins let it pass, and is it settled what goes upstream?"""
         return hasattr(self, "added")
 
-    def enter(self, frontends: Frontends) -> Router:
-        """Belong to a frontend, if one takes the request, and go on without its prefix. Returns the router to ask.
-        GatewayError for a path that can be read in two ways, and for a body that is too long."""
-        settings = self.client.settings
-        frontend = frontends.named.get(settings.frontend)
-        path: str | None
-        if frontend is None:
-            frontend, path = frontends.choose(self.headers.block.host, self.raw_path, self)
-        else:
-            # The listener's: what is refused of it from here on is a request of this frontend too.
-            self.join(frontend)
-            path = frontend.inner_path(self.raw_path)
-        limit, router = frontends.body_limit, self.table.router
-        if frontend is not None:
-            self.join(frontend)
-            limit, router = frontend.body_limit, frontend.router
-        if path is None:
-            router = NOWHERE
-        else:
-            self.raw_path = path
-        if limit < settings.request_body and (self.bytes_in or not self.request_ended):
-            self.limit_body(limit)
-        return router
-
     def join(self, frontend: Frontend) -> None:
         """Be a request of this frontend, also if nothing comes of it."""
+        self._sent_path = self.raw_path
         self.route_id = frontend.unrouted
         self.chain = frontend.chain
         self.ran = len(frontend.chain.plugins)

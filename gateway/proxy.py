@@ -16,6 +16,7 @@ from gateway.attempt import LiveAttempt
 from gateway.eager import run_eagerly
 from gateway.errors import GatewayError, Kind, not_allowed
 from gateway.exchange import Reply
+from gateway.frontends import enter
 from gateway.hedging import HedgedAttempt
 from gateway.live import LiveExchange
 from gateway.mirror import mirror
@@ -62,7 +63,7 @@ class Proxy:
                 exchange.believe()
             router = table.router
             if table.frontends is not None:
-                router = exchange.enter(table.frontends)
+                router = enter(exchange, table.frontends)
                 path = exchange.raw_path
             if head.method in REFUSED_METHODS or path == "*":
                 raise not_allowed(head.method, ROUTABLE)

@@ -121,7 +121,7 @@ def test_what_is_wrong_stands_in_the_frontends_file(tmp_path: Path) -> None:
     assert [problem.partition(";")[0] for problem in problems] == [
         "bff/mobile.yaml:4:5: no plugin is named 'nothing'",
         "bff/mobile.yaml:6:29: a brace is not closed",
-        "bff/mobile.yaml:6:55: no plugin is named 'none'",
+        "bff/mobile.yaml:6:54: no plugin is named 'none'",
     ]
     write_frontend(tmp_path, "mobile", text.replace("/m", "m"), page="")
     _, others = compiled(tmp_path)

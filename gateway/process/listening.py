@@ -76,6 +76,15 @@ def _most(common: ClientSettings, frontends: Sequence[FrontendSpec]) -> int:
     return max(common.request_body, *(frontend.limits.request_body or 0 for frontend in frontends), 0)
 
 
+def misplaced(generation: Generation, loaded: Loaded, binds: Sequence[ListenerSpec] | None) -> list[Problem]:
+    """An address was asked for, and every frontend that is served has one of its own."""
+    if not binds or any(place.shared for place in places(generation, binds)):
+        return []
+    names = ", ".join(frontend.name for frontend in generation.frontends)
+    message = f"nobody listens on {', '.join(str(one.bind) for one in binds)}: {names} have a bind of their own"
+    return [Problem(loaded.position(("listeners",)), message, "with --bind name one of them, or leave --bind out")]
+
+
 def moved(before: Generation, after: Generation, loaded: Loaded, binds: Sequence[ListenerSpec] | None) -> list[Problem]:
     """Sockets are opened at the start: a reload cannot move them."""
     problems = []

@@ -25,7 +25,7 @@ from gateway.errors import ConfigError
 from gateway.library import Library
 from gateway.plugin import Env, Plugin
 from gateway.process.gauges import watch_runtime
-from gateway.process.listening import RESTART, moved, places
+from gateway.process.listening import RESTART, misplaced, moved, places
 from gateway.process.plugin_life import NotStarted, not_among, start_plugins, stop_plugins, stop_when_unused, when_gone
 from gateway.process.shared_state import SharedState
 from gateway.proxy import Proxy
@@ -232,7 +232,7 @@ class Runtime:
 
     def _address_problems(self, generation: Generation, loaded: Loaded) -> list[Problem]:
         """Sockets are opened at the start: a reload cannot move them, nor open the admin listener to everybody."""
-        spec, problems = generation.spec, []
+        spec, problems = generation.spec, misplaced(generation, loaded, self._binds)
         current = self.generation.spec if self.generation is not None else None
         if self._admin_bind is not None:
             if spec.admin.token is None and not self._admin_bind.is_loopback:

@@ -12,7 +12,7 @@ from gateway.config.fields import Bind
 from gateway.config.load import Loaded, load
 from gateway.config.specs import ListenerSpec
 from gateway.library import Library
-from gateway.process.listening import client_settings, moved, places, served_at
+from gateway.process.listening import client_settings, misplaced, moved, places, served_at
 from gateway.telemetry.metrics import Metrics
 from gateway.testing import make_env
 from tests.support.frontends import INCLUDE, write_frontend
@@ -95,6 +95,20 @@ def test_another_bind(tmp_path: Path) -> None:
     assert shown(tmp_path, ["bound"], OTHER) == [(9, "bound", 100)]
     assert shown(tmp_path, ["mobile"], OTHER) == [(9, "mobile", 100)]
     assert shown(tmp_path, ["mobile", "web"], OTHER) == [(9, "", 100)]
+
+
+def test_a_bind_that_nobody_listens_on(tmp_path: Path) -> None:
+    write_frontend(tmp_path, "bound", BIND)
+    write_frontend(tmp_path, "other", "bind: 127.0.0.1:4\n")
+    write_frontend(tmp_path, "web", "prefix: /w\n")
+
+    def problems(*alone: str, binds: list[ListenerSpec] | None = OTHER) -> list[str]:
+        generation, loaded = made(tmp_path, alone)
+        return [problem.message for problem in misplaced(generation, loaded, binds)]
+
+    assert problems("bound", "other") == ["nobody listens on 127.0.0.1:9: bound, other have a bind of their own"]
+    assert problems("bound", "web") == problems("bound") == problems() == []
+    assert problems("bound", "other", binds=None) == []
 
 
 def test_who_is_served_where(tmp_path: Path) -> None:
