@@ -15,10 +15,10 @@ def enter(exchange: LiveExchange, frontends: Frontends) -> Router:
     settings, head = exchange.client.settings, exchange.headers
     frontend = frontends.named.get(settings.frontend)
     sent = exchange.raw_path
+    limit, router = frontends.body_limit, exchange.table.router
     path: str | None
     if frontend is None:
         frontend, path = frontends.choose(head.block.host, sent, exchange)
-        limit, router = frontends.body_limit, exchange.table.router
         if frontend is not None:
             exchange.join(frontend)
     else:
