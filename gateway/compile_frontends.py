@@ -37,7 +37,9 @@ def unknown_frontends(loaded: Loaded, alone: Collection[str]) -> list[Problem]:
     names = [frontend.name for frontend in loaded.frontends]
     there = f"there are: {', '.join(names)}" if names else "no included file begins with `frontend: NAME`"
     return [
-        Problem(loaded.position(("include",)), f"no frontend is named {name!r}", closest(name, names) or there)
+        Problem(
+            loaded.position(("include",)), f"no frontend is named {name!r}", f"{closest(name, names)} {there}".strip()
+        )
         for name in alone
         if name not in names
     ]

@@ -254,7 +254,7 @@ class Exchange:
     @property
     def sent_path(self) -> str:
         """The raw path with the prefix of its frontend, as the client sent it."""
-        if "/" not in self.route_id:
+        if not self.frontend:
             return self.raw_path
         target: str = getattr(self.headers, "target", self.raw_path)
         return target.partition("?")[0]

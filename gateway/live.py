@@ -185,7 +185,7 @@ class LiveExchange(Exchange):
     @property
     def sent_path(self) -> str:
         """The raw path with the prefix of its frontend, as the client sent it."""
-        return self._sent_path if "/" in self.route_id else self.raw_path
+        return self._sent_path if self.frontend else self.raw_path
 
     @property
     def prepared(self) -> bool:

@@ -150,7 +150,12 @@ def test_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "hint"), [("moble", "did you mean 'mobile'?"), ("x-y-z", "there are: mobile, web"), ("", "there are")]
+    ("name", "hint"),
+    [
+        ("moble", "did you mean 'mobile'? there are: mobile, web"),
+        ("x-y-z", "there are: mobile, web"),
+        ("", "there are"),
+    ],
 )
 def test_an_unknown_name(tmp_path: Path, name: str, hint: str) -> None:
     write_two(tmp_path)

@@ -147,3 +147,4 @@ def test_ids_of_routes(frontend: str, route: str, route_id: str) -> None:
 def test_the_path_as_it_was_sent() -> None:
     assert make_exchange("GET", "/a?b").sent_path == "/a"
     assert make_exchange("GET", "/m/a?b", frontend="mobile", raw_path="/a").sent_path == "/m/a"
+    assert make_exchange("GET", "/login", route="session:/login").sent_path == "/login"
