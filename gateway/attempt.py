@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from gateway.errors import ANSWERS, GatewayError, Kind
 from gateway.exchange import Attempt, Reply
 from gateway.live import LiveExchange
+from gateway.tunnelling import begin_tunnel
 from gateway.upstreams.endpoint import Endpoint
 from gateway.upstreams.upstream import Upstream, Verdict
 from gateway.wire.deadlines import NEVER
@@ -193,6 +194,9 @@ class LiveAttempt(Attempt):
             exchange.continued = True
             exchange.wait(Kind.REQUEST_TIMEOUT, exchange.client.settings.body_timeout)
         exchange.client.send_interim(head.status, head.text())
+
+    def upgraded(self, head: ResponseHead, body: bytes) -> None:
+        begin_tunnel(self._proxy, self.exchange, self, head, body)
 
     def response(self, head: ResponseHead, body: bytes, ended: bool) -> None:
         if ended:

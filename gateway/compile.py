@@ -12,7 +12,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+from gateway.app_names import upstream_name
 from gateway.chain import Chain
+from gateway.compile_app import Apps
 from gateway.compile_compose import Surroundings, compile_composition, parts_of
 from gateway.compile_frontends import RouteSet, list_key, make_frontend, make_frontends, unknown_frontends, uses_of
 from gateway.compile_own_paths import own_routes
@@ -184,6 +186,13 @@ class _Compiler:
         chain = Chain(top)
         router = Router(()) if self.alone else self._router(RouteSet("", (), spec.routes, top, chain))
         frontends = [self._frontend(number, one, top, chain) for number, one in enumerate(self.frontends)]
+        uses = uses_of(spec, self.frontends)
+        places = [] if self.alone else [((), spec.routes)]
+        places += [(self.loaded.path_of(one.name), one.routes) for one in self.frontends]
+        apps = Apps(self.loaded, places, self.maker, self.metrics, uses)
+        upstreams |= apps.upstreams
+        self.endpoints |= apps.endpoints
+        self.problems += apps.problems
         self.problems += unused(self.loaded, spec, self.library)
         plugins = self.maker.plugins
         identities = frozenset(header for plugin in plugins.values() for header in plugin.identity_headers())
@@ -199,7 +208,6 @@ class _Compiler:
             frontends=make_frontends(frontends, self.frontends, spec.limits.request_body, self.alone),
         )
         secrets = self.loaded.secrets.union(*(secrets_in(plugin.options) for plugin in plugins.values()))
-        uses = uses_of(spec, self.frontends)
         generation = Generation(spec, table, plugins, self.endpoints, uses, self.settings, secrets=secrets)
         generation.frontends, generation.alone = self.frontends, self.alone
         for plugin, name in twins(generation.served()):
@@ -318,11 +326,12 @@ class _Compiler:
         mirror = spec.mirror
         make = partial(
             Forward,
-            targets,
+            targets if spec.app is None else ((upstream_name(spec.app), 1),),
             sticky=key_of(spec.sticky) if spec.sticky is not None else None,
             mirror=Mirror(mirror.to, float(mirror.share), int(mirror.body)) if mirror is not None else None,
             importance=spec.importance,
             total=float(spec.timeouts.total) if spec.timeouts.total is not None else None,
+            upgrades=spec.app is not None,
         )
         if spec.rewrite is None:
             return make()

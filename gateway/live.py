@@ -20,6 +20,7 @@ from gateway.wire.deadlines import NEVER
 from gateway.wire.head import RequestHead, ResponseHead
 from gateway.wire.headers import resolve_client
 from gateway.wire.request_text import forwarded_lines
+from gateway.wire.tunnel import UPGRADE, Tunnel, asks_for_websocket
 
 if TYPE_CHECKING:
     from gateway.attempt import LiveAttempt
@@ -247,6 +248,8 @@ class LiveExchange(Exchange):
         if total is not None:
             self.limit_total(self.started + total)
         self.added = forwarded_lines(self.client, head, upstream.forwarded) + self.table.via
+        if action.upgrades and asks_for_websocket(head):
+            self.added += UPGRADE
 
     def limit_total(self, at: float) -> None:
         """All time for this request ends then, unless it does sooner."""
@@ -348,6 +351,11 @@ class LiveExchange(Exchange):
             attempt.connection.resume_reading()
             self.wait(Kind.BODY_TIMEOUT, attempt.upstream.timeouts.body)
 
+    def stopping(self) -> None:
+        """The gateway stops, and waits for this to end."""
+        if isinstance(self.tap, Tunnel):
+            self.tap.leave()
+
     def wait(self, kind: Kind | None, seconds: float) -> None:
         """From now on the client's deadline stands for `kind`, in `seconds` or when the total is over."""
         self.wait_until(kind, monotonic() + seconds)
@@ -364,6 +372,9 @@ class LiveExchange(Exchange):
 
     def overdue(self, now: float) -> Kind | None:
         """What the deadline that has just passed means; None when it means nothing (any more)."""
+        if self.status == 101:
+            # A WebSocket may be silent for as long as it likes. A client that takes nothing is no client.
+            return self.waiting if self.waiting is Kind.CLIENT_GONE else None
         if self.total_at <= now:
             return self.late
         attempt = self.attempt
