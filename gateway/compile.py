@@ -187,7 +187,7 @@ class _Compiler:
         router = Router(()) if self.alone else self._router(RouteSet("", (), spec.routes, top, chain))
         frontends = [self._frontend(number, one, top, chain) for number, one in enumerate(self.frontends)]
         uses = uses_of(spec, self.frontends)
-        places = [] if self.alone else [((), spec.routes)]
+        places: list[tuple[Path_, tuple[RouteSpec, ...]]] = [] if self.alone else [((), spec.routes)]
         places += [(self.loaded.path_of(one.name), one.routes) for one in self.frontends]
         apps = Apps(self.loaded, places, self.maker, self.metrics, uses)
         upstreams |= apps.upstreams

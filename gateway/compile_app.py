@@ -36,7 +36,8 @@ class Apps:
         metrics: Metrics,
         uses: dict[str, tuple[PluginUse, ...]],
     ) -> None:
-        """`places` are lists of routes, each with where it is in the merged tree. `uses` is as that of a Generation; what stands in the file for each application is added."""
+        """`places` are lists of routes, each with where it is in the merged tree. `uses` is as that of a Generation;
+        what stands in the file for each application is added."""
         self.upstreams: dict[str, Upstream] = {}
         self.endpoints: dict[tuple[str, str], Endpoint] = {}
         self.problems: list[Problem] = []

@@ -7,11 +7,13 @@ from typing import cast
 from aiohttp import web
 
 from gateway.application.context import GATEWAY, Gateway
-from gateway.application.fetch import Fetch, fetch_through
+from gateway.application.fetch import fetch_through
 from gateway.application.load import Reference, checked_app, load
 from gateway.application.pool import ApplicationPool, ServerEnd
-from gateway.control import HasTable, UpstreamCaller
+from gateway.live import LiveExchange
 from gateway.plugin import Env, Plugin
+from gateway.subrequest import Subrequests
+from gateway.subrequest_client import SubrequestClient
 from gateway.upstreams.endpoint import Endpoint
 
 # Heads are limited where clients' connections are read.
@@ -19,24 +21,26 @@ ANY_SIZE = 1 << 30
 # How long a handler may go on, in seconds, when it is told to end since its application stops. By then no request
 # waits for an answer.
 PATIENCE = 2.0
-# A handler calls upstreams of the configuration that serves its exchange.
-FETCH = fetch_through(lambda exchange, name: UpstreamCaller(cast(HasTable, exchange), name))
 
 
 class Mount(Plugin):
     """One application. It is in no route's chain, and a plugin since it starts, stops and stays across reloads as
     plugins do; all routes that go to the application share it.
 
-    Mutable state: the runner while the application runs, and the endpoint with its pipes.
+    Mutable state: the runner while the application runs, the endpoint with its pipes, and the calls of handlers.
     """
 
     spans_routes = True
     options: Reference
 
-    def __init__(self, options: Reference, env: Env, fetch: Fetch = FETCH) -> None:
+    def __init__(self, options: Reference, env: Env) -> None:
         """ConfigError for what cannot be loaded."""
         super().__init__(options, env)
-        self._fetch = fetch
+        subrequests = Subrequests()
+        # A handler calls upstreams of the configuration that serves its exchange.
+        self._fetch = fetch_through(
+            lambda exchange, name: SubrequestClient(subrequests, cast(LiveExchange, exchange), name)
+        )
         self._code = load(options, env.folder)
         self._pool = ApplicationPool(str(options))
         self.endpoint = Endpoint(self._pool)
