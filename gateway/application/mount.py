@@ -87,6 +87,7 @@ class Mount(Plugin):
             return await self._handle(request)
         if end.exchange is not None:
             request[GATEWAY] = Gateway(end.exchange, self._fetch)
+            end.request = request
         end.busy = True
         try:
             return await self._handle(request)

@@ -70,8 +70,10 @@ class PipeEnd(asyncio.Transport):
 
     def write(self, data: Buffer) -> None:
         """Hand bytes to the other end."""
+        if self._closing or not data:
+            return
         reader = self.peer
-        if self._closing or reader._closing or not data:
+        if reader._closing:
             return
         # Whoever wrote them may change them from now on.
         piece = data if type(data) is bytes else bytes(data)
@@ -104,8 +106,9 @@ class PipeEnd(asyncio.Transport):
 
     def abort(self) -> None:
         """Be lost now. What the other end has not read is gone, and it is told that it was not all."""
-        self._lose(None)
-        self.peer._lose(ConnectionResetError(BROKEN))
+        if not self._lost:
+            self._lose(None)
+            self.peer._lose(ConnectionResetError(BROKEN))
 
     def is_closing(self) -> bool:
         return self._closing
@@ -135,7 +138,7 @@ class PipeEnd(asyncio.Transport):
         return self._low, self._high
 
     def get_write_buffer_size(self) -> int:
-        return self.peer._size
+        return 0 if self._lost else self.peer._size
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         return self._info.get(name, default)
@@ -163,6 +166,8 @@ class PipeEnd(asyncio.Transport):
     def _flush(self) -> None:
         """Read what waits, until it is all read or reading is paused."""
         self._scheduled = False
+        if self._lost:
+            return
         waiting = self._waiting
         while waiting and not (self._paused or self._closing):
             if len(waiting) > 1 and self._size <= JOIN:
@@ -175,8 +180,7 @@ class PipeEnd(asyncio.Transport):
         writer = self.peer
         if writer._stuck and self._size <= writer._low:
             writer._stuck = False
-            if not writer._lost:
-                writer._protocol.resume_writing()
+            writer._protocol.resume_writing()
         if self._input_ended and not (waiting or self._paused):
             self._both_lost()
 
@@ -217,6 +221,8 @@ class PipeEnd(asyncio.Transport):
             self._protocol.connection_lost(error)
         except Exception:
             log.exception("a protocol failed on the loss of its connection")
+        # Two ends that point at each other would be a cycle. Both are lost when one is.
+        del self.peer
 
     def __repr__(self) -> str:
         state = "lost" if self._lost else "closing" if self._closing else "open"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, Any, cast
 
+from gateway.application.context import GATEWAY
 from gateway.application.pipe import PipeEnd, join
 from gateway.errors import GatewayError, Kind
 from gateway.wire.pool import Pool, PoolLimits
@@ -22,25 +23,36 @@ LIMITS = PoolLimits(max_connections=65_536, max_age=float("inf"))
 class ServerEnd(PipeEnd):
     """The application's end of a pipe.
 
-    Mutable state: the exchange that the pipe carries now; whether a handler is at work on it; and the connection that
-    is free again as soon as that handler is done.
+    Mutable state: the exchange that the pipe carries now; aiohttp's request for it; whether a handler is at work on
+    that; and the connection that is free again as soon as that handler is done.
     """
 
-    __slots__ = ("_peername", "busy", "exchange", "free")
+    __slots__ = ("_peername", "busy", "exchange", "free", "request")
 
     def __init__(self, protocol: web.RequestHandler, context: Context) -> None:
         # aiohttp asks once for the peer's address, and keeps what it is given.
         self._peername: list[Any] = ["", 0]
         super().__init__(protocol, context, prompt=True, info={"peername": self._peername})
         self.exchange: Exchange | None = None
+        self.request: web.BaseRequest | None = None
         self.busy = False
         self.free: UpstreamConnection | None = None
 
     def carry(self, exchange: Exchange | None) -> None:
-        """From now on its requests are this exchange's."""
+        """The next request is this exchange's."""
         self.exchange = exchange
         if exchange is not None:
             self._peername[0] = exchange.client_ip
+
+    def _tell_lost(self, error: Exception | None) -> None:
+        super()._tell_lost(error)
+        self.exchange = self.request = self.free = None
+
+    def let_go(self) -> None:
+        """Nothing that outlives an exchange may point at it, and aiohttp keeps the last request of a connection."""
+        request, self.request, self.exchange = self.request, None, None
+        if request is not None:
+            request.pop(GATEWAY, None)
 
 
 class ApplicationPool(Pool):
@@ -76,12 +88,12 @@ class ApplicationPool(Pool):
 
     def release(self, connection: UpstreamConnection) -> None:
         end = _server_end(connection)
-        end.exchange = None
         if end.busy:
             # The answer is complete and its handler goes on, as one may that has written it by itself: the next request
             # would wait for that.
             end.free = connection
         else:
+            end.let_go()
             super().release(connection)
 
     def handled(self, end: ServerEnd) -> None:
@@ -89,6 +101,7 @@ class ApplicationPool(Pool):
         end.busy = False
         connection, end.free = end.free, None
         if connection is not None and connection.transport is not None:
+            end.let_go()
             super().release(connection)
 
     def close(self) -> None:

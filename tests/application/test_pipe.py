@@ -1,6 +1,8 @@
 """Two ends of a pipe keep asyncio's rules for transports."""
 
 import asyncio
+import gc
+import weakref
 from contextvars import Context, ContextVar
 from typing import Any
 
@@ -260,3 +262,22 @@ def test_every_byte_arrives_in_order_and_no_more_waits_than_the_mark(
         assert (near.lost, far.lost) == ([None], [None])
 
     asyncio.run(walk())
+
+
+@pytest.mark.parametrize("end", ["close", "abort"])
+async def test_nothing_keeps_an_end_that_is_lost(end: str) -> None:
+    first, second, near, far = pipe()
+    second.write(bytes(HIGH + 1))
+    gone = [weakref.ref(protocol) for protocol in (near, far)]
+    getattr(first, end)()
+    await turns()
+    first.write(b"x")
+    first.close()
+    first.abort()
+    assert (first.get_write_buffer_size(), len(near.lost), len(far.lost)) == (0, 1, 1)
+    gc.disable()
+    try:
+        del first, second, near, far
+        assert [ref() for ref in gone] == [None, None]
+    finally:
+        gc.enable()

@@ -1,6 +1,7 @@
 """aiohttp applications on routes: handlers run in this process, behind the same plugins as any upstream."""
 
 import asyncio
+import gc
 import hashlib
 import io
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 
 from gateway.application.pipe import PipeEnd
 from tests.integration.test_backpressure import stands_still
-from tests.support.apps import UPSTREAM, events, mounts, serving
+from tests.support.apps import UPSTREAM, events, module, mounts, serving
 from tests.support.gateways import request
 from tests.support.polling import eventually, soon
 from tests.support.raw_client import RawClient
@@ -379,3 +380,59 @@ async def test_pipelined_requests_and_many_clients(tmp_path: Path) -> None:
         await idle(worker)
         (mount,) = mounts(worker.runtime)
         assert 1 <= len(mount.endpoint.pool.idle) <= 8
+
+
+KEPT = """
+import weakref
+REFS = []
+
+class Token:
+    pass
+
+def keep(request):
+    token = request[GATEWAY].exchange.state["token"] = Token()
+    REFS.append(weakref.ref(token))
+
+@routes.get("/answered")
+async def answered(request):
+    keep(request)
+    return web.Response(text="ok")
+
+@routes.get("/crashed")
+async def crashed(request):
+    keep(request)
+    raise web.HTTPForbidden()
+
+@routes.get("/left")
+async def left(request):
+    keep(request)
+    await asyncio.Event().wait()
+
+@routes.get("/begun")
+async def begun(request):
+    keep(request)
+    response = web.StreamResponse()
+    await response.prepare(request)
+    await response.write(b"begun")
+    await asyncio.Event().wait()
+"""
+
+
+async def test_nothing_that_outlives_a_request_points_at_it(tmp_path: Path) -> None:
+    async with serving(tmp_path, KEPT) as worker:
+        refs = module(mounts(worker.runtime)[0]).REFS
+        gc.collect()
+        gc.disable()
+        try:
+            async with worker.client() as client:
+                for target in ("/answered", "/crashed"):
+                    await client.ask(request(target))
+            for number, target in ((3, "/left"), (4, "/begun")):
+                async with worker.client() as client:
+                    client.send(request(target))
+                    await eventually(lambda: len(refs) == number)  # noqa: B023
+                    client.reset()
+            await idle(worker)
+            await eventually(lambda: all(ref() is None for ref in refs), str(refs))
+        finally:
+            gc.enable()
