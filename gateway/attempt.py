@@ -108,7 +108,8 @@ class LiveAttempt(Attempt):
             observe(target, self.waited or seconds, now, verdict)
         if exchange.permit is not None:
             exchange.give_back()
-        exchange.chain.run_attempt_ends(exchange, self, self.ran)
+        if exchange.chain.attempt_ends:
+            exchange.chain.run_attempt_ends(exchange, self, self.ran)
         # Point at nothing any more, so that no cycle is left behind.
         self.connection = None
         del self.exchange

@@ -383,7 +383,8 @@ class Proxy:
         exchange.over, exchange.outcome = True, outcome
         exchange.flag = flag if not exchange.fallback else recovery.fallback_flag(exchange, flag)
         exchange.ended = now
-        exchange.chain.run_finishes(exchange, exchange.ran)
+        if exchange.chain.finishes:
+            exchange.chain.run_finishes(exchange, exchange.ran)
         self.active -= 1
         exchange.client.finished(now)
 
