@@ -8,7 +8,7 @@ from typing import Any, Literal, Protocol
 import orjson
 
 from gateway.compose.plan import Part
-from gateway.compose.template import MISSING
+from gateway.compose.template import MISSING, Unresolved
 from gateway.errors import GatewayError, Kind
 from gateway.legacy.codec import ServiceFault
 from gateway.shaping.exact import NotJson, parse, verify
@@ -152,6 +152,15 @@ def refused(part: Part, status: int, fields: Fields | None = None, wall: float =
         headers={"WWW-Authenticate": challenge} if challenge else {},
         retry_after=retry_after_seconds(asked or None, wall),
     )
+
+
+def unaskable(part: Part, error: Unresolved | ValueError) -> GatewayError:
+    """It is not known what to ask. That is the client's fault where its request lacks something, else of the part that
+    should have said it."""
+    if (isinstance(error, Unresolved) and error.of_request) or not part.needs:
+        told = f"the part {part.name!r} cannot be asked with this request: {error}"
+        return GatewayError(Kind.BAD_REQUEST, told, f"the part {part.name} cannot be asked: {error}")
+    return invalid(part, f"cannot be asked: {error}")
 
 
 def invalid(part: Part, why: str) -> GatewayError:

@@ -9,6 +9,8 @@ from typing import Any, Self
 
 import orjson
 
+from gateway.shaping.exact import ExactFloat
+
 # RFC 8259 §6, and what XML Schema allows besides: a plus sign, leading zeros, a point at either end.
 _NUMBER = re.compile(r"([+-]?)0*+([0-9]*+)(?:\.([0-9]*+))?([eE][+-]?[0-9]+)?")
 _LONGEST = 1000
@@ -16,17 +18,19 @@ _LONGEST = 1000
 _SHORT = 18
 
 
-class ExactNumber(float):
-    """A number that is written as the `text` that it came with, which is good JSON."""
+class ExactNumber(ExactFloat):
+    """A number that is written as the `text` that it came with, which is good JSON; in a composition too."""
 
-    __slots__ = ("text",)
-
-    text: str
+    __slots__ = ()
 
     def __new__(cls, text: str) -> Self:
         made = super().__new__(cls, text)
         made.text = text
         return made
+
+
+# The jmespath library knows types by their names.
+ExactNumber.__name__ = "float"
 
 
 def number(text: str) -> int | float:
