@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, NamedTuple
 
-from gateway.plugin import Attempt, Exchange, Failure, Plugin, Reply, ResponseHead
+from gateway.plugin import Attempt, Exchange, Failure, GatewayError, Kind, Plugin, Reply, ResponseHead
 
 log = logging.getLogger("gateway.proxy")
 
@@ -26,19 +26,20 @@ class Chain:
 
     `requests` holds `on_request` with its `admit` in list order; `responses`, `failures`, `attempt_ends` run backwards.
     `resends`: a plugin may send the request to another upstream after a failure.
-    `request_body` and `response_body` are the most bytes to collect for plugins that declare `needs_body`, else 0.
+    `request_body` is the most bytes to collect for plugins that declare `needs_body`, else 0; `collectors` are those
+    that declare it for responses.
     """
 
     __slots__ = (
         "attempt_ends",
         "attempts",
+        "collectors",
         "failures",
         "finishes",
         "plugins",
         "request_body",
         "requests",
         "resends",
-        "response_body",
         "responses",
     )
 
@@ -61,8 +62,10 @@ class Chain:
         self.resends = any(plugin.resends for plugin in plugins)
         self.responses = self._steps("on_response")[::-1]
         self.finishes = self._steps("on_finish")
-        self.request_body = self._needed("request") or own_body
-        self.response_body = self._needed("response")
+        # The strictest plugin decides, since it is the one that cannot cope with more.
+        strictest = min((plugin.max_body for plugin in plugins if "request" in (plugin.needs_body or ())), default=0)
+        self.request_body = strictest or own_body
+        self.collectors = tuple(plugin for plugin in plugins if "response" in (plugin.needs_body or ()))
 
     def _steps(self, phase: str) -> tuple[Step, ...]:
         return tuple(
@@ -71,9 +74,18 @@ class Chain:
             if plugin.uses_phase(phase)
         )
 
-    def _needed(self, what: str) -> int:
-        # The strictest plugin decides, since it is the one that cannot cope with more.
-        return min((plugin.max_body for plugin in self.plugins if what in (plugin.needs_body or ())), default=0)
+    def response_body(self, exchange: Exchange, head: ResponseHead) -> int:
+        """The most bytes to collect of this answer for plugins that read its body, 0 where none does. GatewayError for
+        a plugin that fails to say so."""
+        limits = []
+        for plugin in self.collectors:
+            try:
+                if plugin.collects(exchange, head):
+                    limits.append(plugin.max_body)
+            except Exception:
+                log.exception("%s failed in collects", _named(plugin))
+                raise GatewayError(Kind.PLUGIN_CRASHED) from None
+        return min(limits, default=0)
 
     def run_failures(self, exchange: Exchange, failure: Failure, ran: int) -> Reply | None:
         """`on_failure` of the first `ran` plugins, backwards, until one replies or chooses another upstream. One that
@@ -91,15 +103,19 @@ class Chain:
                     return reply
         return None
 
-    def run_responses(self, exchange: Exchange, head: ResponseHead, ran: int) -> Step | None:
-        """`on_response` of the first `ran` plugins, backwards. The step that failed, with its error logged, or None."""
+    def run_responses(self, exchange: Exchange, head: ResponseHead, ran: int) -> GatewayError | None:
+        """`on_response` of the first `ran` plugins, backwards, until one refuses the answer or fails: why, which is
+        logged, or None."""
         for step in self.responses:
             if step.place < ran:
                 try:
                     step.call(exchange, head)
+                except GatewayError as error:
+                    log.info("%s: %s by %s: %s", exchange.route, error.kind.value, step.plugin, error.cause)
+                    return error
                 except Exception:
                     log.exception("%s failed in on_response", step.plugin)
-                    return step
+                    return GatewayError(Kind.PLUGIN_CRASHED)
         return None
 
     def run_attempt_ends(self, exchange: Exchange, attempt: Attempt, ran: int) -> None:

@@ -40,6 +40,7 @@ BUILT_IN = (
     "session",
     "token_exchange",
     "tracing_ids",
+    "transform",
 )
 GROUP = "gateway.plugins"
 

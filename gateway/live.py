@@ -43,11 +43,11 @@ class LiveExchange(Exchange):
 
     `pending` holds body bytes that wait for a connection, `replay` what an attempt took of them, until the answer
     begins, and `spent` says that some were taken and not kept: then there is no other attempt. `held` is the head of
-    an answer that is collected. `waiting` is what the client's deadline stands for, `total_at` the end of all time for
-    this request, and `late` what has happened then. `ran` counts the plugins that had their turn. `refusal` is a
-    breaker's, until the plugins behind it have had theirs. `tried` are the endpoints that failed it, `retries` counts
-    the attempts that policy added, `permit` is what the one under way takes of the upstream's budget, `rescued` says
-    that plugins were asked for a fallback.
+    an answer that is collected, up to `held_limit` bytes. `waiting` is what the client's deadline stands for,
+    `total_at` the end of all time for this request, and `late` what has happened then. `ran` counts the plugins that
+    had their turn. `refusal` is a breaker's, until the plugins behind it have had theirs. `tried` are the endpoints
+    that failed it, `retries` counts the attempts that policy added, `permit` is what the one under way takes of the
+    upstream's budget, `rescued` says that plugins were asked for a fallback.
     """
 
     __slots__ = (
@@ -59,6 +59,7 @@ class LiveExchange(Exchange):
         "continued",
         "crashed",
         "held",
+        "held_limit",
         "late",
         "matched",
         "mirror",
@@ -121,6 +122,7 @@ class LiveExchange(Exchange):
         pending: list[bytes]
         replay: bytes | bytearray | None
         held: ResponseHead | None
+        held_limit: int
         task: Cancellable | None
         tried: tuple[Endpoint, ...]
         permit: RetryBudget | None
@@ -248,6 +250,17 @@ class LiveExchange(Exchange):
         if limiter is not None and not limiter.take(importance):
             upstream.meters.shed()
             raise GatewayError(Kind.OVERLOADED, cause=f"{upstream.name} has {limiter.in_flight} requests already")
+
+    def collects(self, head: ResponseHead) -> bool:
+        """Do plugins read the whole body of this answer first? GatewayError when one fails to say so."""
+        limit = self.chain.response_body(self, head)
+        if not limit:
+            return False
+        self.held, self.held_limit = head, limit
+        if self.method == "HEAD":
+            # The upstream's length is that of a body that they may change.
+            head.drop(b"content-length")
+        return True
 
     def passed_whole(self, head: ResponseHead) -> None:
         """The upstream's answer goes to the client in one piece. A plugin that left no body says that nobody knows its

@@ -227,10 +227,10 @@ class Plugin:
 
     `Options` is a frozen dataclass; the configuration's values arrive as `self.options`. With `needs_body` (one side,
     or a tuple of both) the whole request or response body is collected first, up to `max_body` bytes (413, or 502 for a
-    response, above it), and is there as `exchange.body` or `head.body`. With `resends` a body that fits is kept until
-    the answer begins, so that `on_failure` may send the request to another upstream. `own_body` is the most bytes of
-    body to collect for `own_paths`, which is then there as `exchange.body`. With `spans_routes` one instance serves all
-    routes that list the plugin with the same options.
+    response, above it), and is there as `exchange.body` or `head.body`; `collects` may let a response stream. With
+    `resends` a body that fits is kept until the answer begins, so that `on_failure` may send the request to another
+    upstream. `own_body` is the most bytes of body to collect for `own_paths`, which is then there as `exchange.body`.
+    With `spans_routes` one instance serves all routes that list the plugin with the same options.
     """
 
     Options: ClassVar[type | None] = None
@@ -275,6 +275,12 @@ class Plugin:
         """Does this instance need the phase? Every one that its class overrides, unless it knows better."""
         return type(self).overrides(phase)
 
+    def collects(self, exchange: Exchange, head: ResponseHead) -> bool:
+        """Where `needs_body` is "response": is this answer's body collected for this instance? Asked once for each
+        answer of an upstream, when its head is here; one plugin of the chain that says so is enough. A HEAD is then
+        told no length, since nobody knows what the body would become."""
+        return True
+
     async def start(self) -> None:
         """Before the first request."""
 
@@ -299,7 +305,8 @@ class Plugin:
         order, the first that does either decides; once per request."""
 
     def on_response(self, exchange: Exchange, head: ResponseHead) -> None:
-        """Before the head goes to the client, in reverse order; the gateway's own replies pass here too."""
+        """Before the head goes to the client, in reverse order; the gateway's own replies pass here too. GatewayError
+        in place of an upstream's answer is answered by the table, and that answer passes here as well."""
 
     def on_finish(self, exchange: Exchange) -> None:
         """Exactly once per request, last, whatever happened."""

@@ -223,8 +223,7 @@ class Proxy:
         attempt.status = status = head.status
         if status >= 429 and recovery.replaced(self, exchange, attempt, head):
             return
-        if exchange.chain.response_body:
-            exchange.held = head
+        if exchange.chain.collectors and exchange.collects(head):
             self._collect_response(exchange, attempt, body, ended)
             return
         exchange.replay = None
@@ -275,7 +274,7 @@ class Proxy:
         head = exchange.held
         assert head is not None
         collected = head.body = (head.body or b"") + body
-        if len(collected) > exchange.chain.response_body:
+        if len(collected) > exchange.held_limit:
             attempt.drop(Kind.UPSTREAM_BODY_TOO_LARGE)
             self.fail(exchange, GatewayError(Kind.UPSTREAM_BODY_TOO_LARGE))
         elif not ended:
@@ -342,16 +341,17 @@ class Proxy:
         except ValueError as invalid:
             self.crash(exchange, "a reply", invalid)
             return
-        if exchange.chain.responses and not exchange.crashed and not self._run_responses(exchange, head):
+        if exchange.chain.responses and not exchange.crashed and not self._run_responses(exchange, head, True):
             return
         self._send_whole(exchange, head, reply.body, outcome, flag)
 
-    def _run_responses(self, exchange: LiveExchange, head: ResponseHead) -> bool:
-        """The plugins' `on_response`. False when one failed, and the request with it."""
-        if exchange.chain.run_responses(exchange, head, exchange.ran) is None:
+    def _run_responses(self, exchange: LiveExchange, head: ResponseHead, local: bool = False) -> bool:
+        """The plugins' `on_response`. False when one refused the answer or failed, and the request with it."""
+        error = exchange.chain.run_responses(exchange, head, exchange.ran)
+        if error is None:
             return True
-        exchange.crashed = True
-        self.fail(exchange, GatewayError(Kind.PLUGIN_CRASHED))
+        exchange.tap, exchange.crashed = None, local or error.kind is Kind.PLUGIN_CRASHED
+        self.fail(exchange, error)
         return False
 
     def _send_whole(self, exchange: LiveExchange, head: ResponseHead, original: bytes, outcome: str, flag: str) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeVar, cast
 
 from gateway.chain import Chain
@@ -29,6 +30,8 @@ Fields = Mapping[str, str] | Iterable[tuple[str, str]]
 Upstream = Reply | GatewayError | Callable[[Exchange], Reply | GatewayError]
 P = TypeVar("P", bound=Plugin)
 ANSWERED = Reply(200)
+# What came, and whether a plugin gave it in place of the upstream.
+Answer = tuple[Reply | GatewayError, bool]
 GATEWAY = "gateway"
 
 
@@ -173,7 +176,7 @@ def _plain(value: Any) -> Any:
 
 
 def make_head(status: int = 200, headers: Fields | None = None, body: bytes | None = None) -> ResponseHead:
-    """An upstream's head. `body` is there only for plugins that declare `needs_body = "response"`."""
+    """An upstream's head. `body` is there only where a plugin collects it."""
     pairs = _pairs(headers)
     shape = RESPONSES.shape(name for name, _ in pairs)
     return ResponseHead(ResponseBlock(shape, [value for _, value in pairs], status), body)
@@ -246,33 +249,28 @@ async def _walk(chain: Chain, exchange: Exchange, upstream: Upstream, seconds: f
     exchange.started = exchange.started or clock.now()
     answer, ran = await _requests(chain, exchange)
     local = answer is not None
+    attempt = partial(_attempt, chain, exchange, upstream, seconds, clock)
     if answer is None:
-        answer, local = _attempt(chain, exchange, upstream, seconds, clock)
-    failure = _failure(answer, local)
-    if failure is not None:
-        chosen = exchange.upstream
-        instead = chain.run_failures(exchange, failure, ran)
-        if instead is not None:
-            answer, local = instead, True
-            exchange.fallback = exchange.fallback or "reply"
-        elif exchange.upstream != chosen:
-            answer, local = _attempt(chain, exchange, upstream, seconds, clock)
-            exchange.fallback = exchange.fallback or "upstream"
+        answer, local = attempt()
+    failure = None
+    while True:
+        found = _failure(answer, local)
+        if found is not None and failure is None:
+            failure = found
+            answer, local = _instead(chain, exchange, failure, ran, attempt) or (answer, local)
+        head, body, refusal = _response(chain, exchange, answer, local, ran)
+        if refusal is None:
+            break
+        # The upstream's answer is refused, which is a failure like another; a fallback is asked for once.
+        answer = refusal
     kind = answer.kind if isinstance(answer, GatewayError) else None
-    reply = problem_reply(answer, exchange, GATEWAY) if isinstance(answer, GatewayError) else answer
-    head = _response(chain, reply, local or kind is not None)
-    for index, call, *_ in chain.responses:
-        if index < ran:
-            call(exchange, head)
     if exchange.told:
         head.add_all(exchange.told)
-    if head.body is None:
-        head.body = reply.body
     if exchange.tap is not None and not local and kind is None:
-        exchange.tap.feed(head.body)
+        exchange.tap.feed(body)
         exchange.tap.end()
     exchange.status = head.status
-    exchange.bytes_out = len(head.body)
+    exchange.bytes_out = len(body)
     exchange.outcome = kind.value if kind is not None else "local" if local else "answered"
     exchange.flag = GatewayError(kind).answer.flag if kind is not None else "-"
     if failure is not None and exchange.fallback and kind is None:
@@ -310,9 +308,7 @@ def _failure(answer: Reply | GatewayError, local: bool) -> Failure | None:
     return Failure(answer.status, "", "5xx") if answer.status >= 500 and not local else None
 
 
-def _attempt(
-    chain: Chain, exchange: Exchange, upstream: Upstream, seconds: float, clock: Any
-) -> tuple[Reply | GatewayError, bool]:
+def _attempt(chain: Chain, exchange: Exchange, upstream: Upstream, seconds: float, clock: Any) -> Answer:
     """What the one attempt brings, and whether a plugin answered in its place."""
     plain = f"{exchange.raw_path}?{exchange.query}" if exchange.query else exchange.raw_path
     exchange.target = exchange.target or plain
@@ -349,7 +345,43 @@ def _attempt(
     return answer, local
 
 
-def _response(chain: Chain, reply: Reply, local: bool) -> ResponseHead:
-    if local:
-        return reply_head(reply)
-    return make_head(reply.status, reply.headers, reply.body if chain.response_body else None)
+def _instead(
+    chain: Chain, exchange: Exchange, failure: Failure, ran: int, attempt: Callable[[], Answer]
+) -> Answer | None:
+    """What the plugins answer in place of a failure, if anything, themselves or by another upstream."""
+    chosen = exchange.upstream
+    reply = chain.run_failures(exchange, failure, ran)
+    if reply is not None:
+        exchange.fallback = exchange.fallback or "reply"
+        return reply, True
+    if exchange.upstream == chosen:
+        return None
+    answer = attempt()
+    exchange.fallback = exchange.fallback or "upstream"
+    return answer
+
+
+def _response(
+    chain: Chain, exchange: Exchange, answer: Reply | GatewayError, local: bool, ran: int
+) -> tuple[ResponseHead, bytes, GatewayError | None]:
+    """The head of the answer after `on_response`, and all of its body, which the head has too; or why a plugin refuses
+    the upstream's answer."""
+    reply = problem_reply(answer, exchange, GATEWAY) if isinstance(answer, GatewayError) else answer
+    local = local or reply is not answer
+    head = reply_head(reply) if local else make_head(reply.status, reply.headers)
+    try:
+        if not local:
+            limit = chain.response_body(exchange, head)
+            if 0 < limit < len(reply.body):
+                raise GatewayError(Kind.UPSTREAM_BODY_TOO_LARGE)
+            head.body = reply.body if limit else None
+        for index, call, *_ in chain.responses:
+            if index < ran:
+                call(exchange, head)
+    except GatewayError as refusal:
+        if local:
+            raise
+        return head, b"", refusal
+    if head.body is None:
+        head.body = reply.body
+    return head, head.body, None

@@ -9,8 +9,8 @@ import pytest
 from gateway.chain import EMPTY, Chain
 from gateway.errors import Failure
 from gateway.exchange import Attempt, Exchange, Reply
-from gateway.plugin import Plugin, ResponseHead
-from gateway.testing import make_env, make_exchange
+from gateway.plugin import GatewayError, Kind, Plugin, ResponseHead
+from gateway.testing import make_env, make_exchange, make_head
 
 FAILURE = Failure(502, "upstream_reset", "reset")
 
@@ -67,13 +67,73 @@ def test_bodies_are_collected_up_to_what_the_strictest_takes() -> None:
         ]
     )
 
-    assert (chain.request_body, chain.response_body) == (100, 1 << 20)
+    assert chain.request_body == 100
+    assert [plugin.name for plugin in chain.collectors] == ["c"]
+    assert chain.response_body(make_exchange(), make_head()) == 1 << 20
+    both = Chain([named(Nothing, "d", needs_body=("request", "response"), max_body=50), *chain.plugins])
+    assert (both.request_body, both.response_body(make_exchange(), make_head())) == (50, 50)
+
+
+def test_a_response_is_collected_for_those_who_want_it() -> None:
+    def collects(status: int) -> Any:
+        return lambda self, exchange, head: head.status == status
+
+    chain = Chain(
+        [
+            named(Nothing, "a", needs_body="response", max_body=500, collects=collects(200)),
+            named(Nothing, "b", needs_body="response", max_body=100, collects=collects(404)),
+            named(Nothing, "c", needs_body="response", max_body=300, collects=collects(200)),
+            named(Nothing, "d", needs_body="request", max_body=50, collects=collects(200)),
+        ]
+    )
+
+    assert [chain.response_body(make_exchange(), make_head(status)) for status in (200, 404, 500)] == [300, 100, 0]
+
+
+def test_a_plugin_that_fails_to_say_so_fails_the_request(caplog: pytest.LogCaptureFixture) -> None:
+    chain = Chain([named(Nothing, "a", needs_body="response", collects=lambda self, exchange, head: 1 / 0)])
+
+    with pytest.raises(GatewayError) as failed:
+        chain.response_body(make_exchange(), make_head())
+
+    assert failed.value.kind is Kind.PLUGIN_CRASHED
+    assert [record.getMessage() for record in caplog.records] == ["plugin a failed in collects"]
+
+
+@pytest.mark.parametrize(
+    ("raised", "kind", "logged"),
+    [
+        (
+            GatewayError(Kind.UPSTREAM_MALFORMED, cause="why"),
+            "upstream_malformed",
+            "test: upstream_malformed by plugin b: why",
+        ),
+        (ValueError("x"), "plugin_crashed", "plugin b failed in on_response"),
+        (None, "", ""),
+    ],
+)
+def test_the_first_who_refuses_a_response_ends_it(
+    raised: Exception | None, kind: str, logged: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    noted: list[str] = []
+
+    def on_response(self: Plugin, exchange: Exchange, head: ResponseHead) -> None:
+        noted.append(self.name)
+        if self.name == "b" and raised is not None:
+            raise raised
+
+    chain = Chain([named(Nothing, name, on_response=on_response) for name in "abc"])
+    error = chain.run_responses(make_exchange(), make_head(), 3)
+
+    assert ("".join(noted), error.kind.value if error else "") == (("cb", kind) if raised else ("cba", ""))
+    assert [record.getMessage() for record in caplog.records] == ([logged] if logged else [])
 
 
 def test_an_empty_chain_costs_nothing() -> None:
     assert EMPTY.requests == EMPTY.attempts == EMPTY.attempt_ends == EMPTY.responses == EMPTY.finishes == ()
     assert (EMPTY.failures, EMPTY.resends) == ((), False)
-    assert (EMPTY.request_body, EMPTY.response_body, repr(EMPTY)) == (0, 0, "<Chain ->")
+    assert (EMPTY.request_body, EMPTY.collectors, repr(EMPTY)) == (0, (), "<Chain ->")
 
 
 @pytest.mark.parametrize(

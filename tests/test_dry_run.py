@@ -126,3 +126,12 @@ def test_urls() -> None:
     ]:
         request = make_request("GET", url)
         assert (request.raw_path, request.query) == (path, query)
+
+
+def test_a_plugin_that_reads_both_bodies(tmp_path: Path) -> None:
+    write_plugin(tmp_path, "reads", READS.replace('"request"', '("request", "response")'))
+    compiled = compile_offline(write_config(tmp_path, CONFIG))
+    assert compiled.generation is not None, compiled.problems
+    request = make_request("GET", "http://api.example.com/api/items/1", [])
+    found = dry_run(compiled.generation, compiled.loaded, request)
+    assert found.plugins[1].needs_body == "request and response"

@@ -95,9 +95,11 @@ def test_a_phase_is_a_method() -> None:
         define(on_request=5)
 
 
-def test_bodies_are_of_one_side() -> None:
-    with pytest.raises(TypeError, match="needs_body is 'request' or 'response', not 'both'"):
-        define(needs_body="both")
+def test_bodies_are_of_one_side_or_of_both() -> None:
+    assert define(needs_body=("request", "response")).needs_body == ("request", "response")
+    for wrong in ("both", ("request", "reply")):
+        with pytest.raises(TypeError, match="'request' or 'response', not .*; for both write .'request', 'response'."):
+            define(needs_body=wrong)
 
 
 def test_a_plugin_overrides_what_it_defines_or_inherits() -> None:

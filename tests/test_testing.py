@@ -158,6 +158,59 @@ def test_a_body_is_there_for_those_who_declare_it() -> None:
     assert make_head(200, {"A": "b"}, b"x").body == b"x"
 
 
+class Small(Shouting):
+    max_body = 3
+
+    def collects(self, exchange: Exchange, head: ResponseHead) -> bool:
+        return head.status == 200
+
+    def on_response(self, exchange: Exchange, head: ResponseHead) -> None:
+        if head.body is not None and head.body.startswith(b"!"):
+            raise GatewayError(Kind.UPSTREAM_MALFORMED)
+        head.headers.set("X-Collected", str(head.body is not None))
+
+
+def test_a_body_is_there_where_it_is_collected() -> None:
+    collected, passed = (run(make_plugin(Small), make_exchange(), Reply(status, body=b"abc")) for status in (200, 201))
+
+    assert (collected.body, collected.headers.get("x-collected")) == (b"abc", "True")
+    assert (passed.body, passed.headers.get("x-collected")) == (b"abc", "False")
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "flag"),
+    [(b"abcd", "upstream_body_too_large", "UPE"), (b"!", "upstream_malformed", "UPE")],
+)
+def test_an_answer_may_be_refused(body: bytes, kind: str, flag: str) -> None:
+    exchange = make_exchange()
+
+    head = run(make_plugin(Small), exchange, Reply(200, body=body))
+
+    assert (head.status, exchange.outcome, exchange.flag) == (502, kind, flag)
+    assert head.headers.get("x-collected") == "True", "that answer passes on_response as well"
+
+
+def test_a_refused_answer_may_be_replaced_once() -> None:
+    rescuer, exchange = Rescuer(), make_exchange()
+    head = run([rescuer, make_plugin(Small)], exchange, Reply(200, body=b"!"))
+    assert (head.body, exchange.outcome, exchange.flag) == (b"instead", "fallback", "UPE,FB")
+    assert rescuer.failures == [Failure(502, "upstream_malformed", "reset")]
+
+    rescuer, exchange = Rescuer("standby"), make_exchange(upstream_names=("service", "standby"))
+    assert run([rescuer, make_plugin(Small)], exchange, Reply(200, body=b"!")).status == 502
+    assert (len(rescuer.failures), exchange.attempts) == (1, 2)
+
+
+class RefusesAll(Plugin):
+    def on_response(self, exchange: Exchange, head: ResponseHead) -> None:
+        raise GatewayError(Kind.UPSTREAM_MALFORMED)
+
+
+def test_the_gateways_own_answer_is_not_refused() -> None:
+    with pytest.raises(GatewayError):
+        run(make_plugin(RefusesAll), make_exchange())
+
+
 class Instead(Plugin):
     def on_attempt(self, exchange: Exchange, attempt: Attempt) -> Reply | None:
         return Reply.text(200, "fallback")

@@ -8,12 +8,16 @@ from collections.abc import Mapping
 XML = "http://www.w3.org/XML/1998/namespace"
 XMLNS = "http://www.w3.org/2000/xmlns/"
 XSI = "http://www.w3.org/2001/XMLSchema-instance"
-# The fifth edition of XML 1.0, §2.3, without the colon (Namespaces in XML 1.0, §3: an NCName).
-_START = (
-    "A-Z_a-z\xc0-\xd6\xd8-\xf6\xf8-\u02ff\u0370-\u037d\u037f-\u1fff\u200c-\u200d\u2070-\u218f\u2c00-\u2fef"
-    "\u3001-\ud7ff\uf900-\ufdcf\ufdf0-\ufffd\U00010000-\U000effff"
+# Parsers differ about letters: many know those of XML 1.0's fourth edition alone (appendix B), others those of the
+# fifth (§2.3), which are far more. These are letters in both: Latin, Greek, Cyrillic, Hebrew, Arabic, kana, ideographs
+# and Hangul.
+_LETTERS = (
+    "A-Z_a-z\xc0-\xd6\xd8-\xf6\xf8-\u0131\u0134-\u013e\u0141-\u0148\u014a-\u017e"
+    "\u0388-\u038a\u038e-\u03a1\u03a3-\u03ce\u0401-\u040c\u040e-\u044f\u0451-\u045c\u045e-\u0481"
+    "\u05d0-\u05ea\u0621-\u063a\u0641-\u064a\u3041-\u3094\u30a1-\u30fa\u4e00-\u9fa5\uac00-\ud7a3"
 )
-LOCAL = re.compile(f"[{_START}][-.0-9\xb7\u0300-\u036f\u203f-\u2040{_START}]*")
+# Namespaces in XML 1.0, §3: a name without a colon.
+LOCAL = re.compile(f"[{_LETTERS}][-.0-9{_LETTERS}]*")
 # RFC 3986 allows less; what matters is that it can stand in an attribute as it is.
 URI = re.compile(r"[!#-%'-;=?-~]{1,500}")
 

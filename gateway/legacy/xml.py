@@ -329,10 +329,10 @@ class _Writer:
                     self._attribute(name[1:], inner)
                 elif name == "#text":
                     text = inner
-                else:
+                elif inner != []:
                     elements[name] = inner
         elif isinstance(value, list):
-            elements[self._mapping.item] = value
+            elements.update({self._mapping.item: value} if value else {})
         else:
             text = value
         written = "" if text is None else _plain(text).translate(_TEXT)
