@@ -32,6 +32,9 @@ def json_schema(plugin_options: Mapping[str, type | None]) -> dict[str, Any]:
         holder = definitions.pop(_target(by_name[name, "validation"]))
         options_schemas[name] = holder["properties"]["options"]
     definitions["PluginUse"] = _plugin_entry(sorted(plugin_options), options_schemas)
+    # A part of a composition gives the options alone.
+    breaker = definitions["PartSpec"]["properties"]["breaker"]
+    breaker["anyOf"] = [options_schemas.get("breaker", {"type": "object"}), {"type": "null"}]
     whole = {"$schema": DIALECT, **config, "$defs": definitions}
     allowing: dict[str, Any] = _allow_substitution(whole)
     allowing["title"] = "routes.yaml"
