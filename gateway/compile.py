@@ -28,6 +28,7 @@ from gateway.partial import also_wrong
 from gateway.plugin import Env, Plugin, UpstreamClient
 from gateway.routing.actions import (
     Action,
+    Deferred,
     Forward,
     HeaderEdit,
     Mirror,
@@ -88,7 +89,7 @@ class Generation:
         """The routes whose chain each plugin is in, each with the upstreams it goes to."""
         served: dict[Plugin, dict[str, tuple[str, ...]]] = {plugin: {} for plugin in self.plugins.values()}
         for route in self.table.router.routes:
-            upstreams = route.action.names if isinstance(route.action, Forward) else ()
+            upstreams = route.action.names if isinstance(route.action, Forward | Deferred) else ()
             for plugin in route.chain.plugins:
                 served[plugin][route.name] = upstreams
             for label, chain, upstream in parts_of(route.action):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from gateway.chain import Chain
 from gateway.errors import GatewayError, Kind
 from gateway.exchange import Exchange
-from gateway.routing.actions import Forward
+from gateway.routing.actions import Forward, Rewrite
 from gateway.routing.route import Route
 from gateway.table import RouteTable
 from gateway.upstreams.upstream import Upstream
@@ -200,10 +200,9 @@ class LiveExchange(Exchange):
         if self.headers.chunked and limit < parser.chunked_limit:
             parser.chunked_limit = limit
 
-    def prepare(self, action: Forward, upstream: Upstream) -> None:
+    def prepare(self, rewrite: Rewrite | None, upstream: Upstream) -> None:
         """Settle what goes upstream, whichever endpoint it will be, and until when."""
         head = self.headers
-        rewrite = action.rewrite
         if rewrite is not None and rewrite.headers is not None:
             rewrite.headers.apply(head)
         if not self.target:
@@ -220,6 +219,11 @@ class LiveExchange(Exchange):
         if total is not None:
             self.limit_total(self.started + total)
         self.added = forwarded_lines(self.client, head, upstream.forwarded) + self.table.via
+
+    def defer(self) -> None:
+        """All plugins have let it pass, and what goes upstream is not this request, but may still be."""
+        self.target = self.target or self.headers.target
+        self.added = b""
 
     def limit_total(self, at: float) -> None:
         """All time for this request ends then, unless it does sooner."""

@@ -102,6 +102,7 @@ class Composition:
         """Ask what can be asked at once. It may be over before this returns."""
         exchange = self.exchange
         exchange.task = self
+        exchange.defer()
         if self.plan.timeout is not None:
             exchange.limit_total(self._started + self.plan.timeout)
         # The parts keep the time: what is missing when it is over may be optional.
