@@ -18,8 +18,10 @@ from gateway.config.plugin_use import PluginUse
 from gateway.exchange import Exchange
 from gateway.plugin import PHASES
 from gateway.routing.actions import Forward, PluginAnswer, Redirect, Respond
-from gateway.routing.explain import Candidate, Explanation, explain, misfits
+from gateway.routing.explain import Candidate, Check, Explanation, explain, misfits
+from gateway.routing.explain_frontend import Choice, explain_frontend
 from gateway.routing.route import Route
+from gateway.routing.router import Router
 from gateway.wire.head import RequestBlock, RequestHead
 from gateway.wire.shapes import request_policy
 
@@ -94,12 +96,18 @@ class DryRun:
     location: str
     others: tuple[tuple[Route, str], ...]
     secrets: frozenset[str]
+    choice: Choice | None = None
     parts: tuple[PartCall, ...] = ()
 
     @property
     def upstreams(self) -> tuple[str, ...]:
         """Those that may be asked."""
         return (*(target.upstream for target in self.targets), *(part.upstream for part in self.parts))
+
+    @property
+    def frontend(self) -> str:
+        """The frontend that the request belongs to, or ""."""
+        return self.request.frontend
 
     def to_json(self) -> dict[str, Any]:
         """Plain data. The request's header fields are not in it."""
@@ -109,9 +117,11 @@ class DryRun:
             "request": {
                 "method": request.method,
                 "host": request.host,
-                "path": request.raw_path,
+                "path": request.sent_path,
                 "query": request.query,
             },
+            "frontend": request.frontend or None,
+            "frontends": _frontends(self.choice),
             "route": route.name if route is not None else None,
             "position": self.position or None,
             "why": self.explanation.why,
@@ -151,11 +161,26 @@ def _candidate(candidate: Candidate) -> dict[str, Any]:
         "route": candidate.route.name,
         "verdict": candidate.verdict,
         "why": candidate.why,
-        "checks": [
-            {"kind": check.kind, "wanted": check.wanted, "found": check.found, "passed": check.passed}
-            for check in candidate.checks
-        ],
+        "checks": [_check(check) for check in candidate.checks],
     }
+
+
+def _frontends(choice: Choice | None) -> list[dict[str, Any]]:
+    """Each frontend with its verdict; the chosen one's `why` is why it is before the others."""
+    judged = choice.judged if choice is not None else ()
+    return [
+        {
+            "frontend": one.frontend.name,
+            "verdict": one.verdict,
+            "why": choice.why if choice is not None and one.verdict == "chosen" else one.why,
+            "checks": [_check(check) for check in one.checks],
+        }
+        for one in judged
+    ]
+
+
+def _check(check: Check) -> dict[str, Any]:
+    return {"kind": check.kind, "wanted": check.wanted, "found": check.found, "passed": check.passed}
 
 
 def make_request(
@@ -186,23 +211,32 @@ def _field(name: str, value: str) -> tuple[bytes, bytes]:
     return name.encode(), value.strip(" \t").encode("latin-1")
 
 
-def dry_run(generation: Generation, loaded: Loaded, request: Exchange, others: bool = False) -> DryRun:
-    """Route `request` and say what would happen. With `others` also the routes that do not fit, and why not."""
-    router = generation.table.router
-    explanation = explain(router, request.host, request.raw_path, request)
+def dry_run(
+    generation: Generation, loaded: Loaded, request: Exchange, others: bool = False, frontend: str = ""
+) -> DryRun:
+    """Route `request` and say what would happen. With `others` also the routes that do not fit, and why not; with
+    `frontend` as if it came to the listener of that one. LookupError for a frontend that is not there."""
+    choice, router = _enter(generation, request, frontend)
+    if choice is not None and choice.status is not None:
+        explanation = Explanation(None, choice.status, choice.why)
+    else:
+        explanation = explain(router, request.host, request.raw_path, request)
     route = explanation.route
     status, position, target, location = explanation.status, "", "", ""
     uses = list(generation.uses[""])
     plugins = list(generation.table.chain.plugins)
+    if choice is not None and choice.frontend is not None:
+        uses += generation.uses[f"{choice.frontend.name}/"]
+        plugins = list(choice.frontend.chain.plugins)
     targets: tuple[Target, ...] = ()
     parts: tuple[PartCall, ...] = ()
     if route is not None:
-        position = str(loaded.position(("routes", route.order)))
+        position = str(loaded.position((*loaded.path_of(route.frontend), "routes", route.order)))
         request.captures = route.pattern.capture(request.raw_path)
         plugins = list(route.chain.plugins)
         action = route.action
-        if route.name in generation.uses:
-            uses += generation.uses[route.name]
+        if route.id in generation.uses:
+            uses += generation.uses[route.id]
         else:
             # A plugin's own path: it stands where the plugin does.
             uses += [generation.use_of(plugin) for plugin in plugins[len(uses) :]]
@@ -220,7 +254,18 @@ def dry_run(generation: Generation, loaded: Loaded, request: Exchange, others: b
     entries = tuple(_entry(use, plugin) for use, plugin in zip(uses, plugins, strict=True))
     unfit = tuple(misfits(router, request.host, request.raw_path)) if others else ()
     return DryRun(
-        request, explanation, position, entries, targets, target, status, location, unfit, generation.secrets, parts
+        request,
+        explanation,
+        position,
+        entries,
+        targets,
+        target,
+        status,
+        location,
+        unfit,
+        generation.secrets,
+        choice,
+        parts,
     )
 
 
@@ -246,6 +291,21 @@ def _part_call(part: Part, plan: Plan, request: Exchange) -> PartCall:
         part.foreach.text if part.foreach is not None else "",
         part.when.text if part.when is not None else "",
     )
+
+
+def _enter(generation: Generation, request: Exchange, named: str) -> tuple[Choice | None, Router]:
+    """Make it a request of its frontend, if there is one; the router to ask."""
+    frontends = generation.table.frontends
+    if named and (frontends is None or named not in frontends.named):
+        names = ", ".join(frontends.named) if frontends is not None else ""
+        raise LookupError(f"no frontend is named {named!r}; {f'there are: {names}' if names else 'there is none'}")
+    if frontends is None:
+        return None, generation.table.router
+    choice = explain_frontend(frontends, request.host, request.raw_path, request, named)
+    if choice.frontend is None:
+        return choice, generation.table.router
+    request.frontend, request.raw_path = choice.frontend.name, choice.path
+    return choice, choice.frontend.router
 
 
 def _entry(use: PluginUse, plugin: Any) -> PluginEntry:

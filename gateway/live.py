@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Protocol
 
 from gateway.chain import Chain
 from gateway.errors import GatewayError, Kind
-from gateway.exchange import Exchange
+from gateway.exchange import Exchange, split_route_id
 from gateway.routing.actions import Forward, Rewrite
+from gateway.routing.frontend import Frontend
 from gateway.routing.route import Route
 from gateway.table import RouteTable
 from gateway.upstreams.upstream import Upstream
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("gateway.proxy")
 NOTHING: Mapping[str, str] = {}
 DEADLINE = b"x-request-deadline-ms"
+TOTAL_TIMEOUT = Kind.TOTAL_TIMEOUT
 
 
 class Cancellable(Protocol):
@@ -52,6 +54,7 @@ class LiveExchange(Exchange):
 
     __slots__ = (
         "_captures",
+        "_sent_path",
         "added",
         "chain",
         "client",
@@ -73,6 +76,7 @@ class LiveExchange(Exchange):
         "rescued",
         "responding",
         "retries",
+        "route_id",
         "spent",
         "table",
         "task",
@@ -84,6 +88,7 @@ class LiveExchange(Exchange):
 
     headers: RequestHead
     attempt: LiveAttempt | None
+    route_id: str
 
     def __init__(
         self, client: ClientConnection, head: RequestHead, path: str, query: str, table: RouteTable, ended: bool
@@ -99,7 +104,7 @@ class LiveExchange(Exchange):
         self.query = query
         self.client_ip = client.peer
         self.started = monotonic()
-        self.route = "-"
+        self.route_id = "-"
         self.matched: Route | None = None
         self.upstream = self.target = self.trace_id = self.span_id = self.outcome = self.fallback = ""
         self.flag = "-"
@@ -112,7 +117,7 @@ class LiveExchange(Exchange):
         self.ran = len(table.chain.plugins)
         self.upstream_seconds = 0.0
         self.total_at = NEVER
-        self.late = Kind.TOTAL_TIMEOUT
+        self.late = TOTAL_TIMEOUT
         self.collecting = self.continued = self.crashed = self.responding = self.over = False
         self.upstream_congested = self.spent = self.rescued = False
         self.request_ended = ended
@@ -143,6 +148,16 @@ class LiveExchange(Exchange):
             return captured
 
         @property
+        def route(self) -> str:
+            """The route's name, or `-`."""
+            return self.matched.name if self.matched is not None else "-"
+
+        @property
+        def frontend(self) -> str:
+            """The frontend that the request belongs to, or ""."""
+            return split_route_id(self.route_id)[0]
+
+        @property
         def host(self) -> str:
             """The Host as sent."""
             return self.headers.block.host
@@ -168,9 +183,21 @@ class LiveExchange(Exchange):
             return self.table.upstreams
 
     @property
+    def sent_path(self) -> str:
+        """The raw path with the prefix of its frontend, as the client sent it."""
+        return self._sent_path if self.frontend else self.raw_path
+
+    @property
     def prepared(self) -> bool:
         """Have all plugins let it pass, and is it settled what goes upstream?"""
         return hasattr(self, "added")
+
+    def join(self, frontend: Frontend) -> None:
+        """Be a request of this frontend, also if nothing comes of it."""
+        self._sent_path = self.raw_path
+        self.route_id = frontend.unrouted
+        self.chain = frontend.chain
+        self.ran = len(frontend.chain.plugins)
 
     def collect(self, limit: int) -> bool:
         """Plugins read the whole body first: is it all here? GatewayError when it is longer than `limit` bytes."""
@@ -286,7 +313,7 @@ class LiveExchange(Exchange):
             if ended:
                 tap.end()
         except Exception:
-            log.exception("a tap failed on %s", self.route)
+            log.exception("a tap failed on %s", self.route_id)
             self.tap = None
 
     def keep(self, body: bytes, limit: int) -> None:

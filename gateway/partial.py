@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from gateway.compile_compose import check_composition
 from gateway.config.compose_specs import ComposedSpec, ComposeSpec, PartSpec
 from gateway.config.load import Loaded
-from gateway.config.nodes import Node
+from gateway.config.nodes import Node, Path
 from gateway.config.options import build_options
 from gateway.config.plugin_use import PluginUse
 from gateway.config.problems import Position, Problem
@@ -27,11 +27,18 @@ def also_wrong(loaded: Loaded, library: Library) -> list[Problem]:
     if loaded.root is None:
         return []
     known = frozenset(problem.position for problem in loaded.problems)
-    routes = _items(loaded.root.child("routes"))
-    found = [problem for holder in (loaded.root, *routes) for problem in _plugins(holder, library, known)]
-    found += [problem for route in routes for problem in _paths(route) if problem.position not in known]
-    for number, route in enumerate(routes):
-        found += _composition(loaded, number, route, library, known)
+    files = {(): loaded.root} | {
+        ("frontends", number): file for number, file in enumerate(_items(loaded.root.child("frontends")))
+    }
+    routes = {
+        (*at, "routes", number): route
+        for at, file in files.items()
+        for number, route in enumerate(_items(file.child("routes")))
+    }
+    found = [problem for holder in (*files.values(), *routes.values()) for problem in _plugins(holder, library, known)]
+    found += [problem for route in routes.values() for problem in _paths(route) if problem.position not in known]
+    for at, route in routes.items():
+        found += _composition(loaded, at, route, library, known)
     return found
 
 
@@ -56,7 +63,7 @@ def _options(use: PluginUse, entry: Node, library: Library, known: frozenset[Pos
 
 
 def _composition(
-    loaded: Loaded, number: int, route: Node, library: Library, known: frozenset[Position]
+    loaded: Loaded, at: Path, route: Node, library: Library, known: frozenset[Position]
 ) -> Iterator[Problem]:
     """What is wrong with the parts that are right by themselves."""
     compose = route.child("compose")
@@ -80,7 +87,7 @@ def _composition(
     with suppress(ValidationError):
         respond = ComposedSpec.model_validate(given.plain()) if given is not None else respond
     spec = ComposeSpec.model_construct(parts=parts, respond=respond)
-    found = check_composition(loaded, ("routes", number, "compose"), spec, tuple(nodes), pattern)
+    found = check_composition(loaded, (*at, "compose"), spec, tuple(nodes), pattern)
     yield from (problem for problem in found if problem.position not in known)
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeVar, runtime_checkable
 
 from gateway.errors import Failure, GatewayError, Kind
-from gateway.exchange import Attempt, Exchange, Headers, Reply, ResponseHead, Tap
+from gateway.exchange import Attempt, Exchange, Headers, Reply, ResponseHead, Tap, split_route_id
 from gateway.units import Duration, Secret, Share, Size
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ __all__ = [
     "Size",
     "Tap",
     "UpstreamReply",
+    "split_route_id",
 ]
 
 # Which body of an exchange.
@@ -113,14 +114,21 @@ class Family(Protocol[_Child_co]):
 class Metrics(Protocol):
     """Makes metrics; asking again for the same name gives the same metric."""
 
-    def counter(self, name: str, text: str, labels: tuple[str, ...] = ()) -> Family[Counter]:
-        """A counter; its name ends in `_total`."""
+    def counter(
+        self, name: str, text: str, labels: tuple[str, ...] = (), optional: tuple[str, ...] = ()
+    ) -> Family[Counter]:
+        """A counter; its name ends in `_total`. A child may do without the `optional` labels, which come last."""
 
     def gauge(self, name: str, text: str, labels: tuple[str, ...] = ()) -> Family[Gauge]:
         """A gauge."""
 
     def histogram(
-        self, name: str, text: str, labels: tuple[str, ...] = (), buckets: tuple[float, ...] = ()
+        self,
+        name: str,
+        text: str,
+        labels: tuple[str, ...] = (),
+        buckets: tuple[float, ...] = (),
+        optional: tuple[str, ...] = (),
     ) -> Family[Histogram]:
         """A histogram; without `buckets` those for seconds of a request."""
 
@@ -268,7 +276,7 @@ class Plugin:
         return ()
 
     def routes_served(self, routes: Mapping[str, Iterable[str]]) -> None:
-        """The routes whose chain this instance is in, each with the upstreams it goes to. Called whenever a
+        """The ids of the routes whose chain this instance is in, each with the upstreams it goes to. Called whenever a
         configuration goes into service, before its first request."""
 
     def uses_phase(self, phase: str) -> bool:

@@ -67,7 +67,7 @@ class SubrequestClient:
             monotonic() + timeout,
             body if body or method in BODY_METHODS else None,
         )
-        subrequest.route = exchange.route
+        subrequest.route_id = exchange.route_id
         self.subrequests.keeper.owners.add(self)
         try:
             self.subrequests.send(subrequest)

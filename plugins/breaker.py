@@ -69,11 +69,11 @@ class Breaker(Plugin):
         return self._circuits.by_name()
 
     def on_request(self, exchange: Exchange) -> None:
-        circuit = self._guarding.get(exchange.route)
+        circuit = self._guarding.get(exchange.route_id)
         if circuit is None:
             if not exchange.upstream:
                 return
-            circuit = self._circuits.of(exchange.route)
+            circuit = self._circuits.of(exchange.route_id)
         permit = circuit.permit
         if permit is None:
             self._ask(circuit, exchange, self._now())

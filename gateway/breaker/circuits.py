@@ -41,7 +41,7 @@ class Circuits:
     def guarded(self, exchange: Exchange, attempt: Attempt | None) -> str:
         """What the circuit guards: its name, unless the options give one."""
         if self._scope == "route":
-            return exchange.route
+            return exchange.route_id
         if self._scope == "upstream" or attempt is None:
             return exchange.upstream
         return f"{exchange.upstream}/{attempt.endpoint}"

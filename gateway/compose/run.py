@@ -178,7 +178,7 @@ class Composition:
             asked.body,
             part.chain,
         )
-        subrequest.route = part.label
+        subrequest.route_id = part.label
         self.subrequests.send(subrequest)
 
     # and are over

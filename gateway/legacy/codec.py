@@ -28,7 +28,7 @@ class Codec(Protocol):
         """Is a body of this content type one of this format?"""
 
     def decode(self, body: bytes, content_type: str) -> Any:
-        """The value of a body: dicts, lists, text, numbers, booleans and None, for `gateway.legacy.exact.write`.
+        """The value of a body: dicts, lists, text, numbers, booleans and None, for `gateway.shaping.exact.write`.
         ServiceFault for a fault, ValueError with a short text for what is not of this format, or too large."""
 
     def encode(self, value: Any) -> tuple[bytes, str]:

@@ -108,7 +108,8 @@ def _scan(decoder: json.JSONDecoder, data: bytes) -> Any:
     return decoder.raw_decode(data.decode().lstrip())[0]
 
 
-def _exact_float(text: str) -> ExactFloat:
+def exact_float(text: str) -> ExactFloat:
+    """The number that is written as `text`. NotJson for more than MOST_DIGITS characters."""
     if len(text) > MOST_DIGITS:
         raise NotJson(f"a number has more than {MOST_DIGITS} characters")
     number = ExactFloat(text)
@@ -118,7 +119,7 @@ def _exact_float(text: str) -> ExactFloat:
 
 def _exact_integer(text: str) -> int | float:
     # That there are no long ones follows from their range: orjson takes none that a double does not hold.
-    return int(text) if text != "-0" else _exact_float(text)
+    return int(text) if text != "-0" else exact_float(text)
 
 
 def _unique(members: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -128,8 +129,8 @@ def _unique(members: list[tuple[str, Any]]) -> dict[str, Any]:
     return value
 
 
-QUICK = json.JSONDecoder(parse_float=_exact_float)
-CAREFUL = json.JSONDecoder(parse_float=_exact_float, parse_int=_exact_integer, object_pairs_hook=_unique)
+QUICK = json.JSONDecoder(parse_float=exact_float)
+CAREFUL = json.JSONDecoder(parse_float=exact_float, parse_int=_exact_integer, object_pairs_hook=_unique)
 
 
 def _spelt(value: Any) -> orjson.Fragment:

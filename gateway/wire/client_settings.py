@@ -42,7 +42,8 @@ class Handler(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ClientSettings:
-    """What the configuration settles for connections of one listener. Times in seconds, sizes in bytes."""
+    """What the configuration settles for connections of one listener. Times in seconds, sizes in bytes. `frontend` is
+    the one that all of its requests belong to, "" where each is asked."""
 
     trusted_policy: HeaderPolicy
     untrusted_policy: HeaderPolicy
@@ -56,6 +57,7 @@ class ClientSettings:
     half_close: bool = False
     connections: int = 20_000
     scheme: str = "http"
+    frontend: str = ""
     # How long, and how many bytes, a refused client may go on sending before its connection is closed for good:
     # closing at once would answer its bytes with a reset, which takes the refusal out of its hands (RFC 9112 §9.6).
     linger_seconds: float = 2.0

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.legacy.codec import ServiceFault
-from gateway.legacy.exact import write
 from gateway.legacy.options import ENVELOPES, SoapOptions
 from gateway.legacy.soap import SoapCodec
+from gateway.shaping.exact import write
 
 ONE_MIB = 1 << 20
 VERSIONS = ["1.1", "1.2"]
