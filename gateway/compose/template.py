@@ -9,7 +9,7 @@ percent-encoded, and what would make an empty or a dot segment is refused.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 from urllib.parse import parse_qs, quote, unquote
@@ -204,7 +204,7 @@ class TextTemplate:
 class TargetTemplate:
     """A path with its query, in which every place keeps to its segment or its parameter."""
 
-    __slots__ = ("_fills", "_pieces", "references", "text")
+    __slots__ = ("_alone", "_fills", "_pieces", "references", "text")
 
     def __init__(self, text: str, scope: Scope) -> None:
         """ConfigError for what is wrong with it."""
@@ -214,18 +214,16 @@ class TargetTemplate:
         self._pieces = template.pieces
         fills: list[str | Callable[[Values, Any], str]] = []
         before = ""
-        for number, piece in enumerate(self._pieces):
+        for piece in self._pieces:
             if isinstance(piece, Reference):
-                after = self._pieces[number + 1]
-                assert isinstance(after, str)
-                alone = before.endswith("/") and (not after or after[0] in "/?")
-                fills.append(_in_query(piece) if "?" in before else _in_path(piece, alone))
+                fills.append(_in_query(piece) if "?" in before else _in_path(piece))
             else:
                 fills.append(piece)
                 before += piece
         if not ORIGIN_FORM.fullmatch(before):
             raise ConfigError(f"{text!r} is no path: write what is not visible ASCII, and '#', as %XX")
         self._fills = tuple(fills)
+        self._alone = tuple(_segments_of_places(self._pieces))
 
     def captured(self) -> Template | None:
         """The path with what the route captures alone, and something fixed in all other places; None where nothing of
@@ -248,7 +246,11 @@ class TargetTemplate:
         """Raw path and query. Unresolved."""
         if not self.references:
             return self.text
-        target = "".join([fill if type(fill) is str else fill(values, item) for fill in self._fills])  # type: ignore[operator]
+        texts: list[str] = [fill if type(fill) is str else fill(values, item) for fill in self._fills]  # type: ignore[operator]
+        for places in self._alone:
+            if not any(texts[place] for place in places):
+                raise Unresolved(f"{self.text} would have an empty segment", self._pieces[places[0]].of_request)  # type: ignore[union-attr]
+        target = "".join(texts)
         if "/." in target and not {".", ".."}.isdisjoint(target.partition("?")[0].split("/")):
             of_request = all(reference.of_request for reference in self.references)
             raise Unresolved(f"{self.text} would leave its place, for a segment is a dot or two", of_request)
@@ -269,24 +271,36 @@ class TargetTemplate:
 
 
 def _in_query(reference: Reference) -> Callable[[Values, Any], str]:
-    def fill(values: Values, item: Any) -> str:
-        return quote(reference.text_of(values, item), safe=",")
-
-    return fill
+    return lambda values, item: quote(reference.text_of(values, item), safe=",")
 
 
-def _in_path(reference: Reference, alone: bool) -> Callable[[Values, Any], str]:
+def _segments_of_places(pieces: Iterable[str | Reference]) -> Iterator[tuple[int, ...]]:
+    """The path segments that are nothing but places for values: the numbers of these places."""
+    places: list[int] = []
+    bare = True
+    for number, piece in enumerate(pieces):
+        if isinstance(piece, Reference):
+            bare = bare and piece.kind != "capture"
+            places.append(number)
+            continue
+        path, query, _ = piece.partition("?")
+        rest, *segments = path.split("/")
+        bare = bare and not rest
+        for segment in segments:
+            if places and bare:
+                yield tuple(places)
+            places, bare = [], not segment
+        if query:
+            break
+    if places and bare:
+        yield tuple(places)
+
+
+def _in_path(reference: Reference) -> Callable[[Values, Any], str]:
     if reference.kind == "capture":
         # Raw, as in `rewrite`: routing has made sure that it can be read in one way only.
         return lambda values, item: values.exchange.captures[reference.name]
-
-    def fill(values: Values, item: Any) -> str:
-        text = reference.text_of(values, item)
-        if alone and not text:
-            raise Unresolved(f"{{{reference.text}}} is empty, and so would be its path segment", reference.of_request)
-        return quote(text, safe="")
-
-    return fill
+    return lambda values, item: quote(reference.text_of(values, item), safe="")
 
 
 class JsonTemplate:
