@@ -133,14 +133,15 @@ class _Compiler:
         scope = Scope(self._captures, self._numbers, spec.item if spec.foreach is not None else None)
         target = self._made((*at, "path"), lambda: TargetTemplate(spec.path, scope))
         headers = self._headers((*at, "headers"), spec.headers, scope)
+        codec = self._codec((*at, "format"), spec)
         body = None
-        if "body" in spec.model_fields_set:
+        # A SOAP operation without a body has no parameters, and an envelope all the same.
+        if "body" in spec.model_fields_set or (codec is not None and codec.method is not None):
             body = self._made((*at, "body"), lambda: JsonTemplate(spec.body, scope))
         expressions = Scope(self._captures, self._numbers)
         when = self._expression((*at, "when"), spec.when, expressions)
         foreach = self._expression((*at, "foreach"), spec.foreach, expressions)
         pick = self._made((*at, "pick"), lambda: compile_pick(spec.pick or "@")) if spec.pick is not None else None
-        codec = self._codec((*at, "format"), spec)
         on_error, also = self._on_error(at, spec, scope)
         if target is None:
             return None

@@ -16,7 +16,7 @@ from gateway.upstreams.retry import retry_after_seconds
 
 State = Literal["came", "skipped", "stands_in", "absent"]
 # Whether a content type says JSON, by the type; bounded, cleared when full.
-JSON_TYPES: dict[bytes | None, bool] = {None: True, b"application/json": True}
+JSON_TYPES: dict[bytes, bool] = {b"application/json": True}
 TYPES_KEPT = 256
 BODYLESS = frozenset([204, 205])
 
@@ -113,7 +113,7 @@ def _decoded(part: Part, fields: Fields, body: bytes) -> Any:
     if part.codec is not None:
         return part.codec.decode(body, _text(fields, b"content-type"))
     content_type = fields.raw(b"content-type")
-    known = JSON_TYPES.get(content_type)
+    known = content_type is None or JSON_TYPES.get(content_type)
     if not (is_json(content_type or b"") if known is None else known):
         raise NotJson(f"it is {_text(fields, b'content-type')[:80]!r} and no JSON")
     if part.spliced and not part.referred:

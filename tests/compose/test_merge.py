@@ -62,14 +62,13 @@ def test_what_a_part_gave_is_left_as_it_was() -> None:
     assert (first, second) == ({"a": {"b": {"c": 1}}}, {"a": {"b": {"d": 2}}})
 
 
+KEYS = st.text("abc", min_size=1, max_size=2)
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(1 << 70), 1 << 70) | st.text("abc", max_size=3),
-    lambda inner: (
-        st.lists(inner, max_size=3) | st.dictionaries(st.text("abc", min_size=1, max_size=2), inner, max_size=3)
-    ),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=3),
     max_leaves=8,
 )
-OBJECTS = st.dictionaries(st.text("abc", min_size=1, max_size=2), JSON, max_size=4)
+OBJECTS = st.dictionaries(KEYS, JSON, max_size=4)
 
 
 def by_hand(documents: list[dict[str, Any]], deep: bool) -> dict[str, Any]:

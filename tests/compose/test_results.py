@@ -123,6 +123,7 @@ def test_what_is_known_of_types_is_bounded() -> None:
     assert len(JSON_TYPES) <= TYPES_KEPT
     assert max(len(known or b"") for known in JSON_TYPES) <= 128
     assert came(part(), b"{}", content_type="application/json").value == {}
+    assert came(part(), b"{}").value == {}
 
 
 @pytest.mark.parametrize(

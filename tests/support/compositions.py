@@ -15,6 +15,7 @@ from gateway.errors import GatewayError, Kind
 from gateway.library import Library
 from gateway.live import LiveExchange
 from gateway.proxy import Proxy
+from gateway.table import RouteTable
 from gateway.telemetry.metrics import Metrics
 from gateway.testing import make_env, make_head
 from gateway.upstreams.upstream import Upstream
@@ -167,12 +168,10 @@ class Changing(Proxy):
 class Stage:
     """A proxy with its services. `asked` is what they got, in order."""
 
-    def __init__(self, generation: Generation) -> None:
-        self.generation = generation
-        self.table = generation.table
-        self.proxy = Changing(generation.table)
+    def __init__(self, table: RouteTable) -> None:
+        self.table = table
+        self.proxy = Changing(table)
         self.asked: list[Asked] = []
-        generation.take_over()
         for upstream in self.table.upstreams.values():
             for endpoint in upstream.endpoints:
                 endpoint.pool = StandIn(endpoint.pool, self.asked)
@@ -242,4 +241,5 @@ def staged(folder: Path, parts: str, more: str = "", route: str = "", top: str =
     """A stage for a composition that is right."""
     generation, problems = compiled(folder, config_of(parts, more, route, top))
     assert generation is not None, problems
-    return Stage(generation)
+    generation.take_over()
+    return Stage(generation.table)
