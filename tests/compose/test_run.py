@@ -68,7 +68,6 @@ async def test_what_an_upstream_is_told(tmp_path: Path) -> None:
         ("traceparent", "00-1"),
         ("accept", "application/json"),
         ("x-own", "o y"),
-        ("x-b3-flags", "9"),
         ("x-forwarded-for", "192.0.2.1"),
         ("x-forwarded-proto", "http"),
         ("x-forwarded-host", "a.example"),
