@@ -34,6 +34,7 @@ from gateway.partial import also_wrong
 from gateway.plugin import Env, Plugin, UpstreamClient
 from gateway.routing.actions import (
     Action,
+    Deferred,
     Forward,
     HeaderEdit,
     Mirror,
@@ -101,7 +102,7 @@ class Generation:
         """The ids of the routes whose chain each plugin is in, each with the upstreams it goes to."""
         served: dict[Plugin, dict[str, tuple[str, ...]]] = {plugin: {} for plugin in self.plugins.values()}
         for route in self.routes():
-            upstreams = route.action.names if isinstance(route.action, Forward) else ()
+            upstreams = route.action.names if isinstance(route.action, Forward | Deferred) else ()
             for plugin in route.chain.plugins:
                 served[plugin][route.id] = upstreams
             for label, chain, upstream in parts_of(route.action):

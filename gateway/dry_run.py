@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway.compile import Generation
+from gateway.compose.plan import Part, Plan
+from gateway.compose.run import Compose
+from gateway.compose.template import MISSING
 from gateway.config.dump import mask_data
 from gateway.config.load import Loaded
 from gateway.config.plugin_use import PluginUse
@@ -51,9 +54,37 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
+class PartCall:
+    """What a part of a composition would ask of its upstream. In `path`, places that other parts fill are as they are
+    written. `needs` are those parts; `foreach` and `when` are empty where there is none."""
+
+    name: str
+    method: str
+    upstream: str
+    path: str
+    required: bool
+    needs: tuple[str, ...]
+    foreach: str
+    when: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data."""
+        return {
+            "name": self.name,
+            "method": self.method,
+            "upstream": self.upstream,
+            "path": self.path,
+            "required": self.required,
+            "needs": list(self.needs),
+            "foreach": self.foreach or None,
+            "when": self.when or None,
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class DryRun:
     """The whole answer. `status` is the gateway's own, None where an upstream decides; `target` is the path and query
-    for the upstream, `location` where a redirect leads."""
+    for the upstream, `location` where a redirect leads, `parts` are a composition's."""
 
     request: Exchange
     explanation: Explanation
@@ -66,6 +97,12 @@ class DryRun:
     others: tuple[tuple[Route, str], ...]
     secrets: frozenset[str]
     choice: Choice | None = None
+    parts: tuple[PartCall, ...] = ()
+
+    @property
+    def upstreams(self) -> tuple[str, ...]:
+        """Those that may be asked."""
+        return (*(target.upstream for target in self.targets), *(part.upstream for part in self.parts))
 
     @property
     def frontend(self) -> str:
@@ -102,6 +139,7 @@ class DryRun:
                 }
                 for target in self.targets
             ],
+            "parts": [part.to_json() for part in self.parts],
             "plugins": [
                 {
                     "name": entry.name,
@@ -191,6 +229,7 @@ def dry_run(
         uses += generation.uses[f"{choice.frontend.name}/"]
         plugins = list(choice.frontend.chain.plugins)
     targets: tuple[Target, ...] = ()
+    parts: tuple[PartCall, ...] = ()
     if route is not None:
         position = str(loaded.position((*loaded.path_of(route.frontend), "routes", route.order)))
         request.captures = route.pattern.capture(request.raw_path)
@@ -207,13 +246,50 @@ def dry_run(
             plain = f"{request.raw_path}?{request.query}" if request.query else request.raw_path
             target = rewrite.target(request.raw_path, request.query, request.captures) if rewrite else plain
             targets = _targets(generation, action, target)
+        elif isinstance(action, Compose):
+            parts = tuple(_part_call(part, action.plan, request) for part in action.plan.parts)
         elif isinstance(action, Redirect | Respond) and not isinstance(action, PluginAnswer):
             status = action.reply(request).status
             location = action.location(request) if isinstance(action, Redirect) else ""
     entries = tuple(_entry(use, plugin) for use, plugin in zip(uses, plugins, strict=True))
     unfit = tuple(misfits(router, request.host, request.raw_path)) if others else ()
     return DryRun(
-        request, explanation, position, entries, targets, target, status, location, unfit, generation.secrets, choice
+        request,
+        explanation,
+        position,
+        entries,
+        targets,
+        target,
+        status,
+        location,
+        unfit,
+        generation.secrets,
+        choice,
+        parts,
+    )
+
+
+class _BeforeParts:
+    """What places are filled from before any part has answered."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        self.exchange = exchange
+
+    def part(self, number: int) -> Any:
+        """Nobody was asked."""
+        return MISSING
+
+
+def _part_call(part: Part, plan: Plan, request: Exchange) -> PartCall:
+    return PartCall(
+        part.name,
+        part.method,
+        part.upstream,
+        part.target.preview(_BeforeParts(request)),
+        part.required,
+        tuple(plan.parts[number].name for number in part.needs),
+        part.foreach.text if part.foreach is not None else "",
+        part.when.text if part.when is not None else "",
     )
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from gateway.chain import Chain
 from gateway.errors import GatewayError, Kind
 from gateway.exchange import Exchange, split_route_id
-from gateway.routing.actions import Forward
+from gateway.routing.actions import Forward, Rewrite
 from gateway.routing.frontend import Frontend
 from gateway.routing.route import Route
 from gateway.table import RouteTable
@@ -228,10 +228,9 @@ class LiveExchange(Exchange):
         if self.headers.chunked and limit < parser.chunked_limit:
             parser.chunked_limit = limit
 
-    def prepare(self, action: Forward, upstream: Upstream) -> None:
+    def prepare(self, rewrite: Rewrite | None, upstream: Upstream) -> None:
         """Settle what goes upstream, whichever endpoint it will be, and until when."""
         head = self.headers
-        rewrite = action.rewrite
         if rewrite is not None and rewrite.headers is not None:
             rewrite.headers.apply(head)
         if not self.target:
@@ -250,6 +249,11 @@ class LiveExchange(Exchange):
         self.added = forwarded_lines(self.client, head, upstream.forwarded) + self.table.via
         if action.upgrades and asks_for_websocket(head):
             self.added += UPGRADE
+
+    def defer(self) -> None:
+        """All plugins have let it pass, and what goes upstream is not this request, but may still be."""
+        self.target = self.target or self.headers.target
+        self.added = b""
 
     def limit_total(self, at: float) -> None:
         """All time for this request ends then, unless it does sooner."""

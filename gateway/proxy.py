@@ -148,9 +148,13 @@ class Proxy:
             self.fail(exchange, exchange.refusal)
         elif isinstance(action, Forward):
             upstream = exchange.table.upstreams[exchange.upstream]
-            exchange.prepare(action, upstream)
+            exchange.prepare(action.rewrite, upstream)
             if action.mirror is not None:
                 mirror(exchange, action.mirror)
+            self.attempt(exchange, upstream)
+        elif exchange.fallback == recovery.MOVED:
+            upstream = exchange.table.upstreams[exchange.upstream]
+            exchange.prepare(None, upstream)
             self.attempt(exchange, upstream)
         elif isinstance(action, Deferred):
             action.begin(self, exchange)

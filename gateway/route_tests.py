@@ -58,9 +58,9 @@ def _differences(test: RouteTestSpec, run: DryRun, frontend: str) -> list[tuple[
     found = []
     if expect.route is not None and (route is None or route.name != expect.route):
         found.append(("route", f"expected the route {expect.route!r}, got {got}"))
-    names = [target.upstream for target in run.targets]
+    names = dict.fromkeys(run.upstreams)
     if expect.upstream is not None and expect.upstream not in names:
-        to = f"{got}, to {' or '.join(names)}" if names else got
+        to = f"{got}, to {(' and ' if run.parts else ' or ').join(names)}" if names else got
         found.append(("upstream", f"expected the upstream {expect.upstream!r}, got {to}"))
     # With a query in the expectation the query is compared too.
     path = run.target if expect.path is not None and "?" in expect.path else run.target.partition("?")[0]

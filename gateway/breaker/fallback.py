@@ -72,8 +72,7 @@ class Fallbacks:
 
     def watch(self, exchange: Exchange, head: ResponseHead, now: float) -> None:
         """An answer is on its way: if it is the upstream's own and a good one, it is kept when all of it has passed."""
-        attempt = exchange.attempt
-        if self.stale is None or exchange.fallback or attempt is None or attempt.status != 200:
+        if self.stale is None or exchange.fallback or not _is_answered(exchange):
             return
         if exchange.tap is None and _ends_itself(head):
             tap = self.stale.tap(exchange, head, now, _as_received(head))
@@ -88,6 +87,14 @@ class Fallbacks:
         """No more of its answer comes."""
         if isinstance(exchange.tap, Collector):
             exchange.tap.abandon()
+
+
+def _is_answered(exchange: Exchange) -> bool:
+    """Is it the upstream's own answer, or one that was composed of several's?"""
+    attempt = exchange.attempt
+    if attempt is not None:
+        return attempt.status == 200
+    return bool(exchange.target) and not exchange.upstream
 
 
 def _as_received(head: ResponseHead) -> Headers:

@@ -82,6 +82,19 @@ def _candidate(name: str, candidate: dict[str, Any]) -> Iterator[str]:
         yield f"    {mark}  {check['kind']:<8}{check['wanted']}  ({check['found']})"
 
 
+def _parts(parts: list[dict[str, Any]]) -> Iterator[str]:
+    shown = [(part["name"], f"{part['method']} {part['upstream']} {part['path']}") for part in parts]
+    name = "parts     "
+    for part, (label, asked) in zip(parts, shown, strict=True):
+        notes = ["required"] if part["required"] else []
+        notes += [f"after {' and '.join(part['needs'])}"] if part["needs"] else []
+        notes += [f"for each of {part['foreach']}"] if part["foreach"] else []
+        notes += [f"when {part['when']}"] if part["when"] else []
+        wide = max(len(one) for one, _ in shown), max(len(one) for _, one in shown)
+        yield f"{name}{label:<{wide[0]}}  {asked:<{wide[1]}}  {', '.join(notes)}".rstrip()
+        name = " " * len(name)
+
+
 def _result(data: dict[str, Any]) -> Iterator[str]:
     if data["frontend"]:
         whys = [one["why"] for one in data["frontends"] if one["verdict"] == "chosen"]
@@ -102,6 +115,7 @@ def _result(data: dict[str, Any]) -> Iterator[str]:
         yield f"upstream  {target['upstream']}{share}"
         yield from (f"          {url}" for url in target["urls"])
         yield from (f"          {address} is drained" for address in target["drained"])
+    yield from _parts(data["parts"])
     name = "plugins   "
     width = max((len(entry["name"]) for entry in data["plugins"]), default=0)
     for entry in data["plugins"]:

@@ -38,13 +38,15 @@ def question(part: Part, composition: Composition, item: Any, target: TargetTemp
     content = part.body.expand(composition, item)
     if part.codec is not None:
         body, content_type = part.codec.encode(content)
-        lines = (field_line("Content-Type", content_type), *lines)
+        if b"content-type" not in part.named:
+            lines = (field_line("Content-Type", content_type), *lines)
     elif isinstance(content, bytes):
         body = content
-        lines = (*composition.exchange.headers.lines_of(CONTENT_TYPE), *lines)
+        lines = (*composition.exchange.headers.lines_of(CONTENT_TYPE - part.named), *lines)
     else:
         body = write(content)
-        lines = (JSON_TYPE, *lines)
+        if b"content-type" not in part.named:
+            lines = (JSON_TYPE, *lines)
     return Question(target.expand(composition, item), lines, body)
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from gateway.compose.answer import composed, verdict
 from gateway.compose.calls import Call, Items, Question, question
 from gateway.compose.plan import Part, Plan
-from gateway.compose.results import KeptFields, Result, broken, invalid, read, refused
+from gateway.compose.results import KeptFields, Result, broken, invalid, read, refused, unaskable
 from gateway.compose.template import MISSING, Unresolved
 from gateway.control import MergedFields
 from gateway.errors import GatewayError
@@ -50,7 +50,7 @@ class Compose(Deferred):
             composition.crashed(error)
 
     def __str__(self) -> str:
-        return f"compose {', '.join(part.name for part in self.plan.parts)}"
+        return f"compose {', '.join(f'{part.name} from {part.upstream}' for part in self.plan.parts)}"
 
 
 class Composition:
@@ -102,6 +102,7 @@ class Composition:
         """Ask what can be asked at once. It may be over before this returns."""
         exchange = self.exchange
         exchange.task = self
+        exchange.defer()
         if self.plan.timeout is not None:
             exchange.limit_total(self._started + self.plan.timeout)
         # The parts keep the time: what is missing when it is over may be optional.
@@ -114,6 +115,9 @@ class Composition:
 
     def _begin(self, part: Part) -> None:
         """All that a part needs is settled."""
+        if self.over:
+            # Another one that waited for the same has failed, and all with it.
+            return
         try:
             if part.when is not None and not part.when.holds(self):
                 self.settled(part, Result("skipped"))
@@ -126,7 +130,7 @@ class Composition:
                 # What it needs was not asked for, so neither is this.
                 self.settled(part, Result("skipped"))
                 return
-            result = self.stand_in(part, invalid(part, f"cannot be asked: {error}"))
+            result = self.stand_in(part, unaskable(part, error))
             if result is not None:
                 self.settled(part, result)
             return
@@ -161,7 +165,7 @@ class Composition:
         exchange = self.exchange
         if upstream is None:
             upstream = exchange.table.upstreams[name]
-        passed = self._passed(part.forwarded) if part.forwarded else self._lines
+        passed = self._passed(part) if part.forwarded or part.headers else self._lines
         subrequest = Subrequest(
             call,
             upstream,
@@ -282,9 +286,10 @@ class Composition:
         result = self._results[number]
         return MISSING if result is None else result.value
 
-    def _passed(self, forwarded: frozenset[bytes]) -> list[bytes]:
-        """The header lines of the client's request that a part gets, which gets these beside those that all get."""
-        return self.exchange.headers.lines_of(self.exchange.table.passed_on | forwarded)
+    def _passed(self, part: Part) -> list[bytes]:
+        """The header lines of the client's request that a part gets which has some of its own, or gets more than all
+        parts get."""
+        return self.exchange.headers.lines_of((self.exchange.table.passed_on | part.forwarded) - part.named)
 
     def _told(self, upstream: Upstream) -> bytes:
         """The lines that tell `upstream` of the client, and of us."""
@@ -294,7 +299,7 @@ class Composition:
 
     def _cache_key(self, part: Part, asked: Question) -> bytes:
         """What an answer depends on: all that is sent, but for the trace's ids."""
-        telling = (self.exchange.table.passed_on - TRACING) | part.forwarded | HOST
+        telling = ((self.exchange.table.passed_on - TRACING) | part.forwarded | HOST) - part.named
         lines = [*self.exchange.headers.lines_of(telling), *asked.lines]
         return b"\n".join([f"{part.method} {part.upstream} {asked.target}".encode(), *lines, asked.body or b""])
 

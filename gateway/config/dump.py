@@ -38,19 +38,26 @@ def _holder(spec: ConfigSpec | FrontendSpec, classes: Mapping[str, type | None])
     data["plugins"] = [_entry(use, classes) for use in spec.plugins]
     for route, shown in zip(spec.routes, data["routes"], strict=True):
         shown["plugins"] = [_entry(use, classes) for use in route.plugins]
+        for name, part in (route.compose.parts if route.compose is not None else {}).items():
+            if part.breaker is not None:
+                shown["compose"]["parts"][name]["breaker"] = _options(part.breaker, classes)
     return data
 
 
 def _entry(use: PluginUse, classes: Mapping[str, type | None]) -> Any:
+    options = _options(use, classes)
+    return {use.name: options} if use.options or classes.get(use.name) is not None else use.name
+
+
+def _options(use: PluginUse, classes: Mapping[str, type | None]) -> Any:
     options_class = classes.get(use.name)
     if options_class is None:
-        return {use.name: use.options} if use.options else use.name
+        return use.options
     options, problems = build_options(options_class, use)
     if problems:
-        return {use.name: use.options}
+        return use.options
     holder = options_holder(options_class)
-    shown = holder.model_construct(options=options).model_dump(mode="json", by_alias=True, fallback=str)
-    return {use.name: shown["options"]}
+    return holder.model_construct(options=options).model_dump(mode="json", by_alias=True, fallback=str)["options"]
 
 
 def mask_data(data: Any, secrets: AbstractSet[str]) -> Any:

@@ -44,10 +44,10 @@ def json_schema(plugin_options: Mapping[str, type | None]) -> dict[str, Any]:
     for name in classes:
         holder = definitions.pop(_target(by_name[name, "validation"]))
         options_schemas[name] = holder["properties"]["options"]
-    part = definitions["PartSpec"]["properties"]
-    breaker = options_schemas.get("breaker", {"type": "object"})
-    part["breaker"] = {"description": part["breaker"]["description"], "anyOf": [breaker, {"type": "null"}]}
     definitions["PluginUse"] = _plugin_entry(sorted(plugin_options), options_schemas)
+    # A part of a composition gives the options alone.
+    breaker = definitions["PartSpec"]["properties"]["breaker"]
+    breaker["anyOf"] = [options_schemas.get("breaker", {"type": "object"}), {"type": "null"}]
     whole = {
         "$schema": DIALECT,
         "if": {"required": [FRONTEND]},
