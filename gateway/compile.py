@@ -286,6 +286,7 @@ class _Compiler:
         action = self._action(at, join_route_id(routes.frontend, spec.name), spec, pattern)
         if action is None:
             return None
+        collected = int(self.spec.limits.request_body) if isinstance(action, Deferred) and action.reads_body else 0
         predicates: list[Predicate] = [HeaderPredicate(name, value) for name, value in spec.match.headers.items()]
         predicates += [QueryPredicate(name, value) for name, value in spec.match.query.items()]
         return Route(
@@ -297,7 +298,7 @@ class _Compiler:
             predicates=tuple(predicates),
             priority=spec.priority,
             order=number,
-            chain=Chain((*routes.plugins, *own)) if own else routes.chain,
+            chain=Chain((*routes.plugins, *own), collected) if own or collected else routes.chain,
             frontend=routes.frontend,
         )
 

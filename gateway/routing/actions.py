@@ -208,9 +208,10 @@ class PluginAnswer(Respond):
 
 class Deferred(ABC):
     """Work of its own, which answers later. `names` are the upstreams that it asks; `paths` are what captures are put
-    into on the way there."""
+    into on the way there. `reads_body`: it begins when the request's body is all here, as `body` of the exchange."""
 
     names: tuple[str, ...] = ()
+    reads_body: bool = False
     paths: tuple[Template, ...] = ()
 
     @abstractmethod
