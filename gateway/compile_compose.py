@@ -150,7 +150,7 @@ class _Compiler:
         references += [reference for _, template in headers for reference in template.references]
         references += body.references if body is not None and not body.relays else ()
         if any(is_body(reference) for reference in references):
-            self.refuse(at, "{request.body} is bytes as they came", 'it can only be all of a body: "{request.body}"')
+            self._refuse(at, "{request.body} is bytes as they came", 'it can only be all of a body: "{request.body}"')
         needs = part_numbers(references)
         for expression in (when, foreach):
             needs |= expression.parts if expression is not None else set()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from gateway.chain import Chain
 from gateway.errors import GatewayError, Kind
 from gateway.exchange import Exchange, split_route_id
-from gateway.routing.actions import Forward, Rewrite
+from gateway.routing.actions import Forward
 from gateway.routing.frontend import Frontend
 from gateway.routing.route import Route
 from gateway.table import RouteTable
@@ -228,9 +228,11 @@ class LiveExchange(Exchange):
         if self.headers.chunked and limit < parser.chunked_limit:
             parser.chunked_limit = limit
 
-    def prepare(self, rewrite: Rewrite | None, upstream: Upstream) -> None:
-        """Settle what goes upstream, whichever endpoint it will be, and until when."""
+    def prepare(self, action: Forward | None, upstream: Upstream) -> None:
+        """Settle what goes upstream, whichever endpoint it will be, and until when. Without an action it is what a
+        plugin sent elsewhere."""
         head = self.headers
+        rewrite = action.rewrite if action is not None else None
         if rewrite is not None and rewrite.headers is not None:
             rewrite.headers.apply(head)
         if not self.target:
@@ -247,7 +249,7 @@ class LiveExchange(Exchange):
         if total is not None:
             self.limit_total(self.started + total)
         self.added = forwarded_lines(self.client, head, upstream.forwarded) + self.table.via
-        if action.upgrades and asks_for_websocket(head):
+        if action is not None and action.upgrades and asks_for_websocket(head):
             self.added += UPGRADE
 
     def defer(self) -> None:

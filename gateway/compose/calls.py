@@ -7,7 +7,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gateway.compose.plan import Part
-from gateway.compose.results import Result
+from gateway.compose.results import Result, invalid
 from gateway.compose.template import MISSING, TargetTemplate, Unresolved
 from gateway.shaping.exact import write
 from gateway.subrequest import SubrequestStream

@@ -60,7 +60,7 @@ def test_the_example_of_the_documentation_is_right() -> None:
     assert loaded.spec is not None
     assert [route.name for route in loaded.spec.routes] == ["item", "canary", "old", "ping"]
     assert [use.name for use in loaded.spec.plugins] == ["tracing_ids", "rate_metrics", "access_log"]
-    assert loaded.files == (EXAMPLE,)
+    assert loaded.files == (EXAMPLE, EXAMPLE.parent / "bff" / "mobile.yaml")
 
 
 def test_the_smallest_file(folder: Folder) -> None:
