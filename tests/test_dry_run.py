@@ -176,3 +176,43 @@ def test_a_frontend_where_there_is_none(tmp_path: Path) -> None:
     assert compiled.generation is not None
     with pytest.raises(LookupError, match="no frontend is named 'x'; there is none"):
         dry_run(compiled.generation, compiled.loaded, make_request("GET", "/"), frontend="x")
+
+
+COMPOSED = """version: 1
+upstreams:
+  catalog: {endpoints: ['http://127.0.0.1:1']}
+  users: {endpoints: ['http://127.0.0.1:2']}
+routes:
+  - name: page
+    match: {path: "/p/{id}"}
+    compose:
+      parts:
+        product: {from: catalog, path: "/items/{id}?lang={query.lang:-en}", required: true, method: POST}
+        seller: {from: users, path: "/users/{product.seller}/{claims.sub}", when: "product.seller"}
+        each: {from: users, path: "/x/{one}", foreach: "[product.a, seller.b]", as: one, on_error: {from: catalog}}
+"""
+
+
+def test_what_each_part_would_ask(tmp_path: Path) -> None:
+    compiled = compile_offline(write_config(tmp_path, COMPOSED))
+    assert compiled.generation is not None, compiled.problems
+    found = dry_run(compiled.generation, compiled.loaded, make_request("GET", "http://x/p/a%20b?lang=de"))
+    assert [(part.name, part.method, part.upstream, part.path) for part in found.parts] == [
+        ("product", "POST", "catalog", "/items/a%20b?lang=de"),
+        ("seller", "GET", "users", "/users/{product.seller}/{claims.sub}"),
+        ("each", "GET", "users", "/x/{one}"),
+    ]
+    assert [part.needs for part in found.parts] == [(), ("product",), ("product", "seller")]
+    assert (found.upstreams, found.targets, found.target, found.status) == (("catalog", "users", "users"), (), "", None)
+    assert found.to_json()["parts"][1] == {
+        "name": "seller",
+        "method": "GET",
+        "upstream": "users",
+        "path": "/users/{product.seller}/{claims.sub}",
+        "required": False,
+        "needs": ["product"],
+        "foreach": None,
+        "when": "product.seller",
+    }
+    assert found.to_json()["parts"][2]["foreach"] == "[product.a, seller.b]"
+    assert run(tmp_path, "GET", "/some/a").to_json()["parts"] == []

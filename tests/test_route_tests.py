@@ -144,3 +144,33 @@ def test_a_test_of_the_main_file_that_a_frontend_takes(tmp_path: Path) -> None:
     assert compiled.generation is not None, compiled.problems
     (problem,) = run_route_tests(compiled.generation, compiled.loaded)
     assert "it belongs to the frontend 'mobile', not to no frontend: the route 'item'" in problem.message
+
+
+COMPOSED = """version: 1
+upstreams:
+  up: {endpoints: ['http://127.0.0.1:1']}
+  users: {endpoints: ['http://127.0.0.1:2']}
+  other: {endpoints: ['http://127.0.0.1:3']}
+routes:
+  - name: page
+    match: {path: "/p/{id}"}
+    compose:
+      parts:
+        product: {from: up, path: "/items/{id}", on_error: {from: other}}
+        seller: {from: users, path: /x}
+tests:
+  - {request: "GET /p/1", expect: {route: page, upstream: up}}
+  - {request: "GET /p/1", expect: {upstream: users}}
+  - {request: "GET /p/1", expect: {upstream: other, path: /items/1, status: 200}}
+"""
+
+
+def test_compositions_ask_several(tmp_path: Path) -> None:
+    compiled = compile_offline(write_config(tmp_path, COMPOSED))
+    assert compiled.generation is not None, compiled.problems
+    found = [str(problem) for problem in run_route_tests(compiled.generation, compiled.loaded)]
+    assert [one.partition("'GET /p/1': ")[2] for one in found] == [
+        "expected the upstream 'other', got the route 'page', to up and users",
+        "expected the path '/items/1', got the route 'page'",
+        "expected the status 200, got the route 'page', where the upstream decides",
+    ]

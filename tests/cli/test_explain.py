@@ -145,3 +145,27 @@ def test_a_frontend(tmp_path: Path) -> None:
     assert "frontend  mobile  (its own listener)" in lines
     assert "why       the path does not begin with /m" in lines
     assert command("explain", "GET", "/a", "--frontend", "moble", "-c", path).exit_code == 2
+
+
+def test_a_composition(tmp_path: Path) -> None:
+    text = """version: 1
+upstreams: {up: {endpoints: ['http://127.0.0.1:1']}, users: {endpoints: ['http://127.0.0.1:2']}}
+routes:
+  - name: page
+    match: {path: "/p/{id}"}
+    compose:
+      parts:
+        product: {from: up, path: "/items/{id}", required: true}
+        seller: {from: users, path: "/users/{product.seller}", when: "query.all"}
+        each: {from: up, path: "/{item}?x={id}", foreach: product.related}
+        plain: {from: up, path: /plain}
+"""
+    path = config(tmp_path, text)
+    assert (
+        "action    compose product from up, seller from users, each from up, plain from up\n"
+        "parts     product  GET up /items/7                    required\n"
+        "          seller   GET users /users/{product.seller}  after product, when query.all\n"
+        "          each     GET up /{item}?x=7                 after product, for each of product.related\n"
+        "          plain    GET up /plain\n"
+    ) in command("explain", "GET", "http://x/p/7", "-c", path).output
+    assert "compose product from up" in command("routes", "-c", path).output
