@@ -35,6 +35,7 @@ from tests.support.raw_upstream import Peer, upstream
 from tests.support.runtimes import PROBE, events, write_plugin
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+BEARER = b'WWW-Authenticate: Bearer realm="x"'
 SOON = "150ms"
 
 
@@ -85,10 +86,10 @@ FAULTS: dict[str, tuple[Handler, int, str]] = {
     "stalls": (stalling(HEAD + b"Content-Length: 9\r\n\r\n[1"), 504, "total_timeout"),
     "dribbles": (dribbling, 504, "total_timeout"),
     "bad_request": (answer("{}", code=400), 400, "part_refused"),
-    "unauthenticated": (answer("{}", b'WWW-Authenticate: Bearer realm="x"', code=401), 401, "part_refused"),
+    "unauthenticated": (answer("{}", BEARER, code=401), 401, "part_refused"),
     "odd_challenge": (answer("{}", b"WWW-Authenticate: Basic\trealm=\xfcber", code=401), 401, "part_refused"),
     "missing": (answer("<p>", code=404), 404, "part_refused"),
-    "cut_404": (cut_off(b"HTTP/1.1 404 No\r\nContent-Length: 9\r\n\r\nx"), 404, "part_refused"),
+    "cut_challenge": (cut_off(b"HTTP/1.1 401 No\r\nContent-Length: 9\r\n%b\r\n\r\nx" % BEARER), 401, "part_refused"),
     "large_404": (b"HTTP/1.1 404 No\r\nContent-Length: 90000000\r\n\r\nx", 404, "part_refused"),
     "busy": (answer("{}", b"Retry-After: 7", code=429), 429, "part_refused"),
     "busy_for_ever": (answer("{}", b"Retry-After: %b" % (b"9" * 400), code=429), 429, "part_refused"),
@@ -158,7 +159,7 @@ async def test_each_failure_has_its_status(tmp_path: Path, caplog: pytest.LogCap
         for name, (_, status, kind) in FAULTS.items():
             required = await check_fault(served, name, status, kind)
             await served.at_rest()
-            if name == "unauthenticated":
+            if name in ("unauthenticated", "cut_challenge"):
                 assert required.get("www-authenticate") == 'Bearer realm="x"'
             elif name in ("busy", "busy_for_ever", "busy_whenever"):
                 assert required.get("retry-after") == {"busy": "7", "busy_for_ever": "2147483648"}.get(name, "1")

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 # Only a test that fails waits as long. A machine whose time is taken away needs several seconds to start a process.
-PATIENCE = 4.0
+PATIENCE = 20.0
 Result = TypeVar("Result")
 
 
