@@ -6,23 +6,29 @@ touch is taken over from the generation before: endpoints with their pools, plug
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+from gateway.app_names import upstream_name
 from gateway.chain import Chain
-from gateway.compile_compose import Surroundings, asked_upstreams, compile_composition, part_breakers, parts_of
+from gateway.compile_app import Apps
+from gateway.compile_compose import Surroundings, compile_composition, parts_of
+from gateway.compile_frontends import RouteSet, list_key, make_frontend, make_frontends, unknown_frontends, uses_of
+from gateway.compile_own_paths import own_routes
 from gateway.compile_plugins import PluginKey, PluginMaker, secrets_in, twins
+from gateway.compile_unused import unused
 from gateway.compile_upstreams import key_of, make_upstream, pool_limits
+from gateway.config.frontend_specs import FrontendSpec
 from gateway.config.load import Loaded
 from gateway.config.plugin_use import PluginUse
 from gateway.config.problems import Position, Problem, closest
 from gateway.config.specs import ConfigSpec, HeaderEditSpec, RewriteSpec, RouteSpec
 from gateway.config.upstream_specs import EndpointSpec, HashBalanceSpec, KeySpec, UpstreamSpec
 from gateway.errors import ConfigError
-from gateway.exchange import Reply
+from gateway.exchange import Reply, join_route_id
 from gateway.library import Library
 from gateway.partial import also_wrong
 from gateway.plugin import Env, Plugin, UpstreamClient
@@ -32,12 +38,12 @@ from gateway.routing.actions import (
     Forward,
     HeaderEdit,
     Mirror,
-    PluginAnswer,
     QueryEdit,
     Redirect,
     Respond,
     Rewrite,
 )
+from gateway.routing.frontend import Frontend
 from gateway.routing.pattern import Pattern, Template, parse_pattern, parse_template
 from gateway.routing.predicates import HeaderPredicate, Predicate, QueryPredicate, with_head
 from gateway.routing.route import Route
@@ -52,9 +58,6 @@ from gateway.wire.headers import TRACING
 from gateway.wire.pool import Pool, PoolLimits
 
 Path_ = tuple[Any, ...]
-# Plugins' own paths come before routes of the file that ask for as much.
-OWN_ORDER = -1
-NOT_ANSWERED = Reply.empty(404)
 Made = TypeVar("Made")
 
 
@@ -62,9 +65,10 @@ Made = TypeVar("Made")
 class Generation:
     """One compiled configuration and everything alive that it uses.
 
-    `plugins` maps (route or "", name, which of that name) to the instance, one that spans routes by its first entry
-    alone; `endpoints` (upstream, address) to the endpoint; `uses` a route's name, or "" for the top level, to its
-    plugin entries. `secrets` are the texts that no output may show, those in plugins' options included.
+    `uses` maps a route's id, "" for the top level, or `NAME/` for a frontend to its plugin entries; `plugins` (such an
+    id, name, which of that name) to the instance, one that spans routes by its first entry alone; `endpoints`
+    (upstream, address) to the endpoint. `secrets` are the texts that no output may show, those in plugins' options
+    included. `frontends` are those that are served; when they are `alone`, `spec` has no routes of the main file.
     """
 
     spec: ConfigSpec
@@ -75,6 +79,15 @@ class Generation:
     settings: list[tuple[Endpoint, EndpointSpec, PoolLimits]] = field(default_factory=list)
     warnings: tuple[Problem, ...] = ()
     secrets: frozenset[str] = field(default=frozenset(), repr=False)
+    frontends: tuple[FrontendSpec, ...] = ()
+    alone: bool = False
+
+    def routes(self) -> Iterator[Route]:
+        """Every route that is served, those of frontends last."""
+        yield from self.table.router.routes
+        frontends = self.table.frontends
+        for frontend in frontends.named.values() if frontends is not None else ():
+            yield from frontend.router.routes
 
     def take_over(self) -> None:
         """Give endpoints that live on their new weights and limits, and tell plugins their routes. Only for a
@@ -86,12 +99,12 @@ class Generation:
             plugin.routes_served(routes)
 
     def served(self) -> dict[Plugin, dict[str, tuple[str, ...]]]:
-        """The routes whose chain each plugin is in, each with the upstreams it goes to."""
+        """The ids of the routes whose chain each plugin is in, each with the upstreams it goes to."""
         served: dict[Plugin, dict[str, tuple[str, ...]]] = {plugin: {} for plugin in self.plugins.values()}
-        for route in self.table.router.routes:
-            upstreams = route.action.names if isinstance(route.action, Forward) else ()
+        for route in self.routes():
+            upstreams = route.action.names if isinstance(route.action, Forward | Deferred) else ()
             for plugin in route.chain.plugins:
-                served[plugin][route.name] = upstreams
+                served[plugin][route.id] = upstreams
             for label, chain, upstream in parts_of(route.action):
                 for plugin in chain.plugins:
                     served[plugin][label] = (upstream,)
@@ -110,12 +123,20 @@ class Generation:
 
 
 def compile_table(
-    loaded: Loaded, env: Env, metrics: Metrics, library: Library, before: Generation | None = None
+    loaded: Loaded,
+    env: Env,
+    metrics: Metrics,
+    library: Library,
+    before: Generation | None = None,
+    alone: Collection[str] = (),
 ) -> tuple[Generation | None, tuple[Problem, ...]]:
-    """The generation for a loaded configuration, or None and what is wrong. Pure but for the plugins' constructors."""
+    """The generation for a loaded configuration, or None and what is wrong. Pure but for the plugins' constructors.
+
+    With names in `alone` only these frontends are served, and no route of the main file.
+    """
     if loaded.spec is None:
         return None, _in_order(loaded, also_wrong(loaded, library))
-    compiler = _Compiler(loaded, loaded.spec, env, metrics, library, before)
+    compiler = _Compiler(loaded, loaded.spec, env, metrics, library, before, alone)
     generation = compiler.compile()
     problems = _in_order(loaded, compiler.problems)
     if any(problem.severity == "error" for problem in problems):
@@ -142,14 +163,17 @@ class _Compiler:
         metrics: Metrics,
         library: Library,
         before: Generation | None,
+        alone: Collection[str],
     ) -> None:
         self.loaded = loaded
-        self.spec = spec
+        self.spec = spec.model_copy(update={"routes": (), "tests": ()}) if alone else spec
+        self.frontends = tuple(one for one in loaded.frontends if one.name in alone or not alone)
+        self.alone = bool(alone)
         self.env = replace(env, name=spec.name, upstream_client=self._upstream_client(env.upstream_client))
         self.metrics = metrics
         self.library = library
         self.before = before
-        self.problems: list[Problem] = []
+        self.problems: list[Problem] = unknown_frontends(loaded, alone)
         self.maker = PluginMaker(self.env, library, loaded.secrets, before.plugins if before is not None else None)
         self.endpoints: dict[tuple[str, str], Endpoint] = {}
         self.settings: list[tuple[Endpoint, EndpointSpec, PoolLimits]] = []
@@ -161,20 +185,20 @@ class _Compiler:
         upstreams = self.upstreams = {name: self._upstream(name, one) for name, one in spec.upstreams.items()}
         top = self.maker.make("", spec.plugins)
         chain = Chain(top)
-        routes = [self._route(number, route, top, chain) for number, route in enumerate(spec.routes)]
-        alive = [route for route in routes if route is not None]
-        uses = {"": spec.plugins} | {route.name: route.plugins for route in spec.routes}
-        uses |= {label: (use,) for route in spec.routes for label, use in part_breakers(route.name, route.compose)}
-        alive += self._own_routes(top, uses)
-        for hidden, by in shadowed(alive):
-            message = f"the route {hidden.name!r} can never be chosen: {by.name!r} takes all its requests"
-            self._warn(self.loaded.position(("routes", hidden.order)), message)
-        self._find_unused()
-        self._find_clashes()
+        router = Router(()) if self.alone else self._router(RouteSet("", (), spec.routes, top, chain))
+        frontends = [self._frontend(number, one, top, chain) for number, one in enumerate(self.frontends)]
+        uses = uses_of(spec, self.frontends)
+        places: list[tuple[Path_, tuple[RouteSpec, ...]]] = [] if self.alone else [((), spec.routes)]
+        places += [(self.loaded.path_of(one.name), one.routes) for one in self.frontends]
+        apps = Apps(self.loaded, places, self.maker, self.metrics, uses)
+        upstreams |= apps.upstreams
+        self.endpoints |= apps.endpoints
+        self.problems += apps.problems
+        self.problems += unused(self.loaded, spec, self.library)
         plugins = self.maker.plugins
         identities = frozenset(header for plugin in plugins.values() for header in plugin.identity_headers())
         table = RouteTable(
-            Router(alive),
+            router,
             upstreams,
             chain,
             spec.name,
@@ -182,42 +206,17 @@ class _Compiler:
             identity_headers=identities,
             passed_on=TRACING.union(name.lower().encode() for name in identities),
             derived=tuple(self.derived),
+            frontends=make_frontends(frontends, self.frontends, spec.limits.request_body, self.alone),
         )
         secrets = self.loaded.secrets.union(*(secrets_in(plugin.options) for plugin in plugins.values()))
         generation = Generation(spec, table, plugins, self.endpoints, uses, self.settings, secrets=secrets)
+        generation.frontends, generation.alone = self.frontends, self.alone
         for plugin, name in twins(generation.served()):
             message = f"two plugins {plugin.name!r} are named {name!r}"
             hint = "give one a `name`, or list it once for all routes, at the top level"
             self.problems.append(Problem(generation.use_of(plugin).position, message, hint))
         self.problems += self.maker.problems
         return generation
-
-    # what nobody uses
-
-    def _find_unused(self) -> None:
-        """Upstreams that no route goes to. One that a plugin's options name is in use too."""
-        used = {target.upstream for route in self.spec.routes for target in route.to or ()}
-        used.update(route.mirror.to for route in self.spec.routes if route.mirror is not None)
-        for route in self.spec.routes:
-            used.update(asked_upstreams(route.compose))
-        for use in self._uses():
-            used.update(_texts(use.options))
-        for name in self.spec.upstreams:
-            if name not in used:
-                self._warn(self.loaded.key_position(("upstreams", name)), f"no route goes to the upstream {name!r}")
-
-    def _find_clashes(self) -> None:
-        """Local plugins whose name is taken; those in use have been told where they are used."""
-        used = {use.name for use in self._uses()}
-        for name, text in self.library.clashes().items():
-            if name not in used:
-                self.problems.append(Problem(self.loaded.position(("plugins",)), text))
-
-    def _uses(self) -> Iterator[PluginUse]:
-        yield from self.spec.plugins
-        for route in self.spec.routes:
-            yield from route.plugins
-            yield from (use for _, use in part_breakers(route.name, route.compose))
 
     # upstreams
 
@@ -261,13 +260,30 @@ class _Compiler:
 
     # routes
 
-    def _route(self, number: int, spec: RouteSpec, top: tuple[Plugin, ...], shared: Chain) -> Route | None:
-        at = ("routes", number)
-        own = self.maker.make(spec.name, spec.plugins, top)
+    def _frontend(self, order: int, spec: FrontendSpec, top: tuple[Plugin, ...], shared: Chain) -> Frontend:
+        own = self.maker.make(list_key(spec), spec.plugins, top)
+        plugins, chain = ((*top, *own), Chain((*top, *own))) if own else (top, shared)
+        router = self._router(RouteSet(spec.name, self.loaded.path_of(spec.name), spec.routes, plugins, chain))
+        return make_frontend(spec, router, chain, self.spec.limits.request_body, order)
+
+    def _router(self, routes: RouteSet) -> Router:
+        found = [self._route(routes, number, spec) for number, spec in enumerate(routes.specs)]
+        alive = [route for route in found if route is not None]
+        own, problems = own_routes(routes, alive, self.maker.plugins, uses_of(self.spec, self.frontends))
+        alive += own
+        self.problems += problems
+        for hidden, by in shadowed(alive):
+            message = f"the route {hidden.name!r} can never be chosen: {by.name!r} takes all its requests"
+            self._warn(self.loaded.position((*routes.at, "routes", hidden.order)), message)
+        return Router(alive)
+
+    def _route(self, routes: RouteSet, number: int, spec: RouteSpec) -> Route | None:
+        at = (*routes.at, "routes", number)
+        own = self.maker.make(join_route_id(routes.frontend, spec.name), spec.plugins, routes.plugins)
         pattern = self._checked_at((*at, "match", "path"), lambda: parse_pattern(spec.match.path))
         if pattern is None:
             return None
-        action = self._action(at, spec, pattern)
+        action = self._action(at, join_route_id(routes.frontend, spec.name), spec, pattern)
         if action is None:
             return None
         collected = int(self.spec.limits.request_body) if isinstance(action, Deferred) and action.reads_body else 0
@@ -282,36 +298,14 @@ class _Compiler:
             predicates=tuple(predicates),
             priority=spec.priority,
             order=number,
-            chain=Chain((*top, *own), collected) if own or collected else shared,
+            chain=Chain((*routes.plugins, *own), collected) if own or collected else routes.chain,
+            frontend=routes.frontend,
         )
 
-    def _own_routes(self, top: tuple[Plugin, ...], uses: dict[str, tuple[PluginUse, ...]]) -> Iterator[Route]:
-        """What plugins answer themselves, whatever host is asked for."""
-        hosts = dict.fromkeys((None, *(route.match.host for route in self.spec.routes)))
-        taken: dict[str, Plugin] = {}
-        for (at, name, number), plugin in self.maker.plugins.items():
-            use = [use for use in uses[at] if use.name == name][number - 1]
-            for path, methods in plugin.own_paths().items():
-                if path in taken:
-                    message = f"the plugins {taken[path].name!r} and {name!r} (at {at or 'the top'}) both answer {path}"
-                    self.problems.append(Problem(use.position, message, "give one another path"))
-                    continue
-                taken[path] = plugin
-                pattern = self._checked(use.position, partial(parse_pattern, path))
-                if pattern is None:
-                    continue
-                chain = Chain(top if plugin in top else (*top, plugin), plugin.own_body)
-                allowed = with_head(tuple(methods))
-                for host in hosts:
-                    yield Route(
-                        f"{name}:{path}", pattern, PluginAnswer(name, NOT_ANSWERED), host=host, methods=allowed,
-                        order=OWN_ORDER, chain=chain,
-                    )  # fmt: skip
-
-    def _action(self, at: Path_, spec: RouteSpec, pattern: Pattern) -> Action | None:
+    def _action(self, at: Path_, route_id: str, spec: RouteSpec, pattern: Pattern) -> Action | None:
         if spec.compose is not None:
             around = Surroundings(self.loaded, self.upstreams, self.maker, self.problems, self.derived)
-            return compile_composition(around, (*at, "compose"), spec.name, spec.compose, pattern)
+            return compile_composition(around, (*at, "compose"), route_id, spec.compose, pattern)
         if spec.redirect is not None:
             redirect = spec.redirect
             to = self._checked_at((*at, "redirect", "to"), lambda: parse_template(redirect.to, pattern.names))
@@ -334,11 +328,12 @@ class _Compiler:
         mirror = spec.mirror
         make = partial(
             Forward,
-            targets,
+            targets if spec.app is None else ((upstream_name(spec.app), 1),),
             sticky=key_of(spec.sticky) if spec.sticky is not None else None,
             mirror=Mirror(mirror.to, float(mirror.share), int(mirror.body)) if mirror is not None else None,
             importance=spec.importance,
             total=float(spec.timeouts.total) if spec.timeouts.total is not None else None,
+            upgrades=spec.app is not None,
         )
         if spec.rewrite is None:
             return make()
@@ -373,15 +368,6 @@ class _Compiler:
         except ConfigError as error:
             self.problems.append(Problem(position, str(error)))
             return None
-
-
-def _texts(data: Any) -> Iterator[str]:
-    """Every text in plain data."""
-    if isinstance(data, str):
-        yield data
-    elif isinstance(data, dict | list):
-        for item in data.values() if isinstance(data, dict) else data:
-            yield from _texts(item)
 
 
 def _rewrite(spec: RewriteSpec, path: Template | None) -> Rewrite:

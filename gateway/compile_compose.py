@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
 import jmespath
 
-from gateway.chain import Chain
+from gateway.chain import EMPTY, Chain
 from gateway.compile_plugins import PluginMaker
 from gateway.compile_upstreams import retry_policy
 from gateway.compose.expression import Expression
@@ -31,7 +31,7 @@ from gateway.compose.template import (
 from gateway.config.compose_specs import ComposeSpec, InPlaceSpec, PartSpec
 from gateway.config.load import Loaded
 from gateway.config.plugin_use import PluginUse
-from gateway.config.problems import Problem, closest
+from gateway.config.problems import Problem, Severity, closest
 from gateway.errors import ConfigError
 from gateway.legacy.codec import Codec
 from gateway.legacy.load import make_codec
@@ -49,11 +49,11 @@ JSON_ACCEPTED = field_line("Accept", "application/json")
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What a composition is compiled in. `problems` and `derived` grow."""
+    """What a composition is compiled in; without a `maker` no breaker is made. `problems` and `derived` grow."""
 
     loaded: Loaded
     upstreams: Mapping[str, Upstream]
-    maker: PluginMaker
+    maker: PluginMaker | None
     problems: list[Problem]
     derived: list[Upstream]
 
@@ -63,22 +63,14 @@ def compile_composition(
 ) -> Compose | None:
     """The action of a route of that name, whose `compose` stands at `at`; None, with problems, when it cannot be."""
     known = len(around.problems)
-    compiler = _Compiler(around, at, name, spec, pattern)
-    parts = [compiler.part(number, part, one) for number, (part, one) in enumerate(spec.parts.items())]
-    compiler.find_collisions(parts)
-    made = [part for part in parts if part is not None]
+    parts = _Compiler(around, at, name, spec, pattern, tuple(spec.parts)).parts()
     if any(problem.severity == "error" for problem in around.problems[known:]):
-        return None
-    cycle = find_cycle([part.needs for part in made])
-    if cycle:
-        way = " needs ".join(made[number].name for number in cycle)
-        compiler.refuse((*at, "parts", made[cycle[0]].name), f"the parts need each other: {way}")
         return None
     respond = spec.respond
     return Compose(
         Plan(
             name,
-            tuple(made),
+            tuple(parts),
             timeout=float(spec.timeout) if spec.timeout is not None else None,
             merge=respond.merge,
             status=respond.status,
@@ -87,6 +79,16 @@ def compile_composition(
             timing=respond.timing,
         )
     )
+
+
+def check_composition(
+    loaded: Loaded, at: Place, spec: ComposeSpec, names: tuple[str, ...], pattern: Pattern
+) -> list[Problem]:
+    """What is wrong with a composition in a file that does not validate: `spec` holds those of its parts that do,
+    `names` are all of them."""
+    around = Surroundings(loaded, {}, None, [], [])
+    _Compiler(around, at, "", spec, pattern, names).parts()
+    return around.problems
 
 
 def _answer_headers(given: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
@@ -98,53 +100,65 @@ def _answer_headers(given: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
 class _Compiler:
     """One composition's. Mutable state: the surroundings'."""
 
-    def __init__(self, around: Surroundings, at: Place, name: str, spec: ComposeSpec, pattern: Pattern) -> None:
+    def __init__(
+        self, around: Surroundings, at: Place, name: str, spec: ComposeSpec, pattern: Pattern, names: tuple[str, ...]
+    ) -> None:
         self._around = around
         self._at = at
         self._name = name
         self._spec = spec
         self._captures = pattern.names
-        self._numbers = {part: number for number, part in enumerate(spec.parts)}
+        self._names = names
+        self._numbers = {part: number for number, part in enumerate(names)}
 
-    def refuse(self, at: Place, message: str, hint: str = "", severity: str = "error") -> None:
-        """A problem at its place."""
-        position = self._around.loaded.position(at)
-        self._around.problems.append(Problem(position, message, hint, severity=severity))  # type: ignore[arg-type]
+    def parts(self) -> list[Part]:
+        """Those that can be made, and all problems."""
+        parts = [part for name, spec in self._spec.parts.items() if (part := self._part(name, spec)) is not None]
+        self._find_collisions(parts)
+        self._find_cycles(parts)
+        return parts
 
-    def part(self, number: int, name: str, spec: PartSpec) -> Part | None:
+    def _refuse(self, at: Place, message: str, hint: str = "") -> None:
+        """An error at its place."""
+        self._around.problems.append(Problem(self._around.loaded.position(at), message, hint))
+
+    def _refuse_part(self, name: str, message: str, hint: str = "", severity: Severity = "error") -> None:
+        """A problem of the part as a whole, where its name stands."""
+        position = self._around.loaded.key_position((*self._at, "parts", name))
+        self._around.problems.append(Problem(position, message, hint, severity))
+
+    def _part(self, name: str, spec: PartSpec) -> Part | None:
         """One part, or None with problems."""
         at = (*self._at, "parts", name)
         self._check_names(at, name, spec)
         scope = Scope(self._captures, self._numbers, spec.item if spec.foreach is not None else None)
         target = self._made((*at, "path"), lambda: TargetTemplate(spec.path, scope))
         headers = self._headers((*at, "headers"), spec.headers, scope)
+        codec = self._codec((*at, "format"), spec)
         body = None
-        if "body" in spec.model_fields_set:
+        # A SOAP operation without a body has no parameters, and an envelope all the same.
+        if "body" in spec.model_fields_set or (codec is not None and codec.method is not None):
             body = self._made((*at, "body"), lambda: JsonTemplate(spec.body, scope))
         expressions = Scope(self._captures, self._numbers)
         when = self._expression((*at, "when"), spec.when, expressions)
         foreach = self._expression((*at, "foreach"), spec.foreach, expressions)
         pick = self._made((*at, "pick"), lambda: compile_pick(spec.pick or "@")) if spec.pick is not None else None
-        codec = self._codec((*at, "format"), spec)
         on_error, also = self._on_error(at, spec, scope)
         if target is None:
             return None
         references: list[Reference] = [*target.references, *also]
         references += [reference for _, template in headers for reference in template.references]
         references += body.references if body is not None and not body.relays else ()
-        if any(is_body(reference) for reference in references):
-            self.refuse(at, "{request.body} is bytes as they came", 'it can only be all of a body: "{request.body}"')
-        needs = part_numbers(references)
-        for expression in (when, foreach):
-            needs |= expression.parts if expression is not None else set()
+        needs = self._needs(at, references, [one for one in (when, foreach) if one is not None])
         key = spec.group or (name if self._spec.respond.merge == "namespaced" else None)
         self._check_key(at, spec, key)
         asked = self._around.upstreams.get(spec.upstream)
         label = f"{self._name}/{name}"
-        chain = Chain(self._around.maker.make(label, (spec.breaker,))) if spec.breaker is not None else Chain(())
+        maker = self._around.maker
+        chain = Chain(maker.make(label, (spec.breaker,))) if spec.breaker is not None and maker is not None else EMPTY
         return Part(
             name,
-            number,
+            self._numbers[name],
             label,
             spec.upstream,
             target,
@@ -152,6 +166,7 @@ class _Compiler:
             fixed=self._fixed(spec, codec),
             headers=headers,
             forwarded=frozenset(header.lower().encode() for header in spec.forward),
+            named=frozenset(header.lower().encode() for header in spec.headers),
             body=body,
             codec=codec,
             pick=pick,
@@ -164,7 +179,7 @@ class _Compiler:
             foreach=foreach,
             most=spec.max,
             concurrency=spec.concurrency,
-            needs=tuple(sorted(needs)),
+            needs=needs,
             spliced=pick is None and codec is None and key is not None and self._spec.respond.merge != "deep",
             referred=self._is_referred(name),
             chain=chain,
@@ -172,25 +187,34 @@ class _Compiler:
             cache=self._cache(at, spec),
         )
 
+    def _needs(self, at: Place, references: Sequence[Reference], expressions: Iterable[Expression]) -> tuple[int, ...]:
+        """The numbers of the parts that these read."""
+        if any(is_body(reference) for reference in references):
+            self._refuse(at, "{request.body} is bytes as they came", 'it can only be all of a body: "{request.body}"')
+        return tuple(sorted(part_numbers(references).union(*[expression.parts for expression in expressions])))
+
     def _is_referred(self, name: str) -> bool:
         """May another part refer to it? Where that is not certain it is taken to."""
         texts = [text for other, part in self._spec.parts.items() if other != name for text in _texts(part)]
         return any(name in text for text in texts)
 
     def _check_names(self, at: Place, name: str, spec: PartSpec) -> None:
-        reserved = "stands for something of the request"
         if name in REQUEST_NAMES:
-            self.refuse(at, f"{name!r} {reserved}; a part needs another name")
+            self._refuse_part(name, f"{name!r} stands for something of the request", "give the part another name")
         elif name in self._captures:
-            self.refuse(at, f"{name!r} is captured by the path, too", "give one of them another name")
+            self._refuse_part(name, f"{name!r} is captured by the path, too", "give one of them another name")
+        named = {header.lower() for header in spec.headers}
+        for number, header in enumerate(spec.forward):
+            if header.lower() in named:
+                self._refuse((*at, "forward", number), f"{header!r} stands in `headers`, too", "keep one of them")
         if spec.foreach is None:
             for key in ("as", "max", "concurrency"):
                 if (key if key != "as" else "item") in spec.model_fields_set:
-                    self.refuse(
+                    self._refuse(
                         (*at, key), f"{key!r} without 'foreach'", "it is for a part that is asked for each item"
                     )
         elif spec.item in self._captures or spec.item in self._numbers or spec.item in REQUEST_NAMES:
-            self.refuse((*at, "as"), f"{spec.item!r} is something else already", "give the item another name")
+            self._refuse((*at, "as"), f"{spec.item!r} is something else already", "give the item another name")
 
     def _headers(self, at: Place, given: Mapping[str, str], scope: Scope) -> tuple[tuple[str, TextTemplate], ...]:
         made = []
@@ -209,7 +233,7 @@ class _Compiler:
         given = spec.format
         codec = self._made(at, lambda: make_codec(given, int(spec.max_body)))
         if codec is not None and codec.method is not None and spec.method != codec.method:
-            self.refuse(at, f"it can be asked by {codec.method} alone", f"add method: {codec.method}")
+            self._refuse(at, f"it can be asked by {codec.method} alone", f"add method: {codec.method}")
         return codec
 
     def _fixed(self, spec: PartSpec, codec: Codec | None) -> tuple[bytes, ...]:
@@ -224,7 +248,7 @@ class _Compiler:
         if isinstance(given, InPlaceSpec):
             if given.upstream is None:
                 if spec.required:
-                    self.refuse(
+                    self._refuse(
                         place,
                         "a required part has nothing in its place",
                         "take `required` away, or ask {from: UPSTREAM}",
@@ -236,7 +260,7 @@ class _Compiler:
             )
             return OnError("from", None, given.upstream, target), target.references if target is not None else ()
         if given in ("omit", "null") and spec.required:
-            self.refuse(
+            self._refuse(
                 place, f"a required part cannot be left out: on_error {given!r}", "take `required` or `on_error` away"
             )
         return OnError(given or ("fail" if spec.required else "omit")), ()
@@ -245,13 +269,13 @@ class _Compiler:
         if key is not None:
             return
         if spec.foreach is not None:
-            self.refuse(at, "a list cannot be merged in", "add group: the key that it stands under")
+            self._refuse((*at, "foreach"), "a list cannot be merged in", "add group: the key that it stands under")
         given = spec.on_error
         if given == "null" or (
             isinstance(given, InPlaceSpec) and given.upstream is None and not isinstance(given.value, dict)
         ):
             hint = "write omit, or {value: {...}}, or add group"
-            self.refuse((*at, "on_error"), "what is merged in has to be an object", hint)
+            self._refuse((*at, "on_error"), "what is merged in has to be an object", hint)
 
     def _derived(self, asked: Upstream, spec: PartSpec) -> Upstream | None:
         """The same upstream with the part's own retries."""
@@ -265,35 +289,46 @@ class _Compiler:
         if spec.cache is None:
             return None
         if spec.method not in ("GET", "HEAD"):
-            self.refuse((*at, "cache"), f"answers to {spec.method} are not kept", "a cache is for GET")
+            self._refuse((*at, "cache"), f"answers to {spec.method} are not kept", "a cache is for GET")
         return PartCache(float(spec.cache.seconds), int(spec.cache.size))
 
-    def find_collisions(self, parts: Sequence[Part | None]) -> None:
+    def _find_cycles(self, parts: Sequence[Part]) -> None:
+        needs: list[tuple[int, ...]] = [()] * len(self._names)
+        for part in parts:
+            needs[part.number] = part.needs
+        while cycle := find_cycle(needs):
+            names = [self._names[number] for number in cycle]
+            others = f"the parts need each other: {' needs '.join(names)}"
+            self._refuse_part(names[0], others if len(names) > 2 else f"the part {names[0]!r} needs itself")
+            for number in cycle:
+                needs[number] = ()
+
+    def _find_collisions(self, parts: Sequence[Part]) -> None:
         """Fields that are seen to be said twice. Of two keys that is an error, of merged fields a warning."""
         said: dict[str, str] = {}
         errors = self._spec.respond.errors
         for part in parts:
-            if part is None:
-                continue
-            at = (*self._at, "parts", part.name)
             keys = [part.key] if part.key is not None else _picked_keys(part.pick.text) if part.pick is not None else ()
             for key in keys:
                 if key in said and self._spec.respond.merge != "deep":
                     message = f"the parts {said[key]!r} and {part.name!r} both say {key!r}"
                     both = part.key is not None and self._spec.respond.merge == "namespaced"
-                    self.refuse(at, message, "the last one wins" if not both else "", "error" if both else "warning")
+                    if both:
+                        self._refuse_part(part.name, message, "give one another `group`")
+                    else:
+                        self._refuse_part(part.name, message, "the last one wins", "warning")
                 said.setdefault(key, part.name)
         if errors is not None and errors in said:
-            self.refuse((*self._at, "respond", "errors"), f"the part {said[errors]!r} says {errors!r} already")
+            self._refuse((*self._at, "respond", "errors"), f"the part {said[errors]!r} says {errors!r} already")
 
     def _made(self, at: Place, make: Callable[[], Made]) -> Made | None:
         try:
             return make()
         except UnknownName as error:
             hint = closest(error.name, error.names) or f"there are {', '.join(error.names)}"
-            self.refuse(at, str(error), hint)
+            self._refuse(at, str(error), hint)
         except ConfigError as error:
-            self.refuse(at, str(error))
+            self._refuse(at, str(error))
         return None
 
 

@@ -9,14 +9,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway.compile import Generation
+from gateway.compose.plan import Part, Plan
+from gateway.compose.run import Compose
+from gateway.compose.template import MISSING
 from gateway.config.dump import mask_data
 from gateway.config.load import Loaded
 from gateway.config.plugin_use import PluginUse
 from gateway.exchange import Exchange
 from gateway.plugin import PHASES
 from gateway.routing.actions import Forward, PluginAnswer, Redirect, Respond
-from gateway.routing.explain import Candidate, Explanation, explain, misfits
+from gateway.routing.explain import Candidate, Check, Explanation, explain, misfits
+from gateway.routing.explain_frontend import Choice, explain_frontend
 from gateway.routing.route import Route
+from gateway.routing.router import Router
 from gateway.wire.head import RequestBlock, RequestHead
 from gateway.wire.shapes import request_policy
 
@@ -49,9 +54,37 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
+class PartCall:
+    """What a part of a composition would ask of its upstream. In `path`, places that other parts fill are as they are
+    written. `needs` are those parts; `foreach` and `when` are empty where there is none."""
+
+    name: str
+    method: str
+    upstream: str
+    path: str
+    required: bool
+    needs: tuple[str, ...]
+    foreach: str
+    when: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data."""
+        return {
+            "name": self.name,
+            "method": self.method,
+            "upstream": self.upstream,
+            "path": self.path,
+            "required": self.required,
+            "needs": list(self.needs),
+            "foreach": self.foreach or None,
+            "when": self.when or None,
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class DryRun:
     """The whole answer. `status` is the gateway's own, None where an upstream decides; `target` is the path and query
-    for the upstream, `location` where a redirect leads."""
+    for the upstream, `location` where a redirect leads, `parts` are a composition's."""
 
     request: Exchange
     explanation: Explanation
@@ -63,6 +96,18 @@ class DryRun:
     location: str
     others: tuple[tuple[Route, str], ...]
     secrets: frozenset[str]
+    choice: Choice | None = None
+    parts: tuple[PartCall, ...] = ()
+
+    @property
+    def upstreams(self) -> tuple[str, ...]:
+        """Those that may be asked."""
+        return (*(target.upstream for target in self.targets), *(part.upstream for part in self.parts))
+
+    @property
+    def frontend(self) -> str:
+        """The frontend that the request belongs to, or ""."""
+        return self.request.frontend
 
     def to_json(self) -> dict[str, Any]:
         """Plain data. The request's header fields are not in it."""
@@ -72,9 +117,11 @@ class DryRun:
             "request": {
                 "method": request.method,
                 "host": request.host,
-                "path": request.raw_path,
+                "path": request.sent_path,
                 "query": request.query,
             },
+            "frontend": request.frontend or None,
+            "frontends": _frontends(self.choice),
             "route": route.name if route is not None else None,
             "position": self.position or None,
             "why": self.explanation.why,
@@ -92,6 +139,7 @@ class DryRun:
                 }
                 for target in self.targets
             ],
+            "parts": [part.to_json() for part in self.parts],
             "plugins": [
                 {
                     "name": entry.name,
@@ -113,11 +161,26 @@ def _candidate(candidate: Candidate) -> dict[str, Any]:
         "route": candidate.route.name,
         "verdict": candidate.verdict,
         "why": candidate.why,
-        "checks": [
-            {"kind": check.kind, "wanted": check.wanted, "found": check.found, "passed": check.passed}
-            for check in candidate.checks
-        ],
+        "checks": [_check(check) for check in candidate.checks],
     }
+
+
+def _frontends(choice: Choice | None) -> list[dict[str, Any]]:
+    """Each frontend with its verdict; the chosen one's `why` is why it is before the others."""
+    judged = choice.judged if choice is not None else ()
+    return [
+        {
+            "frontend": one.frontend.name,
+            "verdict": one.verdict,
+            "why": choice.why if choice is not None and one.verdict == "chosen" else one.why,
+            "checks": [_check(check) for check in one.checks],
+        }
+        for one in judged
+    ]
+
+
+def _check(check: Check) -> dict[str, Any]:
+    return {"kind": check.kind, "wanted": check.wanted, "found": check.found, "passed": check.passed}
 
 
 def make_request(
@@ -148,22 +211,32 @@ def _field(name: str, value: str) -> tuple[bytes, bytes]:
     return name.encode(), value.strip(" \t").encode("latin-1")
 
 
-def dry_run(generation: Generation, loaded: Loaded, request: Exchange, others: bool = False) -> DryRun:
-    """Route `request` and say what would happen. With `others` also the routes that do not fit, and why not."""
-    router = generation.table.router
-    explanation = explain(router, request.host, request.raw_path, request)
+def dry_run(
+    generation: Generation, loaded: Loaded, request: Exchange, others: bool = False, frontend: str = ""
+) -> DryRun:
+    """Route `request` and say what would happen. With `others` also the routes that do not fit, and why not; with
+    `frontend` as if it came to the listener of that one. LookupError for a frontend that is not there."""
+    choice, router = _enter(generation, request, frontend)
+    if choice is not None and choice.status is not None:
+        explanation = Explanation(None, choice.status, choice.why)
+    else:
+        explanation = explain(router, request.host, request.raw_path, request)
     route = explanation.route
     status, position, target, location = explanation.status, "", "", ""
     uses = list(generation.uses[""])
     plugins = list(generation.table.chain.plugins)
+    if choice is not None and choice.frontend is not None:
+        uses += generation.uses[f"{choice.frontend.name}/"]
+        plugins = list(choice.frontend.chain.plugins)
     targets: tuple[Target, ...] = ()
+    parts: tuple[PartCall, ...] = ()
     if route is not None:
-        position = str(loaded.position(("routes", route.order)))
+        position = str(loaded.position((*loaded.path_of(route.frontend), "routes", route.order)))
         request.captures = route.pattern.capture(request.raw_path)
         plugins = list(route.chain.plugins)
         action = route.action
-        if route.name in generation.uses:
-            uses += generation.uses[route.name]
+        if route.id in generation.uses:
+            uses += generation.uses[route.id]
         else:
             # A plugin's own path: it stands where the plugin does.
             uses += [generation.use_of(plugin) for plugin in plugins[len(uses) :]]
@@ -173,12 +246,66 @@ def dry_run(generation: Generation, loaded: Loaded, request: Exchange, others: b
             plain = f"{request.raw_path}?{request.query}" if request.query else request.raw_path
             target = rewrite.target(request.raw_path, request.query, request.captures) if rewrite else plain
             targets = _targets(generation, action, target)
+        elif isinstance(action, Compose):
+            parts = tuple(_part_call(part, action.plan, request) for part in action.plan.parts)
         elif isinstance(action, Redirect | Respond) and not isinstance(action, PluginAnswer):
             status = action.reply(request).status
             location = action.location(request) if isinstance(action, Redirect) else ""
     entries = tuple(_entry(use, plugin) for use, plugin in zip(uses, plugins, strict=True))
     unfit = tuple(misfits(router, request.host, request.raw_path)) if others else ()
-    return DryRun(request, explanation, position, entries, targets, target, status, location, unfit, generation.secrets)
+    return DryRun(
+        request,
+        explanation,
+        position,
+        entries,
+        targets,
+        target,
+        status,
+        location,
+        unfit,
+        generation.secrets,
+        choice,
+        parts,
+    )
+
+
+class _BeforeParts:
+    """What places are filled from before any part has answered."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        self.exchange = exchange
+
+    def part(self, number: int) -> Any:
+        """Nobody was asked."""
+        return MISSING
+
+
+def _part_call(part: Part, plan: Plan, request: Exchange) -> PartCall:
+    return PartCall(
+        part.name,
+        part.method,
+        part.upstream,
+        part.target.preview(_BeforeParts(request)),
+        part.required,
+        tuple(plan.parts[number].name for number in part.needs),
+        part.foreach.text if part.foreach is not None else "",
+        part.when.text if part.when is not None else "",
+    )
+
+
+def _enter(generation: Generation, request: Exchange, named: str) -> tuple[Choice | None, Router]:
+    """Make it a request of its frontend, if there is one; the router to ask."""
+    frontends = generation.table.frontends
+    if named and (frontends is None or named not in frontends.named):
+        names = ", ".join(frontends.named) if frontends is not None else ""
+        raise LookupError(f"no frontend is named {named!r}; {f'there are: {names}' if names else 'there is none'}")
+    if frontends is None:
+        return None, generation.table.router
+    choice = explain_frontend(frontends, request.host, request.raw_path, request, named)
+    if choice.frontend is None:
+        return choice, generation.table.router
+    request.frontend, request.raw_path = choice.frontend.name, choice.path
+    return choice, choice.frontend.router
 
 
 def _entry(use: PluginUse, plugin: Any) -> PluginEntry:
@@ -198,7 +325,7 @@ def _targets(generation: Generation, action: Forward, target: str) -> tuple[Targ
     found = []
     for name, weight in zip(action.names, action.weights, strict=True):
         endpoints = generation.table.upstreams[name].endpoints
-        urls = tuple(f"http://{one.address}{target}" for one in endpoints if one.state == "enabled")
+        urls = tuple(f"{one.pool.origin}{target}" for one in endpoints if one.state == "enabled")
         drained = tuple(one.address for one in endpoints if one.state != "enabled")
         found.append(Target(name, weight / total, urls, drained))
     return tuple(found)

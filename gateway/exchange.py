@@ -18,6 +18,17 @@ REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 ORIGIN_FORM = re.compile(r"/[!-\"$-~]*")
 
 
+def join_route_id(frontend: str, route: str) -> str:
+    """`FRONTEND/ROUTE`, or the route's name alone outside of frontends."""
+    return f"{frontend}/{route}" if frontend else route
+
+
+def split_route_id(route_id: str) -> tuple[str, str]:
+    """Frontend, or "", and name of a route. No name has a slash but those of plugins' own paths, `PLUGIN:/PATH`."""
+    frontend, slash, route = route_id.partition("/")
+    return (frontend, route) if frontend and slash and ":" not in frontend else ("", route_id)
+
+
 class Headers(Protocol):
     """Header fields as a plugin sees them: text, names in any case, order and duplicates kept."""
 
@@ -146,13 +157,14 @@ class Exchange:
     """One request and its answer, from the first byte of the request's head to the last of the response.
 
     Owns all state of the request; nothing of it outlives `on_finish`. `raw_path` and the captures are as the client
-    sent them; `path` is decoded once. `status` is what the client was told (0 before), `outcome` one word: `answered`
-    by the upstream, `local` for the gateway's own or a plugin's reply, `fallback` for what answered in place of a
-    failure, else the kind of the failure. `fallback` says what that was, "" if there was none; `flag` is then
-    both, as in `UF,FB`. Times are monotonic seconds, sizes are body bytes. `target` is the path and query that go
-    upstream, empty until settled. `told` are header fields that go to the client with whatever answer there will be,
-    after all that plugins did to its head. A plugin may set `tap` in `on_response`: it sees the answer's body pass.
-    `cookie` is set with the upstream's answer.
+    sent them, but without the prefix of the request's frontend, which only `sent_path` has; `path` is decoded once.
+    `route` is a name, `-` without one, and `frontend` is "" outside of frontends. `status` is what the client was told
+    (0 before), `outcome` one word: `answered` by the upstream, `local` for the gateway's own or a plugin's reply,
+    `fallback` for what answered in place of a failure, else the kind of the failure. `fallback` says what that was, ""
+    if there was none; `flag` is then both, as in `UF,FB`. Times are monotonic seconds, sizes are body bytes. `target`
+    is the path and query that go upstream, empty until settled. `told` are header fields that go to the client with
+    whatever answer there will be, after all that plugins did to its head. A plugin may set `tap` in `on_response`: it
+    sees the answer's body pass. `cookie` is set with the upstream's answer.
     """
 
     __slots__ = (
@@ -171,6 +183,7 @@ class Exchange:
         "ended",
         "fallback",
         "flag",
+        "frontend",
         "headers",
         "host",
         "method",
@@ -201,6 +214,7 @@ class Exchange:
         self.headers = headers
         self.client_ip = client_ip
         self.captures: Mapping[str, str] = {}
+        self.frontend = ""
         self.route = "-"
         self.target = ""
         self.upstream = ""
@@ -231,6 +245,19 @@ class Exchange:
         self._path: str | None = None
         self._request_id: str | None = None
         self._state: dict[str, Any] | None = None
+
+    @property
+    def route_id(self) -> str:
+        """What tells routes of the same name apart: `FRONTEND/ROUTE`, or the route alone outside of frontends."""
+        return join_route_id(self.frontend, self.route)
+
+    @property
+    def sent_path(self) -> str:
+        """The raw path with the prefix of its frontend, as the client sent it."""
+        if not self.frontend:
+            return self.raw_path
+        target: str = getattr(self.headers, "target", self.raw_path)
+        return target.partition("?")[0]
 
     @property
     def path(self) -> str:

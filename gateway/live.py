@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Protocol
 
 from gateway.chain import Chain
 from gateway.errors import GatewayError, Kind
-from gateway.exchange import Exchange
-from gateway.routing.actions import Forward
+from gateway.exchange import Exchange, split_route_id
+from gateway.routing.actions import Deferred, Forward
+from gateway.routing.frontend import Frontend
 from gateway.routing.route import Route
 from gateway.table import RouteTable
 from gateway.upstreams.upstream import Upstream
@@ -20,6 +21,7 @@ from gateway.wire.deadlines import NEVER
 from gateway.wire.head import RequestHead, ResponseHead
 from gateway.wire.headers import resolve_client
 from gateway.wire.request_text import forwarded_lines
+from gateway.wire.tunnel import UPGRADE, Tunnel, asks_for_websocket
 
 if TYPE_CHECKING:
     from gateway.attempt import LiveAttempt
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("gateway.proxy")
 NOTHING: Mapping[str, str] = {}
 DEADLINE = b"x-request-deadline-ms"
+TOTAL_TIMEOUT = Kind.TOTAL_TIMEOUT
 
 
 class Cancellable(Protocol):
@@ -53,6 +56,7 @@ class LiveExchange(Exchange):
 
     __slots__ = (
         "_captures",
+        "_sent_path",
         "added",
         "chain",
         "client",
@@ -74,6 +78,7 @@ class LiveExchange(Exchange):
         "rescued",
         "responding",
         "retries",
+        "route_id",
         "spent",
         "table",
         "task",
@@ -85,6 +90,7 @@ class LiveExchange(Exchange):
 
     headers: RequestHead
     attempt: LiveAttempt | None
+    route_id: str
 
     def __init__(
         self, client: ClientConnection, head: RequestHead, path: str, query: str, table: RouteTable, ended: bool
@@ -100,7 +106,7 @@ class LiveExchange(Exchange):
         self.query = query
         self.client_ip = client.peer
         self.started = monotonic()
-        self.route = "-"
+        self.route_id = "-"
         self.matched: Route | None = None
         self.upstream = self.target = self.trace_id = self.span_id = self.outcome = self.fallback = ""
         self.flag = "-"
@@ -113,7 +119,7 @@ class LiveExchange(Exchange):
         self.ran = len(table.chain.plugins)
         self.upstream_seconds = 0.0
         self.total_at = NEVER
-        self.late = Kind.TOTAL_TIMEOUT
+        self.late = TOTAL_TIMEOUT
         self.collecting = self.continued = self.crashed = self.responding = self.over = False
         self.upstream_congested = self.spent = self.rescued = False
         self.request_ended = ended
@@ -144,6 +150,16 @@ class LiveExchange(Exchange):
             return captured
 
         @property
+        def route(self) -> str:
+            """The route's name, or `-`."""
+            return self.matched.name if self.matched is not None else "-"
+
+        @property
+        def frontend(self) -> str:
+            """The frontend that the request belongs to, or ""."""
+            return split_route_id(self.route_id)[0]
+
+        @property
         def host(self) -> str:
             """The Host as sent."""
             return self.headers.block.host
@@ -169,9 +185,21 @@ class LiveExchange(Exchange):
             return self.table.upstreams
 
     @property
+    def sent_path(self) -> str:
+        """The raw path with the prefix of its frontend, as the client sent it."""
+        return self._sent_path if self.frontend else self.raw_path
+
+    @property
     def prepared(self) -> bool:
         """Have all plugins let it pass, and is it settled what goes upstream?"""
         return hasattr(self, "added")
+
+    def join(self, frontend: Frontend) -> None:
+        """Be a request of this frontend, also if nothing comes of it."""
+        self._sent_path = self.raw_path
+        self.route_id = frontend.unrouted
+        self.chain = frontend.chain
+        self.ran = len(frontend.chain.plugins)
 
     def collect(self, limit: int) -> bool:
         """Plugins read the whole body first: is it all here? GatewayError when it is longer than `limit` bytes."""
@@ -201,10 +229,19 @@ class LiveExchange(Exchange):
         if self.headers.chunked and limit < parser.chunked_limit:
             parser.chunked_limit = limit
 
-    def prepare(self, action: Forward, upstream: Upstream) -> None:
-        """Settle what goes upstream, whichever endpoint it will be, and until when."""
+    def run_over(self) -> None:
+        """More of the body has come than is kept until somebody takes it."""
+        if self.matched is not None and isinstance(self.matched.action, Deferred) and self.matched.action.drops_body:
+            # It is read all the same, since that shows whether the client is still there.
+            self.spent, self.pending = True, deque(maxlen=0)
+        else:
+            self.client.pause_reading()
+
+    def prepare(self, action: Forward | None, upstream: Upstream) -> None:
+        """Settle what goes upstream, whichever endpoint it will be, and until when. Without an action it is what a
+        plugin sent elsewhere."""
         head = self.headers
-        rewrite = action.rewrite
+        rewrite = action.rewrite if action is not None else None
         if rewrite is not None and rewrite.headers is not None:
             rewrite.headers.apply(head)
         if not self.target:
@@ -221,6 +258,13 @@ class LiveExchange(Exchange):
         if total is not None:
             self.limit_total(self.started + total)
         self.added = forwarded_lines(self.client, head, upstream.forwarded) + self.table.via
+        if action is not None and action.upgrades and asks_for_websocket(head):
+            self.added += UPGRADE
+
+    def defer(self) -> None:
+        """All plugins have let it pass, and what goes upstream is not this request, but may still be."""
+        self.target = self.target or self.headers.target
+        self.added = b""
 
     def limit_total(self, at: float) -> None:
         """All time for this request ends then, unless it does sooner."""
@@ -283,7 +327,7 @@ class LiveExchange(Exchange):
             if ended:
                 tap.end()
         except Exception:
-            log.exception("a tap failed on %s", self.route)
+            log.exception("a tap failed on %s", self.route_id)
             self.tap = None
 
     def keep(self, body: bytes, limit: int) -> None:
@@ -322,6 +366,11 @@ class LiveExchange(Exchange):
             attempt.connection.resume_reading()
             self.wait(Kind.BODY_TIMEOUT, attempt.upstream.timeouts.body)
 
+    def stopping(self) -> None:
+        """The gateway stops, and waits for this to end."""
+        if isinstance(self.tap, Tunnel):
+            self.tap.leave()
+
     def wait(self, kind: Kind | None, seconds: float) -> None:
         """From now on the client's deadline stands for `kind`, in `seconds` or when the total is over."""
         self.wait_until(kind, monotonic() + seconds)
@@ -338,6 +387,9 @@ class LiveExchange(Exchange):
 
     def overdue(self, now: float) -> Kind | None:
         """What the deadline that has just passed means; None when it means nothing (any more)."""
+        if self.status == 101:
+            # A WebSocket may be silent for as long as it likes. A client that takes nothing is no client.
+            return self.waiting if self.waiting is Kind.CLIENT_GONE else None
         if self.total_at <= now:
             return self.late
         attempt = self.attempt

@@ -15,8 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeVar, runtime_checkable
 
+import orjson
+
 from gateway.errors import Failure, GatewayError, Kind
-from gateway.exchange import Attempt, Exchange, Headers, Reply, ResponseHead, Tap
+from gateway.exchange import Attempt, Exchange, Headers, Reply, ResponseHead, Tap, split_route_id
 from gateway.units import Duration, Secret, Share, Size
 
 if TYPE_CHECKING:
@@ -43,6 +45,7 @@ __all__ = [
     "Size",
     "Tap",
     "UpstreamReply",
+    "split_route_id",
 ]
 
 # Which body of an exchange.
@@ -113,14 +116,21 @@ class Family(Protocol[_Child_co]):
 class Metrics(Protocol):
     """Makes metrics; asking again for the same name gives the same metric."""
 
-    def counter(self, name: str, text: str, labels: tuple[str, ...] = ()) -> Family[Counter]:
-        """A counter; its name ends in `_total`."""
+    def counter(
+        self, name: str, text: str, labels: tuple[str, ...] = (), optional: tuple[str, ...] = ()
+    ) -> Family[Counter]:
+        """A counter; its name ends in `_total`. A child may do without the `optional` labels, which come last."""
 
     def gauge(self, name: str, text: str, labels: tuple[str, ...] = ()) -> Family[Gauge]:
         """A gauge."""
 
     def histogram(
-        self, name: str, text: str, labels: tuple[str, ...] = (), buckets: tuple[float, ...] = ()
+        self,
+        name: str,
+        text: str,
+        labels: tuple[str, ...] = (),
+        buckets: tuple[float, ...] = (),
+        optional: tuple[str, ...] = (),
     ) -> Family[Histogram]:
         """A histogram; without `buckets` those for seconds of a request."""
 
@@ -157,13 +167,17 @@ class Scripting(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class UpstreamReply:
-    """A whole answer of an upstream to a plugin's own call. Names of `headers` are in lower case, `cookies` are the
-    values of Set-Cookie."""
+    """A whole answer of an upstream to a call of a plugin's, or a handler's, own. Names of `headers` are in lower case,
+    `cookies` are the values of Set-Cookie."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes
     cookies: tuple[str, ...] = ()
+
+    def json(self) -> Any:
+        """The body, read as JSON. ValueError for what is none."""
+        return orjson.loads(self.body)
 
 
 class UpstreamClient(Protocol):
@@ -230,7 +244,8 @@ class Plugin:
     response, above it), and is there as `exchange.body` or `head.body`; `collects` may let a response stream. With
     `resends` a body that fits is kept until the answer begins, so that `on_failure` may send the request to another
     upstream. `own_body` is the most bytes of body to collect for `own_paths`, which is then there as `exchange.body`.
-    With `spans_routes` one instance serves all routes that list the plugin with the same options.
+    With `spans_routes` one instance serves all routes that list the plugin with the same options. `applications` are
+    those (`module:attribute`) that the instance may send requests to: each is an upstream of that name behind `app:`.
     """
 
     Options: ClassVar[type | None] = None
@@ -239,6 +254,7 @@ class Plugin:
     resends: bool = False
     spans_routes: bool = False
     own_body: int = 0
+    applications: Iterable[str] = ()
 
     name: str = ""
     options: Any
@@ -268,7 +284,7 @@ class Plugin:
         return ()
 
     def routes_served(self, routes: Mapping[str, Iterable[str]]) -> None:
-        """The routes whose chain this instance is in, each with the upstreams it goes to. Called whenever a
+        """The ids of the routes whose chain this instance is in, each with the upstreams it goes to. Called whenever a
         configuration goes into service, before its first request."""
 
     def uses_phase(self, phase: str) -> bool:

@@ -38,9 +38,10 @@ def problem_reply(error: GatewayError, exchange: Exchange, name: str) -> Reply:
         headers["Content-Type"] = "text/html; charset=utf-8"
         return Reply(answer.status, headers, page.encode())
     # Written out around the values, at half the cost of a dict and an encoder: scanners make many of these.
+    path = exchange.sent_path if "/" in exchange.route_id else exchange.raw_path
     body = (
         f'{{"type":"urn:aiogate:problem:{error.kind.value}","title":{quoted(answer.title)},"status":{answer.status},'
-        f'"detail":{quoted(detail)},"instance":{quoted(exchange.raw_path)},'
+        f'"detail":{quoted(detail)},"instance":{quoted(path)},'
         f'"request_id":{quoted(exchange.request_id)}}}'
     )
     return Reply(answer.status, headers, body.encode())

@@ -16,6 +16,7 @@ from gateway.attempt import LiveAttempt
 from gateway.eager import run_eagerly
 from gateway.errors import GatewayError, Kind, not_allowed
 from gateway.exchange import Reply
+from gateway.frontends import enter
 from gateway.hedging import HedgedAttempt
 from gateway.live import LiveExchange
 from gateway.mirror import mirror
@@ -23,7 +24,6 @@ from gateway.plugin import ADMITTED
 from gateway.problem import problem_reply
 from gateway.routing.actions import Deferred, Forward
 from gateway.routing.predicates import ROUTABLE
-from gateway.routing.route import Route
 from gateway.table import RouteTable
 from gateway.upstreams.upstream import Upstream
 from gateway.wire.client_connection import ClientConnection
@@ -61,12 +61,17 @@ class Proxy:
         try:
             if client.trusted:
                 exchange.believe()
+            router = table.router
+            if table.frontends is not None:
+                router = enter(exchange, table.frontends)
+                path = exchange.raw_path
             if head.method in REFUSED_METHODS or path == "*":
                 raise not_allowed(head.method, ROUTABLE)
-            route = table.router.find(head.block.host, path, exchange) or self._missed(exchange)
+            route = router.find(head.block.host, path, exchange) or router.missed(head.block.host, path, exchange)
             if route is None:
+                self.fail(exchange, NO_ROUTE)
                 return
-            exchange.route, exchange.matched = route.name, route
+            exchange.route_id, exchange.matched = route.id, route
             exchange.chain = chain = route.chain
             action = route.action
             if isinstance(action, Forward):
@@ -81,23 +86,14 @@ class Proxy:
             self.crash(exchange, "routing", error)
 
     def refuse(self, client: ClientConnection, error: GatewayError) -> None:
-        """What came is no request that can be served: the top-level plugins see its answer and its end."""
+        """What came is no request that can be served: plugins that see every request see its answer and its end."""
         head = client.parser.head or unread_head(client.settings.untrusted_policy)
         exchange = client.exchange = LiveExchange(client, head, head.target.partition("?")[0], "", self.table, True)
         self.active += 1
+        frontends = self.table.frontends
+        if frontends is not None and client.settings.frontend:
+            exchange.join(frontends.named[client.settings.frontend])
         self.fail(exchange, error)
-
-    def _missed(self, exchange: LiveExchange) -> Route | None:
-        """404 or 405, unless it is a preflight that a route's plugin answers: then that route."""
-        router = exchange.table.router
-        allowed = router.allowed(exchange.host, exchange.raw_path, exchange)
-        if not allowed:
-            self.fail(exchange, NO_ROUTE)
-            return None
-        route = router.preflight(exchange.host, exchange.raw_path, exchange)
-        if route is None:
-            raise not_allowed(exchange.method, allowed)
-        return route
 
     # the plugins' phases before anything is sent
 
@@ -148,17 +144,18 @@ class Proxy:
     def _act(self, exchange: LiveExchange) -> None:
         assert exchange.matched is not None
         action = exchange.matched.action
+        forward = action if isinstance(action, Forward) else None
         if exchange.refusal is not None:
             self.fail(exchange, exchange.refusal)
-        elif isinstance(action, Forward):
+        elif forward is not None or exchange.fallback == recovery.MOVED:
             upstream = exchange.table.upstreams[exchange.upstream]
-            exchange.prepare(action, upstream)
-            if action.mirror is not None:
-                mirror(exchange, action.mirror)
+            exchange.prepare(forward, upstream)
+            if forward is not None and forward.mirror is not None:
+                mirror(exchange, forward.mirror)
             self.attempt(exchange, upstream)
         elif isinstance(action, Deferred):
             action.begin(self, exchange)
-        else:
+        elif not isinstance(action, Forward):
             self.answer(exchange, action.reply(exchange))
 
     def attempt(self, exchange: LiveExchange, upstream: Upstream, fresh: bool = False) -> None:
@@ -201,8 +198,8 @@ class Proxy:
                 else:
                     if collected:
                         self.admit(exchange, 0)
-            elif not ended and exchange.bytes_in > READ_AHEAD and not exchange.spent:
-                exchange.client.pause_reading()
+            elif not ended and exchange.bytes_in > READ_AHEAD:
+                exchange.run_over()
             return
         connection.send_body(body, ended)
         if exchange.responding:
@@ -288,7 +285,7 @@ class Proxy:
 
     def failed(self, exchange: LiveExchange, attempt: LiveAttempt, error: GatewayError, stale: bool) -> None:
         """The upstream gives no (more) answer."""
-        log.info("%s: %s at %s: %s", exchange.route, error.kind.value, attempt.endpoint, error.cause)
+        log.info("%s: %s at %s: %s", exchange.route_id, error.kind.value, attempt.endpoint, error.cause)
         attempt.end(error.kind, monotonic())
         if not recovery.retried(self, exchange, attempt, error, stale):
             self.fail(exchange, error)
@@ -387,7 +384,8 @@ class Proxy:
         exchange.over, exchange.outcome = True, outcome
         exchange.flag = flag if not exchange.fallback else recovery.fallback_flag(exchange, flag)
         exchange.ended = now
-        exchange.chain.run_finishes(exchange, exchange.ran)
+        if exchange.chain.finishes:
+            exchange.chain.run_finishes(exchange, exchange.ran)
         self.active -= 1
         exchange.client.finished(now)
 

@@ -74,6 +74,8 @@ class Subrequest(LiveExchange):
         self.chain = chain
         self.ran = len(chain.plugins)
         self.client_ip = parent.client_ip
+        # What is kept of the answer, as a breaker's last good one is, may be this person's alone.
+        self.principal, self.claims = parent.principal, parent.claims
         if parent.total_at < until:
             self.total_at = parent.total_at
             self.late = parent.late

@@ -65,7 +65,7 @@ class SubrequestClient:
             monotonic() + timeout,
             body or None,
         )
-        subrequest.route = exchange.route
+        subrequest.route_id = exchange.route_id
         self.subrequests.keeper.owners.add(self)
         try:
             self.subrequests.send(subrequest)

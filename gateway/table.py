@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from gateway.chain import EMPTY, Chain
+from gateway.routing.frontend import Frontends
 from gateway.routing.router import Router
 from gateway.upstreams.upstream import Upstream
 from gateway.wire.headers import TRACING
@@ -15,8 +16,9 @@ from gateway.wire.headers import TRACING
 class RouteTable:
     """Routes, upstreams and the plugin chain of requests without a route. `via` is our line of the Via field.
 
-    `passed_on` are the names (lower case) of the fields that a subrequest carries of its client's request: who asks,
-    and in which trace. `derived` are upstreams with another policy of their own, for parts of compositions.
+    `frontends` have routes and a chain of their own; None where there are none. `passed_on` are the names (lower case)
+    of the fields that a subrequest carries of its client's request: who asks, and in which trace. `derived` are
+    upstreams with another policy of their own, for parts of compositions.
     """
 
     router: Router
@@ -27,6 +29,7 @@ class RouteTable:
     version: int = 1
     digest: str = ""
     identity_headers: frozenset[str] = field(default_factory=frozenset)
+    frontends: Frontends | None = None
     passed_on: frozenset[bytes] = TRACING
     derived: tuple[Upstream, ...] = ()
 

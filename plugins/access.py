@@ -53,4 +53,4 @@ class Access(Plugin):
         if last is None or now - last >= LOG_EVERY:
             self._logged[rule] = now
             text = "access would refuse %s on %s from %s, by %s"
-            self.env.log.info(text, exchange.method, exchange.route, exchange.client_ip, rule)
+            self.env.log.info(text, exchange.method, exchange.route_id, exchange.client_ip, rule)

@@ -74,7 +74,7 @@ class AuthDelegation(Plugin):
 
     def on_request(self, exchange: Exchange) -> Reply | None:
         when = self.options.when
-        if when and not any(rule.fits(exchange.route, exchange.method) for rule in when):
+        if when and not any(rule.fits(exchange.route_id, exchange.method) for rule in when):
             return ADMITTED
         known = self._cache.get(self._key(exchange), self._now()) if self._cache is not None else None
         return None if known is None else self._follow(exchange, known) or ADMITTED
@@ -95,7 +95,7 @@ class AuthDelegation(Plugin):
     def _key(self, exchange: Exchange) -> Hashable:
         shown = fingerprint(exchange.headers.raw_values(self._by))
         if self._whole:
-            return (shown, exchange.scheme, exchange.host, exchange.method, exchange.raw_path, exchange.query)
+            return (shown, exchange.scheme, exchange.host, exchange.method, exchange.sent_path, exchange.query)
         return shown
 
     async def _ask_once(self, exchange: Exchange, cache: DecisionCache[Verdict]) -> Verdict:

@@ -43,7 +43,7 @@ class ConcurrencyLimit(Plugin):
         if taken >= self._limit:
             self._decisions.over(exchange, self._refusal())
         else:
-            self._decisions.allowed[exchange.route].inc()
+            self._decisions.allowed[exchange.route_id].inc()
         self._taken[key] = taken + 1
         self._keys[exchange] = key
 

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gateway.legacy.exact import parse
 from gateway.legacy.formats import codec_of
 from gateway.legacy.media import is_json
 from gateway.legacy.messages import (
@@ -32,7 +31,7 @@ from gateway.legacy.messages import (
 )
 from gateway.legacy.options import FormatOptions, FormOptions, XmlOptions
 from gateway.plugin import Env, Exchange, GatewayError, Kind, Plugin, ResponseHead, Size
-from gateway.shaping.exact import write
+from gateway.shaping.exact import parse, write
 
 ONE_MIB = Size("1MiB")
 
@@ -77,6 +76,9 @@ class LegacyClient(Plugin):
         except ValueError as error:
             raise bad_request(error) from None
         replace_request(exchange, write(value), JSON)
+
+    def collects(self, exchange: Exchange, head: ResponseHead) -> bool:
+        return is_json(head.headers.get("content-type") or "")
 
     def on_response(self, exchange: Exchange, head: ResponseHead) -> None:
         if head.status == 304:

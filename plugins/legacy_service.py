@@ -21,7 +21,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gateway.legacy.codec import ServiceFault
-from gateway.legacy.exact import parse
 from gateway.legacy.formats import codec_of
 from gateway.legacy.media import is_json
 from gateway.legacy.messages import (
@@ -37,7 +36,7 @@ from gateway.legacy.messages import (
 )
 from gateway.legacy.options import FormatOptions
 from gateway.plugin import Env, Exchange, GatewayError, Kind, Plugin, ResponseHead, Size
-from gateway.shaping.exact import write
+from gateway.shaping.exact import parse, write
 
 ONE_MIB = Size("1MiB")
 
@@ -77,6 +76,9 @@ class LegacyService(Plugin):
         replace_request(exchange, *encoded)
         for name, value in codec.request_headers:
             exchange.headers.set(name, value)
+
+    def collects(self, exchange: Exchange, head: ResponseHead) -> bool:
+        return self._is_legacy(head)
 
     def on_response(self, exchange: Exchange, head: ResponseHead) -> None:
         if head.status == 304:

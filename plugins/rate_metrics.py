@@ -1,13 +1,14 @@
 """Counts what each route and each upstream serves: for Prometheus, and as figures for `/api/routes`.
 
 `gateway_requests_total{route,method,code}`, `gateway_request_duration_seconds{route}`, and
-`gateway_overhead_seconds{route}`, which is the part of the duration that was not spent at an upstream.
+`gateway_overhead_seconds{route}`, which is the part of the duration that was not spent at an upstream. What belongs to
+a frontend has the label `frontend` too.
 An error is a status of 500 and above, or an answer that broke off; a client that went away is none.
 """
 
 from __future__ import annotations
 
-from gateway.plugin import Counter, Env, Exchange, Histogram, Plugin
+from gateway.plugin import Counter, Env, Exchange, Histogram, Plugin, split_route_id
 from gateway.telemetry.traffic import FAILURES, Figures, Traffic, merged
 
 # The counter of a route, method and status; the figures of route and upstream; the route's histograms of duration and
@@ -26,20 +27,29 @@ class RateMetrics(Plugin):
         super().__init__(options, env)
         metrics = env.metrics
         self._requests = metrics.counter(
-            "gateway_requests_total", "Requests by route, method and status.", ("route", "method", "code")
+            "gateway_requests_total",
+            "Requests by route, method and status.",
+            ("route", "method", "code"),
+            ("frontend",),
         )
         self._durations = metrics.histogram(
-            "gateway_request_duration_seconds", "From a request's head to the end of its answer.", ("route",)
+            "gateway_request_duration_seconds",
+            "From a request's head to the end of its answer.",
+            ("route",),
+            optional=("frontend",),
         )
         self._overheads = metrics.histogram(
-            "gateway_overhead_seconds", "The part of the duration that was not spent at an upstream.", ("route",)
+            "gateway_overhead_seconds",
+            "The part of the duration that was not spent at an upstream.",
+            ("route",),
+            optional=("frontend",),
         )
         self._meters: dict[tuple[str, str, int, str], Meter] = {}
         self._traffic: dict[tuple[str, str], Traffic] = {}
 
     def on_finish(self, exchange: Exchange) -> None:
         upstream = exchange.upstream if exchange.attempt is not None else ""
-        key = (exchange.route, exchange.method, exchange.status, upstream)
+        key = (exchange.route_id, exchange.method, exchange.status, upstream)
         counter, traffic, durations, overheads, bad = self._meters.get(key) or self._new_meter(*key)
         now = exchange.ended
         seconds = now - exchange.started
@@ -50,7 +60,7 @@ class RateMetrics(Plugin):
         overheads.observe(seconds - waited if seconds > waited else 0.0)
 
     def snapshot(self, now: float) -> dict[str, dict[str, Figures]]:
-        """The figures of all routes and upstreams as of `now`, in monotonic seconds."""
+        """The figures of all routes, by their ids, and upstreams as of `now`, in monotonic seconds."""
         routes: dict[str, list[Figures]] = {}
         upstreams: dict[str, list[Figures]] = {}
         for (route, upstream), traffic in self._traffic.items():
@@ -62,12 +72,15 @@ class RateMetrics(Plugin):
             "upstreams": {name: merged(parts) for name, parts in upstreams.items()},
         }
 
-    def _new_meter(self, route: str, method: str, status: int, upstream: str) -> Meter:
+    def _new_meter(self, route_id: str, method: str, status: int, upstream: str) -> Meter:
         """What one more combination counts on. Unknown methods share one, so that clients cannot make more."""
         known = method if method in METHODS else "other"
-        traffic = self._traffic.setdefault((route, upstream), Traffic())
-        counter = self._requests.labels(route, known, str(status))
-        meter = (counter, traffic, self._durations.labels(route), self._overheads.labels(route), status >= 500)
+        frontend, route = split_route_id(route_id)
+        last = (frontend,) if frontend else ()
+        traffic = self._traffic.setdefault((route_id, upstream), Traffic())
+        counter = self._requests.labels(route, known, str(status), *last)
+        histograms = self._durations.labels(route, *last), self._overheads.labels(route, *last)
+        meter = (counter, traffic, *histograms, status >= 500)
         if known == method:
-            self._meters[route, method, status, upstream] = meter
+            self._meters[route_id, method, status, upstream] = meter
         return meter

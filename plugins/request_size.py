@@ -32,7 +32,7 @@ class RequestSize(Plugin):
     def on_request(self, exchange: Exchange) -> None:
         options = self.options
         if options.target is not None:
-            length = len(exchange.raw_path) + (len(exchange.query) + 1 if exchange.query else 0)
+            length = len(exchange.sent_path) + (len(exchange.query) + 1 if exchange.query else 0)
             if length > options.target:
                 raise GatewayError(Kind.TARGET_TOO_LONG, f"the target is limited to {options.target}")
         if options.headers is not None:

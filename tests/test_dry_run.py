@@ -9,6 +9,7 @@ import pytest
 
 from gateway.cli.offline import compile_offline
 from gateway.dry_run import dry_run, header_pairs, make_request
+from tests.support.frontends import INCLUDE, write_frontend
 from tests.support.runtimes import write_config, write_plugin
 
 CONFIG = """version: 1
@@ -135,3 +136,83 @@ def test_a_plugin_that_reads_both_bodies(tmp_path: Path) -> None:
     request = make_request("GET", "http://api.example.com/api/items/1", [])
     found = dry_run(compiled.generation, compiled.loaded, request)
     assert found.plugins[1].needs_body == "request and response"
+
+
+def test_frontends(tmp_path: Path) -> None:
+    plugins = "prefix: /m\nheaders: {X-Client: m}\nplugins: [cors]\n"
+    write_frontend(tmp_path, "mobile", plugins + "routes: [{name: page, to: up}]\n", page="")
+    write_frontend(tmp_path, "lone", "bind: ':1'\nprefix: /l\n")
+    write_plugin(tmp_path, "reads", READS)
+    compiled = compile_offline(write_config(tmp_path, CONFIG + INCLUDE))
+    assert compiled.generation is not None, compiled.problems
+    generation, loaded = compiled.generation, compiled.loaded
+
+    def told(url: str, frontend: str = "", **headers: str) -> dict[str, Any]:
+        return dry_run(generation, loaded, make_request("GET", url, headers.items()), True, frontend).to_json()
+
+    data = told("http://a/m/x?y=1", **{"X-Client": "m"})
+    assert (data["frontend"], data["route"], data["path"]) == ("mobile", "page", "/x?y=1")
+    assert data["request"]["path"] == "/m/x"
+    assert data["position"].endswith("bff/mobile.yaml:5:10")
+    assert [entry["name"] for entry in data["plugins"]] == ["rate_metrics", "cors"]
+    assert [(one["frontend"], one["verdict"]) for one in data["frontends"]] == [
+        ("mobile", "chosen"), ("lone", "refused"),
+    ]  # fmt: skip
+    assert data["frontends"][0]["why"] == "the only frontend that fits"
+    data = told("http://a/m/x")
+    assert (data["frontend"], data["route"], data["status"]) == (None, None, 404)
+    data = told("http://a/m/x", "mobile")
+    assert (data["frontend"], data["route"], data["frontends"]) == ("mobile", "page", [])
+    data = told("http://a/x", "lone")
+    assert (data["frontend"], data["status"], data["why"]) == ("lone", 404, "the path does not begin with /l")
+    data = told("http://a/%6d/x", **{"X-Client": "m"})
+    assert (data["frontend"], data["status"]) == (None, 400)
+    with pytest.raises(LookupError, match="no frontend is named 'none'; there are: lone, mobile"):
+        told("http://a/x", "none")
+
+
+def test_a_frontend_where_there_is_none(tmp_path: Path) -> None:
+    compiled = compile_offline(write_config(tmp_path, "version: 1\n"))
+    assert compiled.generation is not None
+    with pytest.raises(LookupError, match="no frontend is named 'x'; there is none"):
+        dry_run(compiled.generation, compiled.loaded, make_request("GET", "/"), frontend="x")
+
+
+COMPOSED = """version: 1
+upstreams:
+  catalog: {endpoints: ['http://127.0.0.1:1']}
+  users: {endpoints: ['http://127.0.0.1:2']}
+routes:
+  - name: page
+    match: {path: "/p/{id}"}
+    compose:
+      parts:
+        product: {from: catalog, path: "/items/{id}?lang={query.lang:-en}", required: true, method: POST}
+        seller: {from: users, path: "/users/{product.seller}/{claims.sub}", when: "product.seller"}
+        each: {from: users, path: "/x/{one}", foreach: "[product.a, seller.b]", as: one, on_error: {from: catalog}}
+"""
+
+
+def test_what_each_part_would_ask(tmp_path: Path) -> None:
+    compiled = compile_offline(write_config(tmp_path, COMPOSED))
+    assert compiled.generation is not None, compiled.problems
+    found = dry_run(compiled.generation, compiled.loaded, make_request("GET", "http://x/p/a%20b?lang=de"))
+    assert [(part.name, part.method, part.upstream, part.path) for part in found.parts] == [
+        ("product", "POST", "catalog", "/items/a%20b?lang=de"),
+        ("seller", "GET", "users", "/users/{product.seller}/{claims.sub}"),
+        ("each", "GET", "users", "/x/{one}"),
+    ]
+    assert [part.needs for part in found.parts] == [(), ("product",), ("product", "seller")]
+    assert (found.upstreams, found.targets, found.target, found.status) == (("catalog", "users", "users"), (), "", None)
+    assert found.to_json()["parts"][1] == {
+        "name": "seller",
+        "method": "GET",
+        "upstream": "users",
+        "path": "/users/{product.seller}/{claims.sub}",
+        "required": False,
+        "needs": ["product"],
+        "foreach": None,
+        "when": "product.seller",
+    }
+    assert found.to_json()["parts"][2]["foreach"] == "[product.a, seller.b]"
+    assert run(tmp_path, "GET", "/some/a").to_json()["parts"] == []

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from gateway.errors import GatewayError, Kind
-from gateway.exchange import Attempt, Reply
+from gateway.exchange import Attempt, Reply, join_route_id, split_route_id
 from gateway.testing import make_exchange
 
 
@@ -125,3 +125,26 @@ def test_a_declared_body_may_be_too_long(headers: dict[str, str], refused: bool)
     with pytest.raises(GatewayError, match="limited to 10 bytes") as caught:
         exchange.limit_body(10)
     assert caught.value.kind is Kind.BODY_TOO_LARGE
+
+
+@pytest.mark.parametrize(
+    ("frontend", "route", "route_id"),
+    [
+        ("", "page", "page"),
+        ("mobile", "page", "mobile/page"),
+        ("mobile", "-", "mobile/-"),
+        ("", "session:/login", "session:/login"),
+        ("mobile", "session:/a/b", "mobile/session:/a/b"),
+    ],
+)
+def test_ids_of_routes(frontend: str, route: str, route_id: str) -> None:
+    assert join_route_id(frontend, route) == route_id
+    assert split_route_id(route_id) == (frontend, route)
+    exchange = make_exchange(route=route, frontend=frontend)
+    assert exchange.route_id == route_id
+
+
+def test_the_path_as_it_was_sent() -> None:
+    assert make_exchange("GET", "/a?b").sent_path == "/a"
+    assert make_exchange("GET", "/m/a?b", frontend="mobile", raw_path="/a").sent_path == "/m/a"
+    assert make_exchange("GET", "/login", route="session:/login").sent_path == "/login"

@@ -17,6 +17,7 @@ def exchange(accept: str | None = None, trusted: bool = False, attempt: Any = No
     return SimpleNamespace(
         headers=SimpleNamespace(get=lambda name, default=None: accept),
         raw_path=path,
+        route_id="-",
         request_id="id",
         peer_trusted=trusted,
         attempt=attempt,

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from gateway.cli.offline import compile_offline
-from gateway.route_tests import run_route_tests
+from gateway.route_tests import count_route_tests, run_route_tests
+from tests.support.frontends import INCLUDE, write_frontend
 from tests.support.runtimes import write_config
 
 CONFIG = """version: 1
@@ -96,3 +97,80 @@ def test_tests_of_included_files(tmp_path: Path) -> None:
     assert compiled.generation is not None
     (problem,) = run_route_tests(compiled.generation, compiled.loaded)
     assert problem.position == (str(tmp_path / "more.yaml"), 2, 41)
+
+
+MOBILE = """prefix: /m
+routes: [{name: item, match: {path: "/items/{id}"}, to: up}]
+tests:
+  - {request: "GET %s", expect: %s}
+"""
+
+
+@pytest.mark.parametrize(
+    ("more", "url", "expect", "said"),
+    [
+        ("", "/m/items/1", "{route: item, path: /items/1}", None),
+        ("", "/m/none", "{status: 404}", None),
+        (
+            "",
+            "/items/1",
+            "{status: 404}",
+            "5:15: {}it belongs to no frontend, not to the frontend 'mobile': the route",
+        ),
+        ("", "/m/items/1", "{path: /a}", "5:48: {}expected the path '/a', got '/items/1'"),
+        ("bind: ':1'\nhosts: [m.example]\n", "http://x/m/items/1", "{route: item}", None),
+        ("bind: ':1'\n", "/items/1", "{status: 404}", None),
+        ("bind: ':1'\n", "/%6d/items/1", "{status: 400}", None),
+        ("bind: ':1'\n", "/m/items/1", "{status: 404}", "6:50: {}expected the status 404, got the route 'item', where"),
+    ],
+)
+def test_tests_of_a_frontend(tmp_path: Path, more: str, url: str, expect: str, said: str | None) -> None:
+    write_frontend(tmp_path, "mobile", more + MOBILE % (url, expect), page="")
+    compiled = compile_offline(write_config(tmp_path, CONFIG.replace("tests:", INCLUDE)))
+    assert compiled.generation is not None, compiled.problems
+    assert count_route_tests(compiled.generation) == 1
+    found = [str(one).partition("mobile.yaml:")[2] for one in run_route_tests(compiled.generation, compiled.loaded)]
+    if said is None:
+        assert found == []
+    else:
+        (problem,) = found
+        assert problem.startswith(said.replace("{}", f"route test 'GET {url}': "))
+
+
+def test_a_test_of_the_main_file_that_a_frontend_takes(tmp_path: Path) -> None:
+    write_frontend(tmp_path, "mobile", MOBILE.partition("tests:")[0], page="")
+    config = CONFIG.replace("tests:", INCLUDE + "tests:") + '  - {request: "GET /m/items/1", expect: {route: item}}\n'
+    compiled = compile_offline(write_config(tmp_path, config))
+    assert compiled.generation is not None, compiled.problems
+    (problem,) = run_route_tests(compiled.generation, compiled.loaded)
+    assert "it belongs to the frontend 'mobile', not to no frontend: the route 'item'" in problem.message
+
+
+COMPOSED = """version: 1
+upstreams:
+  up: {endpoints: ['http://127.0.0.1:1']}
+  users: {endpoints: ['http://127.0.0.1:2']}
+  other: {endpoints: ['http://127.0.0.1:3']}
+routes:
+  - name: page
+    match: {path: "/p/{id}"}
+    compose:
+      parts:
+        product: {from: up, path: "/items/{id}", on_error: {from: other}}
+        seller: {from: users, path: /x}
+tests:
+  - {request: "GET /p/1", expect: {route: page, upstream: up}}
+  - {request: "GET /p/1", expect: {upstream: users}}
+  - {request: "GET /p/1", expect: {upstream: other, path: /items/1, status: 200}}
+"""
+
+
+def test_compositions_ask_several(tmp_path: Path) -> None:
+    compiled = compile_offline(write_config(tmp_path, COMPOSED))
+    assert compiled.generation is not None, compiled.problems
+    found = [str(problem) for problem in run_route_tests(compiled.generation, compiled.loaded)]
+    assert [one.partition("'GET /p/1': ")[2] for one in found] == [
+        "expected the upstream 'other', got the route 'page', to up and users",
+        "expected the path '/items/1', got the route 'page'",
+        "expected the status 200, got the route 'page', where the upstream decides",
+    ]

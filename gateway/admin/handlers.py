@@ -63,9 +63,11 @@ class Handlers:
         """A small page of what is there."""
         self._check_started()
         spec = self._runtime.spec
+        frontends = self._runtime.generation.frontends if self._runtime.generation is not None else ()
+        routes = len(spec.routes) + sum(len(frontend.routes) for frontend in frontends)
         summary = (
-            f"configuration {self._runtime.version} of {self._runtime.path}, "
-            f"routes: {len(spec.routes)}, upstreams: {len(spec.upstreams)}"
+            f"configuration {self._runtime.version} of {self._runtime.path}, routes: {routes}, "
+            f"{f'frontends: {len(frontends)}, ' if frontends else ''}upstreams: {len(spec.upstreams)}"
         )
         page = index_page(spec.name, __version__, summary)
         policy = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"}
@@ -95,7 +97,7 @@ class Handlers:
     async def explain(self, request: web.Request) -> web.Response:
         """Where a request would go."""
         self._check_started()
-        data = await json_body(request, ("method", "url", "headers"))
+        data = await json_body(request, ("method", "url", "headers", "frontend"))
         headers = data.get("headers", {})
         if not isinstance(headers, dict):
             raise Refused(400, "'headers' should be an object of name: value")
@@ -107,9 +109,10 @@ class Handlers:
             asked = make_request(
                 text_of(data, "method", "GET"), text_of(data, "url"), header_pairs(headers), identities
             )
-        except ValueError as error:
+            run = dry_run(generation, loaded, asked, others=True, frontend=text_of(data, "frontend", ""))
+        except (LookupError, ValueError) as error:
             raise Refused(400, str(error)) from None
-        return self._json(dry_run(generation, loaded, asked, others=True).to_json())
+        return self._json(run.to_json())
 
     async def reload(self, request: web.Request) -> web.Response:
         """Read the configuration again, on condition of the version in service where If-Match asks for one."""

@@ -24,7 +24,7 @@ ENTRIES = (
     ("GET", "/api/breakers", "breakers, their state and what they counted"),
     ("GET", "/api/plugins", "plugins, where they come from, their options"),
     ("GET", "/api/config", "the configuration in service, and problems of the last reload"),
-    ("POST", "/api/explain", "which route takes a request, and why: {method, url, headers}"),
+    ("POST", "/api/explain", "which route takes a request, and why: {method, url, headers, frontend}"),
     ("POST", "/api/reload", "read the configuration again; If-Match: VERSION"),
     ("POST", "/api/upstreams/{name}/endpoints/{host:port}", "{state: drain | enabled}"),
     ("POST", "/api/breakers/{name}", "{state: forced_open | forced_closed | auto}"),

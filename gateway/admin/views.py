@@ -8,12 +8,17 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from gateway import __version__
 from gateway.admin.breakers import breaker_row, circuits
+from gateway.chain import Chain
 from gateway.compile import Generation
 from gateway.config.dump import dump, mask_data
+from gateway.config.frontend_specs import FrontendSpec
 from gateway.config.plugin_use import PluginUse
 from gateway.config.problems import Problem, to_json
+from gateway.config.specs import ConfigSpec
+from gateway.exchange import join_route_id
 from gateway.plugin import Plugin
 from gateway.routing.route import Route
+from gateway.routing.router import Router
 from gateway.telemetry.traffic import Figures, merged
 from gateway.upstreams.endpoint import Endpoint
 from gateway.upstreams.upstream import Upstream
@@ -32,27 +37,34 @@ class Counting(Protocol):
     """A plugin that keeps figures by route and by upstream."""
 
     def snapshot(self, now: float) -> dict[str, dict[str, Figures]]:
-        """`routes` and `upstreams`, as of `now` in monotonic seconds."""
+        """`routes` by their ids, and `upstreams`, as of `now` in monotonic seconds."""
 
 
 def routes(runtime: Runtime) -> list[dict[str, Any]]:
-    """Every route in file order, and `-` for requests without one. Figures are null where nothing counts."""
+    """Every route in file order, and `-` for requests without one, then the same of each frontend. Figures are null
+    where nothing counts."""
     generation = _generation(runtime)
     now = runtime.env.clock.now()
-    rows = [
-        {**route_row(route), **_route_figures(route.name, route.chain.plugins, now)}
-        for route in generation.table.router.routes
-    ]
+    table = generation.table
+    rows = _routes_of("", table.router, table.chain, now)
+    for frontend in table.frontends.named.values() if table.frontends is not None else ():
+        rows += _routes_of(frontend.name, frontend.router, frontend.chain, now)
+    return rows
+
+
+def _routes_of(frontend: str, router: Router, chain: Chain, now: float) -> list[dict[str, Any]]:
+    rows = [{**route_row(route), **_route_figures(route.id, route.chain.plugins, now)} for route in router.routes]
     nowhere: dict[str, Any] = {
         "name": "-",
+        "frontend": frontend or None,
         "host": None,
         "path": None,
         "methods": None,
         "conditions": [],
         "priority": 0,
     }
-    plugins = generation.table.chain.plugins
-    rest = {"action": None, "plugins": [plugin.name for plugin in plugins], **_route_figures("-", plugins, now)}
+    figures = _route_figures(join_route_id(frontend, "-"), chain.plugins, now)
+    rest = {"action": None, "plugins": [plugin.name for plugin in chain.plugins], **figures}
     return [*rows, {**nowhere, **rest}]
 
 
@@ -60,6 +72,7 @@ def route_row(route: Route) -> dict[str, Any]:
     """What a route matches and does."""
     return {
         "name": route.name,
+        "frontend": route.frontend or None,
         "host": route.host,
         "path": str(route.pattern),
         "methods": sorted(route.methods) if route.methods is not None else None,
@@ -70,11 +83,11 @@ def route_row(route: Route) -> dict[str, Any]:
     }
 
 
-def _route_figures(name: str, plugins: Iterable[Plugin], now: float) -> dict[str, Any]:
+def _route_figures(route_id: str, plugins: Iterable[Plugin], now: float) -> dict[str, Any]:
     # Of several in one chain each counts the same requests: the first one's count is the count.
     for plugin in plugins:
         if plugin.name == RATES and isinstance(plugin, Counting):
-            return {**(plugin.snapshot(now)["routes"].get(name) or NONE_YET)}
+            return {**(plugin.snapshot(now)["routes"].get(route_id) or NONE_YET)}
     return NO_FIGURES
 
 
@@ -153,17 +166,15 @@ def breakers(runtime: Runtime) -> list[dict[str, Any]]:
 
 
 def plugins(runtime: Runtime) -> list[dict[str, Any]]:
-    """Every entry of a `plugins:` list in service: its source and routes, its options without secrets."""
+    """Every entry of a `plugins:` list in service: its source, the ids of its routes, its options without secrets."""
     generation = _generation(runtime)
     shown = effective(runtime)
-    every = [route.name for route in generation.spec.routes]
+    every = _ids(generation.spec) + [route_id for frontend in generation.frontends for route_id in _ids(frontend)]
     sources = {found.name: found for found in runtime.library.list()}
     rows = []
-    uses: list[tuple[list[str], PluginUse, Any]] = [
-        (["-", *every], use, entry) for use, entry in zip(generation.spec.plugins, shown["plugins"], strict=True)
-    ]
-    for route, data in zip(generation.spec.routes, shown["routes"], strict=True):
-        uses += [([route.name], use, entry) for use, entry in zip(route.plugins, data["plugins"], strict=True)]
+    uses = _entries(generation.spec, shown, every)
+    for frontend, data in zip(generation.frontends, shown["frontends"], strict=True):
+        uses += _entries(frontend, data, _ids(frontend))
     for names, use, entry in uses:
         source = sources[use.name]
         options = entry[use.name] if isinstance(entry, dict) else None
@@ -180,11 +191,27 @@ def plugins(runtime: Runtime) -> list[dict[str, Any]]:
     return rows
 
 
+def _entries(
+    spec: ConfigSpec | FrontendSpec, shown: dict[str, Any], ids: list[str]
+) -> list[tuple[list[str], PluginUse, Any]]:
+    """The entries of one file with the routes that each is for, as they are shown."""
+    uses = [(ids, use, entry) for use, entry in zip(spec.plugins, shown["plugins"], strict=True)]
+    for route_id, route, data in zip(_ids(spec)[1:], spec.routes, shown["routes"], strict=True):
+        uses += [([route_id], use, entry) for use, entry in zip(route.plugins, data["plugins"], strict=True)]
+    return uses
+
+
+def _ids(spec: ConfigSpec | FrontendSpec) -> list[str]:
+    """Of requests without a route, then of each route."""
+    frontend = spec.name if isinstance(spec, FrontendSpec) else ""
+    return [join_route_id(frontend, name) for name in ("-", *(route.name for route in spec.routes))]
+
+
 def effective(runtime: Runtime) -> dict[str, Any]:
     """The configuration in service with its defaults, secrets masked."""
     generation = _generation(runtime)
     options = {plugin.name: type(plugin).Options for plugin in generation.plugins.values()}
-    return dump(generation.spec, options, secrets_of(runtime))
+    return dump(generation.spec, options, secrets_of(runtime), generation.frontends)
 
 
 def config(runtime: Runtime) -> dict[str, Any]:

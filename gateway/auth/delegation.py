@@ -46,7 +46,8 @@ class Unintelligible(Exception):
 
 def question(exchange: Exchange, options: DelegationOptions) -> Question:
     """What to ask about a request."""
-    target = f"{exchange.raw_path}?{exchange.query}" if exchange.query else exchange.raw_path
+    sent = exchange.sent_path
+    target = f"{sent}?{exchange.query}" if exchange.query else sent
     headers = {}
     *shown, parents, states, protocols = exchange.headers.raw_values(options.read)
     for name, values in zip(options.sent, shown, strict=True):

@@ -10,7 +10,7 @@ from typing import Literal
 
 from gateway.auth.header_names import check_identity_headers, other_spellings
 from gateway.breaker.options import BreakerOptions
-from gateway.exchange import ORIGIN_FORM
+from gateway.exchange import ORIGIN_FORM, split_route_id
 from gateway.units import Duration, Size
 from gateway.wire.fields import FRAMING, TOKEN
 from gateway.wire.headers import NEVER_UPSTREAM, lower_spelling
@@ -67,7 +67,8 @@ class BodyOptions:
 @dataclass(frozen=True)
 class Rule:
     """Requests on one of these routes, and with one of these methods; what is not given is every one. GET takes HEAD
-    along, as in a route's `match`."""
+    along, as in a route's `match`. `item` is the route of that name in every frontend and outside of them,
+    `mobile/item` that of one frontend."""
 
     routes: tuple[str, ...] = ()
     methods: tuple[str, ...] = ()
@@ -79,9 +80,9 @@ class Rule:
             if not METHOD.fullmatch(method):
                 raise ValueError(f"{method!r} is no method; write {method.upper() or 'POST'}")
 
-    def fits(self, route: str, method: str) -> bool:
+    def fits(self, route_id: str, method: str) -> bool:
         """Is it such a request?"""
-        if self.routes and route not in self.routes:
+        if self.routes and route_id not in self.routes and split_route_id(route_id)[1] not in self.routes:
             return False
         return not self.methods or ("GET" if method == "HEAD" else method) in self.methods or method in self.methods
 
@@ -160,8 +161,9 @@ class DelegationOptions:
         return tuple(spelling for name in names for spelling in (name, *other_spellings(name)))
 
     def unknown_routes(self, routes: Iterable[str]) -> list[str]:
-        """What `when` names and is none of these: nobody is asked about it."""
-        return sorted({route for rule in self.when for route in rule.routes}.difference(routes))
+        """What `when` names and is none of these, which are ids: nobody is asked about it."""
+        known = {name for route_id in routes for name in (route_id, split_route_id(route_id)[1])}
+        return sorted({route for rule in self.when for route in rule.routes}.difference(known))
 
     def _check_cache(self, cache: CacheOptions) -> None:
         by = {name.lower() for name in cache.by}

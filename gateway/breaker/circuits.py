@@ -9,6 +9,9 @@ from gateway.breaker.circuit import STATES, Circuit, Permit, State
 from gateway.breaker.options import BreakerOptions
 from gateway.plugin import Attempt, Env, Exchange, GatewayError, Kind
 
+# A composition's required part was answered with a 4xx, which is a service's word like another.
+ANSWERED = frozenset(["answered", "5xx", Kind.PART_REFUSED.value])
+
 
 class Circuits:
     """Makes circuits as they are met. Mutable state: `guarding`, the circuit of each guarded thing by its name, and
@@ -38,7 +41,7 @@ class Circuits:
     def guarded(self, exchange: Exchange, attempt: Attempt | None) -> str:
         """What the circuit guards: its name, unless the options give one."""
         if self._scope == "route":
-            return exchange.route
+            return exchange.route_id
         if self._scope == "upstream" or attempt is None:
             return exchange.upstream
         return f"{exchange.upstream}/{attempt.endpoint}"
@@ -104,7 +107,7 @@ class Circuits:
         condition = self.conditions.get(outcome)
         if condition is not None:
             permit.circuit.failed(permit, now, seconds, condition)
-        elif outcome in ("answered", "5xx"):
+        elif outcome in ANSWERED:
             permit.circuit.succeeded(permit, now, seconds)
         else:
             permit.circuit.released(permit)

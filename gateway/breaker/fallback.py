@@ -9,6 +9,7 @@ from typing import Final
 
 import orjson
 
+from gateway.app_names import upstream_name
 from gateway.breaker.options import Fallback
 from gateway.breaker.stale import Collector, StaleStore
 from gateway.plugin import Env, Exchange, Headers, Reply, ResponseHead
@@ -18,7 +19,8 @@ HEADER: Final = "Gateway-Fallback"
 
 
 class Fallbacks:
-    """A breaker's fallback, ready to answer. `to` is the upstream that takes over, None without one.
+    """A breaker's fallback, ready to answer. `to` is the upstream that takes over, an application's too; None without
+    one.
 
     Mutable state: the store of good answers.
     """
@@ -28,10 +30,15 @@ class Fallbacks:
         not there."""
         if options.to is not None:
             env.upstream(options.to)
-        self.to = options.to
+        self.to = options.to if options.app is None else upstream_name(options.app)
         self._options = options
         self.stale = StaleStore(options.stale.size, float(options.stale.for_)) if options.stale is not None else None
         self._literal = _literal(options, env.folder) if options.is_literal else None
+
+    @property
+    def applications(self) -> tuple[str, ...]:
+        """The application that takes over, if it is one."""
+        return () if self._options.app is None else (self._options.app,)
 
     @property
     def phases(self) -> set[str]:
@@ -42,8 +49,8 @@ class Fallbacks:
     def is_current(self, env: Env) -> bool:
         """Would it be the same if it were made now? Upstreams go, and files change."""
         try:
-            if self.to is not None:
-                env.upstream(self.to)
+            if self._options.to is not None:
+                env.upstream(self._options.to)
             return self._literal is None or self._literal.body == _body(self._options, env.folder)[0]
         except (LookupError, ValueError):
             return False
@@ -65,8 +72,7 @@ class Fallbacks:
 
     def watch(self, exchange: Exchange, head: ResponseHead, now: float) -> None:
         """An answer is on its way: if it is the upstream's own and a good one, it is kept when all of it has passed."""
-        attempt = exchange.attempt
-        if self.stale is None or exchange.fallback or attempt is None or attempt.status != 200:
+        if self.stale is None or exchange.fallback or not _is_answered(exchange):
             return
         if exchange.tap is None and _ends_itself(head):
             tap = self.stale.tap(exchange, head, now, _as_received(head))
@@ -81,6 +87,14 @@ class Fallbacks:
         """No more of its answer comes."""
         if isinstance(exchange.tap, Collector):
             exchange.tap.abandon()
+
+
+def _is_answered(exchange: Exchange) -> bool:
+    """Is it the upstream's own answer, or one that was composed of several's?"""
+    attempt = exchange.attempt
+    if attempt is not None:
+        return attempt.status == 200
+    return bool(exchange.target) and not exchange.upstream
 
 
 def _as_received(head: ResponseHead) -> Headers:

@@ -215,7 +215,7 @@ def _key(exchange: Exchange) -> Key | None:
         exchange.claims is not None or headers.get("authorization") is not None or headers.get("cookie") is not None
     ):
         return None
-    return exchange.route, exchange.host, exchange.raw_path, exchange.query, exchange.principal
+    return exchange.route_id, exchange.host, exchange.raw_path, exchange.query, exchange.principal
 
 
 def _is_forbidden(headers: Headers) -> bool:

@@ -26,12 +26,12 @@ def command(config: Path, strict: bool, output: str) -> None:
     """
     from gateway.cli.offline import compile_offline
     from gateway.config.problems import to_json
-    from gateway.route_tests import run_route_tests
+    from gateway.route_tests import count_route_tests, run_route_tests
 
     compiled = compile_offline(config)
     generation = compiled.generation
     found = list(compiled.problems)
-    tests = len(generation.spec.tests) if generation is not None else 0
+    tests = count_route_tests(generation) if generation is not None else 0
     if generation is not None:
         found += run_route_tests(generation, compiled.loaded)
     if strict:

@@ -11,15 +11,24 @@ from gateway.cli.options import config_option
 
 @click.command()
 @config_option
-@click.option("--bind", metavar="HOST:PORT", help="Listen here, in place of the configuration's listeners.")
+@click.option(
+    "--frontend",
+    "frontends",
+    multiple=True,
+    metavar="NAME",
+    help="Only this frontend, on its own bind; may be repeated.",
+)
+@click.option(
+    "--bind", metavar="HOST:PORT", help="Listen here, in place of the listeners, or of the one frontend's bind."
+)
 @click.option("--admin", metavar="HOST:PORT", help="The admin listener, in place of the configuration's.")
 @click.option("--workers", type=click.IntRange(1, 1), default=1, show_default=True, help="Worker processes.")
-def command(config: Path, bind: str | None, admin: str | None, workers: int) -> None:
-    """Start the gateway on a configuration.
+def command(config: Path, frontends: tuple[str, ...], bind: str | None, admin: str | None, workers: int) -> None:
+    """Start the gateway on a configuration, or some of its frontends alone.
 
     SIGHUP reads it again and opens log files anew; SIGTERM and Ctrl-C stop after what is under way. Exits with 2 when
     the configuration is wrong.
     """
     from gateway.process.server import run
 
-    raise SystemExit(run(config, bind, admin))
+    raise SystemExit(run(config, bind, admin, frontends))

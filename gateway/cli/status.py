@@ -57,7 +57,10 @@ def _print(data: dict[str, Any]) -> None:
     print_table(
         ("ROUTE", "CALLS", "ERRORS", "AVG MS", "MAX MS", "RATE 1M", "RATE 5M"),
         [
-            [row[key] for key in ("name", "calls", "errors", "latency_avg_ms", "latency_max_ms", "rate_1m", "rate_5m")]
+            [
+                f"{row['frontend']}/{row['name']}" if row.get("frontend") else row["name"],
+                *(row[key] for key in ("calls", "errors", "latency_avg_ms", "latency_max_ms", "rate_1m", "rate_5m")),
+            ]
             for row in data["routes"]
         ],
     )

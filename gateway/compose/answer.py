@@ -26,9 +26,10 @@ def verdict(plan: Plan, results: Sequence[Result], failures: Failures) -> Gatewa
     """The failure that the whole answer is, None for an answer. A required part's has come here never."""
     if not failures or plan.status == "required":
         return None
-    if plan.status == "any" and any(result.state == "came" for result in results):
-        return None
-    return failures[0][1]
+    if plan.status == "any":
+        return None if any(result.state == "came" for result in results) else failures[0][1]
+    # A part that another upstream answered for has come.
+    return next((error for part, error in failures if results[part.number].state != "came"), None)
 
 
 def composed(plan: Plan, exchange: Exchange, results: Sequence[Result], failures: Failures) -> Reply:

@@ -7,7 +7,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gateway.compose.plan import Part
-from gateway.compose.results import Result
+from gateway.compose.results import Result, invalid
 from gateway.compose.template import MISSING, TargetTemplate, Unresolved
 from gateway.shaping.exact import write
 from gateway.subrequest import SubrequestStream
@@ -38,17 +38,19 @@ def question(part: Part, composition: Composition, item: Any, target: TargetTemp
     content = part.body.expand(composition, item)
     if isinstance(content, bytes):
         body = content
-        lines = (*composition.exchange.headers.lines_of(CONTENT_TYPE), *lines)
+        lines = (*composition.exchange.headers.lines_of(CONTENT_TYPE - part.named), *lines)
     elif part.codec is not None:
         body, content_type = part.codec.encode(content)
-        lines = (field_line("Content-Type", content_type), *lines)
+        if b"content-type" not in part.named:
+            lines = (field_line("Content-Type", content_type), *lines)
     else:
         try:
             body = write(content)
         except TypeError:
             # Claims may hold half a surrogate pair.
             raise ValueError("its body would not be JSON") from None
-        lines = (JSON_TYPE, *lines)
+        if b"content-type" not in part.named:
+            lines = (JSON_TYPE, *lines)
     return Question(target.expand(composition, item), lines, body)
 
 
@@ -132,7 +134,7 @@ class Items:
             try:
                 asked.setdefault((question(part, composition, item, part.target), False), []).append(index)
             except (Unresolved, ValueError) as error:
-                came = composition.unasked(part, item, f"cannot be asked for item {index}: {error}")
+                came = composition.unasked(part, item, invalid(part, f"cannot be asked for item {index}: {error}"))
                 if came is None:
                     # The whole answer has failed.
                     return

@@ -38,7 +38,8 @@ class Part:
 
     `needs` are the numbers of the parts that it refers to. `key` is where its value stands in the answer, None where
     its own fields are merged in. `fixed` are header lines that every request has, `forwarded` names (lower case) of
-    the client's fields that it gets beside those that all parts get. With `foreach` it is asked once for each item of a
+    the client's fields that it gets beside those that all parts get, `named` those (lower case) that it has in their
+    place. With `foreach` it is asked once for each item of a
     list, for the first `most` of them, `concurrency` at a time. `spliced`: its answer is passed on as it came;
     `referred`: other parts refer to it. `asks` is its upstream with retries of its own, else None.
     """
@@ -52,6 +53,7 @@ class Part:
     fixed: tuple[bytes, ...] = ()
     headers: tuple[tuple[str, TextTemplate], ...] = ()
     forwarded: frozenset[bytes] = frozenset()
+    named: frozenset[bytes] = frozenset()
     body: JsonTemplate | None = None
     codec: Codec | None = None
     pick: Pick | None = None

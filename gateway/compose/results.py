@@ -8,7 +8,7 @@ from typing import Any, Literal, Protocol
 import orjson
 
 from gateway.compose.plan import Part
-from gateway.compose.template import MISSING
+from gateway.compose.template import MISSING, Unresolved
 from gateway.errors import GatewayError, Kind
 from gateway.legacy.codec import ServiceFault
 from gateway.shaping.exact import NotJson, parse, verify
@@ -16,7 +16,7 @@ from gateway.upstreams.retry import retry_after_seconds
 
 State = Literal["came", "skipped", "stands_in", "absent"]
 # Whether a content type says JSON, by the type; bounded, cleared when full.
-JSON_TYPES: dict[bytes | None, bool] = {None: True, b"application/json": True}
+JSON_TYPES: dict[bytes, bool] = {b"application/json": True}
 TYPES_KEPT = 256
 BODYLESS = frozenset([204, 205])
 
@@ -113,7 +113,7 @@ def _decoded(part: Part, fields: Fields, body: bytes) -> Any:
     if part.codec is not None:
         return part.codec.decode(body, _text(fields, b"content-type"))
     content_type = fields.raw(b"content-type")
-    known = JSON_TYPES.get(content_type)
+    known = content_type is None or JSON_TYPES.get(content_type)
     if not (is_json(content_type or b"") if known is None else known):
         raise NotJson(f"it is {_text(fields, b'content-type')[:80]!r} and no JSON")
     if part.spliced and not part.referred:
@@ -152,6 +152,15 @@ def refused(part: Part, status: int, fields: Fields | None = None, wall: float =
         headers={"WWW-Authenticate": challenge} if challenge else {},
         retry_after=retry_after_seconds(asked or None, wall),
     )
+
+
+def unaskable(part: Part, error: Unresolved | ValueError) -> GatewayError:
+    """It is not known what to ask. That is the client's fault where its request lacks something, else of the part that
+    should have said it."""
+    if (isinstance(error, Unresolved) and error.of_request) or not part.needs:
+        told = f"the part {part.name!r} cannot be asked with this request: {error}"
+        return GatewayError(Kind.BAD_REQUEST, told, f"the part {part.name} cannot be asked: {error}")
+    return invalid(part, f"cannot be asked: {error}")
 
 
 def invalid(part: Part, why: str) -> GatewayError:

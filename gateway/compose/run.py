@@ -6,7 +6,6 @@ It runs as callbacks of the parts' subrequests; nothing here waits.
 from __future__ import annotations
 
 import logging
-from collections import deque
 from time import monotonic, time
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +13,7 @@ from gateway.chain import EMPTY
 from gateway.compose.answer import composed, verdict
 from gateway.compose.calls import Call, Items, Question, question
 from gateway.compose.plan import Part, Plan
-from gateway.compose.results import KeptFields, Result, broken, invalid, read, refused
+from gateway.compose.results import KeptFields, Result, broken, invalid, read, refused, unaskable
 from gateway.compose.template import MISSING, Unresolved
 from gateway.control import MergedFields
 from gateway.errors import GatewayError
@@ -41,6 +40,7 @@ class Compose(Deferred):
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.names = tuple(dict.fromkeys(part.upstream for part in plan.parts))
+        self.drops_body = True
         self.reads_body = any(part.body is not None and part.body.relays for part in plan.parts)
         self.paths = tuple(path for part in plan.parts if (path := part.target.captured()) is not None)
         self._subrequests = Subrequests()
@@ -53,7 +53,7 @@ class Compose(Deferred):
             composition.crashed(error)
 
     def __str__(self) -> str:
-        return f"compose {', '.join(part.name for part in self.plan.parts)}"
+        return f"compose {', '.join(f'{part.name} from {part.upstream}' for part in self.plan.parts)}"
 
 
 class Composition:
@@ -105,14 +105,11 @@ class Composition:
         """Ask what can be asked at once. It may be over before this returns."""
         exchange = self.exchange
         exchange.task = self
+        exchange.defer()
         if self.plan.timeout is not None:
             exchange.limit_total(self._started + self.plan.timeout)
         # The parts keep the time: what is missing when it is over may be optional.
         exchange.client.watch(NEVER)
-        if not exchange.request_ended:
-            # Nobody wants the rest. It is read all the same, since that shows whether the client is still there.
-            exchange.spent, exchange.pending = True, deque(maxlen=0)
-            exchange.client.resume_reading()
         self.subrequests.keeper.owners.add(self)
         for part in self.plan.first:
             if self.over:
@@ -136,7 +133,7 @@ class Composition:
                 # What it needs was not asked for, so neither is this.
                 self.settled(part, Result("skipped"))
                 return
-            came = self.unasked(part, MISSING, f"cannot be asked: {error}")
+            came = self.unasked(part, MISSING, unaskable(part, error))
             if isinstance(came, Question):
                 self.ask(Call(self, part, came, monotonic(), resort=True))
             elif came is not None:
@@ -147,10 +144,9 @@ class Composition:
         else:
             Items(self, part, items or ()).begin()
 
-    def unasked(self, part: Part, item: Any, why: str) -> Question | Result | None:
+    def unasked(self, part: Part, item: Any, error: GatewayError) -> Question | Result | None:
         """There is nothing to ask a part's upstream: what another one is asked in its place, or what stands there; None
         when the whole answer has failed with it."""
-        error = invalid(part, why)
         if part.on_error.target is not None:
             try:
                 asked = question(part, self, item, part.on_error.target)
@@ -186,7 +182,7 @@ class Composition:
         exchange = self.exchange
         if upstream is None:
             upstream = exchange.table.upstreams[name]
-        passed = self._passed(part.forwarded) if part.forwarded else self._lines
+        passed = self._passed(part) if part.forwarded or part.headers else self._lines
         subrequest = Subrequest(
             call,
             upstream,
@@ -199,7 +195,7 @@ class Composition:
             asked.body,
             chain,
         )
-        subrequest.route = part.label
+        subrequest.route_id = part.label
         self.subrequests.send(subrequest)
 
     # and are over
@@ -311,9 +307,10 @@ class Composition:
         result = self._results[number]
         return MISSING if result is None else result.value
 
-    def _passed(self, forwarded: frozenset[bytes]) -> list[bytes]:
-        """The header lines of the client's request that a part gets, which gets these beside those that all get."""
-        return self.exchange.headers.lines_of(self.exchange.table.passed_on | forwarded)
+    def _passed(self, part: Part) -> list[bytes]:
+        """The header lines of the client's request that a part gets which has some of its own, or gets more than all
+        parts get."""
+        return self.exchange.headers.lines_of((self.exchange.table.passed_on | part.forwarded) - part.named)
 
     def _told(self, upstream: Upstream) -> bytes:
         """The lines that tell `upstream` of the client, and of us."""
@@ -323,7 +320,7 @@ class Composition:
 
     def _cache_key(self, part: Part, asked: Question) -> bytes:
         """What an answer depends on: all that is sent, but for the trace's ids."""
-        telling = (self.exchange.table.passed_on - TRACING) | part.forwarded | HOST
+        telling = ((self.exchange.table.passed_on - TRACING) | part.forwarded | HOST) - part.named
         lines = [*self.exchange.headers.lines_of(telling), *asked.lines]
         return b"\n".join([f"{part.method} {part.upstream} {asked.target}".encode(), *lines, asked.body or b""])
 

@@ -9,12 +9,13 @@ percent-encoded, and what would make an empty or a dot segment is refused.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 from urllib.parse import parse_qs, quote, unquote
 
 from gateway.errors import ConfigError
+from gateway.exchange import ORIGIN_FORM
 from gateway.plugin import Exchange
 from gateway.routing.pattern import Template
 from gateway.shaping.exact import write
@@ -25,7 +26,12 @@ MISSING: Any = object()
 
 
 class Unresolved(Exception):
-    """A place that nothing fills, or not with a text; the message says which."""
+    """A place that nothing fills, or not with a text; the message says which. `of_request`: what the client sent lacks
+    it, and not what a part answered."""
+
+    def __init__(self, message: str, of_request: bool = False) -> None:
+        super().__init__(message)
+        self.of_request = of_request
 
 
 class UnknownName(ConfigError):
@@ -72,8 +78,11 @@ class Reference:
         self.text = text
         self.default = default if mark else None
         self.number = -1
+        if text.startswith("*") and text[1:] in scope.captures:
+            # `{*rest}` names the same capture as `{rest}`, as in `rewrite`.
+            text = text[1:]
         name, *steps = text.split(".") if text not in scope.captures else (text,)
-        if name in scope.captures or f"*{name}" in scope.captures:
+        if name in scope.captures:
             kind = "capture"
         elif name == scope.item:
             kind = "item"
@@ -113,7 +122,7 @@ class Reference:
         elif kind == "claims":
             found = exchange.claims or {}
         else:
-            return exchange.body or b""
+            return exchange.body or (self.default or "").encode()
         for step in self.steps:
             if isinstance(found, dict):
                 found = found.get(step)
@@ -127,12 +136,17 @@ class Reference:
         if found is None or found is MISSING:
             if self.default is not None:
                 return self.default
-            raise Unresolved(f"{{{self.text}}} is not there")
+            raise Unresolved(f"{{{self.text}}} is not there", self.of_request)
         return found
+
+    @property
+    def of_request(self) -> bool:
+        """Is it filled by what the client sent?"""
+        return self.kind not in ("part", "item")
 
     def text_of(self, values: Values, item: Any) -> str:
         """The same as text. Unresolved for an object, and for a list of anything but texts and numbers."""
-        return scalar(self.value(values, item), self.text)
+        return scalar(self.value(values, item), self.text, self.of_request)
 
     def __repr__(self) -> str:
         return f"<Reference {self.text}>"
@@ -147,8 +161,9 @@ def _check_request_name(text: str, name: str, steps: Sequence[str]) -> None:
         raise ConfigError(f"{{{text}}} needs a name, such as {{{name}.id}}")
 
 
-def scalar(value: Any, text: str) -> str:
-    """A value in a text: true and false as in JSON, numbers as they were written, a list joined by commas."""
+def scalar(value: Any, text: str, of_request: bool = False) -> str:
+    """A value in a text: true and false as in JSON, numbers as they were written, a list joined by commas. Unresolved
+    for what is no text."""
     if type(value) is str:
         return value
     if isinstance(value, bool):
@@ -156,15 +171,15 @@ def scalar(value: Any, text: str) -> str:
     if isinstance(value, int | float):
         return write(value).decode()
     if isinstance(value, list) and value and not any(one is None or isinstance(one, dict | list) for one in value):
-        return ",".join([scalar(one, text) for one in value])
+        return ",".join([scalar(one, text, of_request) for one in value])
     what = "nothing" if value is None else "an empty list" if value == [] else "no text"
-    raise Unresolved(f"{{{text}}} is {what}")
+    raise Unresolved(f"{{{text}}} is {what}", of_request)
 
 
 class TextTemplate:
-    """A text with places. `references` are what it needs."""
+    """A text with places. `references` are what it needs, `pieces` the text cut at them."""
 
-    __slots__ = ("_pieces", "only", "references", "text")
+    __slots__ = ("only", "pieces", "references", "text")
 
     def __init__(self, text: str, scope: Scope) -> None:
         """ConfigError for what is wrong with it."""
@@ -173,7 +188,7 @@ class TextTemplate:
         if any("{" in part or "}" in part for part in parts[::2]):
             raise ConfigError(f"{text!r} has a brace that is no place: write {{name}}")
         self.references = tuple(Reference(part, scope) for part in parts[1::2])
-        self._pieces: tuple[str | Reference, ...] = tuple(
+        self.pieces: tuple[str | Reference, ...] = tuple(
             self.references[number // 2] if number % 2 else part for number, part in enumerate(parts)
         )
         # A place that is all of the text stands for its value, whatever that is.
@@ -182,76 +197,110 @@ class TextTemplate:
     def expand(self, values: Values, item: Any = MISSING) -> str:
         """The text with its places filled. Unresolved."""
         return "".join(
-            [piece if type(piece) is str else piece.text_of(values, item) for piece in self._pieces]  # type: ignore[union-attr]
+            [piece if type(piece) is str else piece.text_of(values, item) for piece in self.pieces]  # type: ignore[union-attr]
         )
 
 
 class TargetTemplate:
     """A path with its query, in which every place keeps to its segment or its parameter."""
 
-    __slots__ = ("_pieces", "references", "text")
+    __slots__ = ("_alone", "_fills", "_pieces", "references", "text")
 
     def __init__(self, text: str, scope: Scope) -> None:
         """ConfigError for what is wrong with it."""
         template = TextTemplate(text, scope)
         self.text = text
         self.references = template.references
-        pieces: list[str | Callable[[Values, Any], str]] = []
+        self._pieces = template.pieces
+        fills: list[str | Callable[[Values, Any], str]] = []
         before = ""
-        for number, piece in enumerate(template._pieces):
+        for piece in self._pieces:
             if isinstance(piece, Reference):
-                after = template._pieces[number + 1]
-                assert isinstance(after, str)
-                alone = before.endswith("/") and (not after or after[0] in "/?")
-                pieces.append(_in_query(piece) if "?" in before else _in_path(piece, alone))
+                fills.append(_in_query(piece) if "?" in before else _in_path(piece))
             else:
-                pieces.append(piece)
+                fills.append(piece)
                 before += piece
-        self._pieces = tuple(pieces)
+        if not ORIGIN_FORM.fullmatch(before):
+            raise ConfigError(f"{text!r} is no path: write what is not visible ASCII, and '#', as %XX")
+        self._fills = tuple(fills)
+        self._alone = tuple(_segments_of_places(self._pieces))
 
     def captured(self) -> Template | None:
         """The path with what the route captures alone, and something fixed in all other places; None where nothing of
         it is captured."""
-        path = self.text.partition("?")[0]
-        pieces = PLACE.split(path)
-        names = {reference.text: reference.name for reference in self.references if reference.kind == "capture"}
         parts = [""]
-        for number, piece in enumerate(pieces):
-            if number % 2 and piece.partition(":-")[0] in names:
-                parts += [names[piece.partition(":-")[0]], ""]
-            else:
-                parts[-1] += "x" if number % 2 else piece
-        return Template(path, tuple(parts)) if len(parts) > 1 else None
+        for piece in self._pieces:
+            if isinstance(piece, Reference):
+                if piece.kind == "capture":
+                    parts += [piece.name, ""]
+                else:
+                    parts[-1] += "x"
+                continue
+            path, mark, _ = piece.partition("?")
+            parts[-1] += path
+            if mark:
+                break
+        return Template(self.text, tuple(parts)) if len(parts) > 1 else None
 
     def expand(self, values: Values, item: Any = MISSING) -> str:
         """Raw path and query. Unresolved."""
         if not self.references:
             return self.text
-        target = "".join([piece if type(piece) is str else piece(values, item) for piece in self._pieces])  # type: ignore[operator]
+        texts: list[str] = [fill if type(fill) is str else fill(values, item) for fill in self._fills]  # type: ignore[operator]
+        for places in self._alone:
+            if not any(texts[place] for place in places):
+                raise Unresolved(f"{self.text} would have an empty segment", self._pieces[places[0]].of_request)  # type: ignore[union-attr]
+        target = "".join(texts)
         if "/." in target and not {".", ".."}.isdisjoint(target.partition("?")[0].split("/")):
-            raise Unresolved(f"{self.text} became {target}, which leaves its place")
+            of_request = all(reference.of_request for reference in self.references)
+            raise Unresolved(f"{self.text} would leave its place, for a segment is a dot or two", of_request)
         return target
+
+    def preview(self, values: Values) -> str:
+        """The same as far as it is known before anything is asked: other places stand as they are."""
+        texts = []
+        for piece, fill in zip(self._pieces, self._fills, strict=True):
+            if isinstance(piece, Reference) and not isinstance(fill, str):
+                try:
+                    texts.append(fill(values, MISSING) if piece.of_request else f"{{{piece.text}}}")
+                except Unresolved:
+                    texts.append(f"{{{piece.text}}}")
+            else:
+                texts.append(str(piece))
+        return "".join(texts)
 
 
 def _in_query(reference: Reference) -> Callable[[Values, Any], str]:
-    def fill(values: Values, item: Any) -> str:
-        return quote(reference.text_of(values, item), safe=",")
-
-    return fill
+    return lambda values, item: quote(reference.text_of(values, item), safe=",")
 
 
-def _in_path(reference: Reference, alone: bool) -> Callable[[Values, Any], str]:
+def _segments_of_places(pieces: Iterable[str | Reference]) -> Iterator[tuple[int, ...]]:
+    """The path segments that are nothing but places for values: the numbers of these places."""
+    places: list[int] = []
+    bare = True
+    for number, piece in enumerate(pieces):
+        if isinstance(piece, Reference):
+            bare = bare and piece.kind != "capture"
+            places.append(number)
+            continue
+        path, query, _ = piece.partition("?")
+        rest, *segments = path.split("/")
+        bare = bare and not rest
+        for segment in segments:
+            if places and bare:
+                yield tuple(places)
+            places, bare = [], not segment
+        if query:
+            break
+    if places and bare:
+        yield tuple(places)
+
+
+def _in_path(reference: Reference) -> Callable[[Values, Any], str]:
     if reference.kind == "capture":
         # Raw, as in `rewrite`: routing has made sure that it can be read in one way only.
         return lambda values, item: values.exchange.captures[reference.name]
-
-    def fill(values: Values, item: Any) -> str:
-        text = reference.text_of(values, item)
-        if alone and not text:
-            raise Unresolved(f"{{{reference.text}}} is empty, and so would be its path segment")
-        return quote(text, safe="")
-
-    return fill
+    return lambda values, item: quote(reference.text_of(values, item), safe="")
 
 
 class JsonTemplate:

@@ -9,12 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gateway.config.fields import Bind
+from gateway.config.frontend_checks import check_frontends
 from gateway.config.nodes import Node
 from gateway.config.problems import Position, Problem, closest
 
-TARGETS = ("to", "redirect", "respond", "compose")
+TARGETS = ("to", "redirect", "respond", "compose", "app")
 # Keys of a route that mean nothing where no upstream is asked.
 FORWARDING = ("rewrite", "sticky", "mirror", "importance", "timeouts")
+# An application is an upstream with one endpoint, so only what chooses among several means nothing to it.
+CHOOSING = ("sticky",)
 
 
 def check(root: Node) -> Iterator[Problem]:
@@ -22,14 +25,22 @@ def check(root: Node) -> Iterator[Problem]:
     yield from _admin(root)
     yield from _binds(root)
     upstreams = set(_mapping(root.child("upstreams")))
-    routes = _list(root.child("routes"))
+    frontends = _list(root.child("frontends"))
+    yield from check_frontends(frontends)
+    for holder in (root, *frontends):
+        yield from _routes_of(holder, upstreams)
+
+
+def _routes_of(holder: Node, upstreams: set[str]) -> Iterator[Problem]:
+    """Of the main file, or of a frontend: each has routes and tests of its own."""
+    routes = _list(holder.child("routes"))
     yield from _unique_names(routes)
     for route in routes:
         yield from _target(route)
         yield from _upstreams_of(route, upstreams)
         yield from _response(route)
     names = {str(name.value) for route in routes if (name := route.child("name"))}
-    for test in _list(root.child("tests")):
+    for test in _list(holder.child("tests")):
         yield from _expectation(test, names, upstreams)
 
 
@@ -47,7 +58,7 @@ def _admin(root: Node) -> Iterator[Problem]:
 
 def _binds(root: Node) -> Iterator[Problem]:
     taken: dict[Bind, Position] = {}
-    holders = _list(root.child("listeners"))
+    holders = [*_list(root.child("listeners")), *_list(root.child("frontends"))]
     admin = root.child("admin")
     for holder in [*holders, admin] if admin else holders:
         node = holder.child("bind")
@@ -86,7 +97,7 @@ def _target(route: Node) -> Iterator[Problem]:
         hint = f"a route has exactly one of {', '.join(TARGETS)}"
         yield Problem(route.key_position(given[1]), f"both {both}{_named(route)}", hint)
     elif "to" not in given:
-        for key in FORWARDING:
+        for key in CHOOSING if "app" in given else FORWARDING:
             if key in route.value:
                 hint = "it is for what goes to an upstream"
                 yield Problem(route.key_position(key), f"{key!r} without 'to'{_named(route)}", hint)

@@ -5,17 +5,18 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
 
 from gateway.config.fields import (
     Count,
-    HeaderName,
+    HeaderValue,
     JsonValue,
     Method,
-    OwnHeaders,
+    OwnHeaderName,
     PathText,
     Text,
     Timeout,
+    distinct,
 )
 from gateway.config.plugin_use import PluginUse
 from gateway.config.spec import Spec, not_scalar, or_short
@@ -64,6 +65,34 @@ OnError = Annotated[
 ]
 
 
+def _alone(text: str) -> str:
+    name = text.lower()
+    if name == "host":
+        raise ValueError("a part is told the client's Host, or what `host` at its upstream says")
+    if name in ("accept-encoding", "expect"):
+        raise ValueError(f"{text!r} is the gateway's own: a part's answer comes at once and as it is")
+    return text
+
+
+def _own(text: str) -> str:
+    if text.lower() in ("etag", "server-timing", "x-gateway-completed"):
+        raise ValueError(f"{text!r} is set by the gateway itself")
+    return text
+
+
+def _options(value: object) -> object:
+    # Options in a file have become a PluginUse, which knows its place.
+    if not isinstance(value, PluginUse):
+        raise ValueError("should be a mapping (key: value), the options of the plugin breaker")
+    return value
+
+
+PartHeaderName = Annotated[OwnHeaderName, AfterValidator(_alone)]
+PartHeaders = Annotated[dict[PartHeaderName, HeaderValue], AfterValidator(distinct)]
+AnswerHeaders = Annotated[dict[Annotated[OwnHeaderName, AfterValidator(_own)], HeaderValue], AfterValidator(distinct)]
+BreakerOptions = Annotated[PluginUse, BeforeValidator(_options)]
+
+
 def _identifier(text: str) -> str:
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", text):
         raise ValueError(f"{text!r} is not a name for a place; use letters, digits and '_'")
@@ -82,8 +111,10 @@ class PartSpec(Spec):
         "{query.page:-1} of the request, with what stands for an absent one"
     )
     method: Method = Field("GET", description="the method")
-    headers: OwnHeaders = Field(default_factory=dict, description="its own headers; values may have places as path has")
-    forward: tuple[HeaderName, ...] = Field(
+    headers: PartHeaders = Field(
+        default_factory=dict, description="its own headers; values may have places as path has"
+    )
+    forward: tuple[PartHeaderName, ...] = Field(
         (), description="headers of the client's request that it gets; identity and tracing ids it always gets"
     )
     body: JsonValue = Field(
@@ -100,7 +131,7 @@ class PartSpec(Spec):
     timeout: Timeout = Field(Duration("5s"), description="for all of it, retries included")
     max_body: Size = Field(Size("1MiB"), description="a longer answer is a failure")
     retries: RetriesSpec | None = Field(None, description="in place of the upstream's own")
-    breaker: PluginUse | None = Field(None, description="options of the plugin breaker, for this part alone")
+    breaker: BreakerOptions | None = Field(None, description="options of the plugin breaker, for this part alone")
     cache: PartCacheSpec | None = Field(None, description="answers are kept for a while")
     when: Text | None = Field(None, description="JMESPath over other parts, captures, query, claims: else not asked")
     foreach: Text | None = Field(None, description="JMESPath to a list: asked once for each item, answers as a list")
@@ -130,7 +161,7 @@ class ComposedSpec(Spec):
     status: Literal["required", "any", "all"] = Field(
         "required", description="which parts must have come for a 200: the required ones, also any, or all"
     )
-    headers: OwnHeaders = Field(default_factory=dict, description="of the answer")
+    headers: AnswerHeaders = Field(default_factory=dict, description="of the answer")
     errors: Text | None = Field(None, description="the key of a list of what failed; absent is none")
     timing: Flag = Field(True, description="Server-Timing tells how long each part took")
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 from pydantic import AfterValidator, BeforeValidator, Field, Strict, StringConstraints, WithJsonSchema
 from pydantic_core import CoreSchema, core_schema
 
+from gateway.app_names import checked_reference
 from gateway.units import Duration, status_range
 
 if TYPE_CHECKING:
@@ -268,7 +269,8 @@ def _request_line(text: str) -> str:
     return text
 
 
-def _distinct(headers: dict[str, str]) -> dict[str, str]:
+def distinct(headers: dict[str, str]) -> dict[str, str]:
+    """The headers. ValueError for two spellings of one name."""
     seen: dict[str, str] = {}
     for name in headers:
         if name.lower() in seen:
@@ -286,16 +288,17 @@ def _json(value: object) -> object:
 
 
 Name = Annotated[str, AfterValidator(_name)]
+AppReference = Annotated[str, AfterValidator(checked_reference)]
 Token = Annotated[str, AfterValidator(_token)]
 Method = Annotated[str, AfterValidator(_method)]
 HeaderName = Annotated[str, AfterValidator(_header_name)]
-_OwnHeaderName = Annotated[str, AfterValidator(_own_header_name)]
-_HeaderValue = Annotated[str, AfterValidator(_header_value)]
+OwnHeaderName = Annotated[str, AfterValidator(_own_header_name)]
+HeaderValue = Annotated[str, AfterValidator(_header_value)]
 _ValuePattern = Annotated[str, AfterValidator(_pattern)]
-Headers = Annotated[dict[HeaderName, _HeaderValue], AfterValidator(_distinct)]
-OwnHeaders = Annotated[dict[_OwnHeaderName, _HeaderValue], AfterValidator(_distinct)]
+Headers = Annotated[dict[HeaderName, HeaderValue], AfterValidator(distinct)]
+OwnHeaders = Annotated[dict[OwnHeaderName, HeaderValue], AfterValidator(distinct)]
 QueryPatterns = dict[str, _ValuePattern]
-HeaderPatterns = Annotated[dict[HeaderName, _ValuePattern], AfterValidator(_distinct)]
+HeaderPatterns = Annotated[dict[HeaderName, _ValuePattern], AfterValidator(distinct)]
 EndpointUrl = Annotated[str, AfterValidator(_endpoint_url)]
 RequestLine = Annotated[str, AfterValidator(_request_line)]
 JsonValue = Annotated[Any, AfterValidator(_json)]

@@ -10,6 +10,7 @@ from typing import Any
 
 from gateway.config.checks import check
 from gateway.config.document import Document, parse
+from gateway.config.frontend_specs import FrontendSpec
 from gateway.config.masking import hide_secrets, masked
 from gateway.config.nodes import Node, Path
 from gateway.config.plugin_use import PluginUse
@@ -20,6 +21,7 @@ from gateway.config.validation import unknown_key, validate
 
 _MERGED_LISTS = ("routes", "tests")
 _IN_INCLUDES = ("upstreams", *_MERGED_LISTS)
+_IN_FRONTENDS = tuple(field.alias or name for name, field in FrontendSpec.model_fields.items())
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,14 @@ class Loaded:
     secrets: frozenset[str] = field(default=frozenset(), repr=False)
     """The texts that no output may show: from `${file:...}` and in Secret fields."""
     root: Node | None = field(default=None, repr=False)
-    """The merged tree; None when the main file could not be read."""
+    """The merged tree, frontends' files as a list under `frontends`; None when the main file could not be read."""
+    frontends: tuple[FrontendSpec, ...] = ()
+    """In the order of their files."""
+
+    def path_of(self, frontend: str) -> Path:
+        """Where a frontend's file is in the merged tree; the main file's is ()."""
+        names = [one.name for one in self.frontends]
+        return ("frontends", names.index(frontend)) if frontend else ()
 
     def position(self, path: Path) -> Position:
         """Where the value at `path` of the merged spec begins: `("routes", 3, "match", "path")`. For what the file
@@ -63,11 +72,18 @@ def load(path: FilePath, environ: Mapping[str, str]) -> Loaded:
     root = reading.merged()
     problems = reading.problems
     spec: ConfigSpec | None = None
+    frontends: list[FrontendSpec] = []
     secrets = reading.substitution.secrets
     if root is not None:
         spec, found = validate(
             lambda data: ConfigSpec.model_validate(data, context=secrets), _plain(root), root, ConfigSpec
         )
+        for node in reading.frontends:
+            frontend, more = validate(
+                lambda data: FrontendSpec.model_validate(data, context=secrets), _lifted(node), node, FrontendSpec
+            )
+            frontends += [frontend] if frontend is not None else []
+            found += more
         unfilled = reading.substitution.problems
         # What could not be filled in is wrong once, whatever an empty text breaks on top of it.
         broken = {problem.position for problem in unfilled}
@@ -84,11 +100,12 @@ def load(path: FilePath, environ: Mapping[str, str]) -> Loaded:
         reading.sources,
         frozenset(secrets),
         root,
+        tuple(frontends) if spec is not None else (),
     )
 
 
 class _Reading:
-    """The files of one configuration as they are read. `problems`, `files` and `sources` grow."""
+    """The files of one configuration as they are read. `problems`, `files`, `sources` and `frontends` grow."""
 
     def __init__(self, path: FilePath, substitution: Substitution) -> None:
         self._path = path
@@ -96,6 +113,7 @@ class _Reading:
         self.problems: list[Problem] = []
         self.files: list[FilePath] = []
         self.sources: dict[str, list[str]] = {}
+        self.frontends: list[Node] = []
 
     def merged(self) -> Node | None:
         """The main file's tree with everything that includes add; None when the main file cannot be read."""
@@ -106,6 +124,12 @@ class _Reading:
             included = self._read(path)
             if included is not None:
                 self._add(included, root)
+        if "frontends" in root.value:
+            hint = "a frontend has a file of its own, which begins with `frontend: NAME`: include it"
+            self.problems.append(Problem(root.key_position("frontends"), "unknown key 'frontends'", hint))
+            del root.value["frontends"]
+        if self.frontends:
+            root.value["frontends"] = root.made(self.frontends)
         return root
 
     def _read(self, path: FilePath) -> Node | None:
@@ -145,18 +169,23 @@ class _Reading:
                     yield file
 
     def _add(self, included: Node, root: Node) -> None:
+        """What an included file brings: all of it to the main file, or a frontend, but for its upstreams."""
+        own = _IN_FRONTENDS if "frontend" in included.value else ()
+        merged = ("upstreams",) if own else _IN_INCLUDES
         for key, node in included.value.items():
             position = included.key_position(key)
             if key == "version":
                 if node.value is True or node.value != 1:
                     self.problems.append(Problem(node.position, "version: should be 1"))
-            elif key in _IN_INCLUDES:
+            elif key in merged:
                 self._merge(key, node, root)
-            elif key in ConfigSpec.model_fields:
-                hint = f"an included file may hold {', '.join(_IN_INCLUDES)}"
-                self.problems.append(Problem(position, f"{key!r} belongs in the main file", hint))
-            else:
-                self.problems.append(unknown_key(key, (), position, _IN_INCLUDES))
+            elif key not in own:
+                self.problems.append(_misplaced(key, position, (*own, *merged)))
+        if own:
+            # A key with nothing under it is as good as absent, as in the main file.
+            kept = {key: node for key, node in included.value.items() if key in own}
+            given = {key: node for key, node in kept.items() if node.value is not None or key == "frontend"}
+            self.frontends.append(included.made(given))
 
     def _merge(self, key: str, node: Node, root: Node) -> None:
         wanted = list if key in _MERGED_LISTS else dict
@@ -183,15 +212,31 @@ class _Reading:
                 mine.value[name] = upstream
 
 
+def _misplaced(key: str, position: Position, allowed: tuple[str, ...]) -> Problem:
+    if key in ConfigSpec.model_fields:
+        hint = f"an included file may hold {', '.join(_IN_INCLUDES)}"
+        if "frontend" in allowed:
+            hint = f"a frontend's file may hold {', '.join(allowed)}"
+        return Problem(position, f"{key!r} belongs in the main file", hint)
+    return unknown_key(key, (), position, allowed)
+
+
 def _plain(root: Node) -> dict[str, Any]:
-    """The tree as plain data, plugin entries as PluginUse, so that each knows its place.
+    """The main file's tree as plain data.
 
     A top-level key with nothing under it, such as `routes:`, is as good as absent.
     """
-    data: dict[str, Any] = root.plain()
+    data = _lifted(root)
+    data.pop("frontends", None)
     for key in [key for key, value in data.items() if value is None and key not in ("version", "name")]:
         if key in ConfigSpec.model_fields:
             del data[key]
+    return data
+
+
+def _lifted(root: Node) -> dict[str, Any]:
+    """A file's tree as plain data, plugin entries as PluginUse, so that each knows its place."""
+    data: dict[str, Any] = root.plain()
     _lift_plugins(root, data)
     routes = root.child("routes")
     if routes is not None and isinstance(routes.value, list):

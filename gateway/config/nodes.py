@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -68,6 +69,12 @@ class Node:
         if value is None:
             return self.position
         return Position(value.source.file, value.key_line + 1, value.key_column + 1)
+
+    def made(self, value: Any) -> Node:
+        """Another value that stands in the place of this one."""
+        twin = copy.copy(self)
+        twin.value = value
+        return twin
 
     def keys(self) -> set[str]:
         """The keys of this mapping; none where it is something else."""

@@ -10,6 +10,8 @@ from typing import Any, Literal, NamedTuple
 
 from gateway.units import MASK
 
+Severity = Literal["error", "warning"]
+
 _LONGEST_LINE = 160
 _LEFT_OF_CARET = 80
 
@@ -38,7 +40,7 @@ class Problem:
     position: Position
     message: str
     hint: str = ""
-    severity: Literal["error", "warning"] = "error"
+    severity: Severity = "error"
 
     def __str__(self) -> str:
         warning = "warning: " if self.severity == "warning" else ""

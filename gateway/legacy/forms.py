@@ -16,9 +16,9 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import quote_plus, unquote_to_bytes
 
-from gateway.legacy.exact import text_of
 from gateway.legacy.media import charset_of, media_type
 from gateway.legacy.namespaces import shown
+from gateway.legacy.numbers import text_of
 from gateway.legacy.options import FormOptions
 
 FORM = "application/x-www-form-urlencoded"

@@ -7,9 +7,8 @@ from typing import Any
 
 from gateway.errors import GatewayError, Kind
 from gateway.exchange import Exchange, Headers, ResponseHead
-from gateway.legacy.exact import parse
 from gateway.problem import problem_reply
-from gateway.shaping.exact import write
+from gateway.shaping.exact import parse, write
 
 JSON = "application/json"
 # What is true of the bytes that were sent, and of no others.

@@ -33,9 +33,9 @@ from xml.parsers.expat import ErrorString
 from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import DefusedXMLParser, ParseError
 
-from gateway.legacy.exact import number, text_of
 from gateway.legacy.media import charset_of, media_type
 from gateway.legacy.namespaces import XSI, Namespaces, shown
+from gateway.legacy.numbers import number, text_of
 from gateway.legacy.options import Scalar, XmlOptions
 
 DEPTH = 64

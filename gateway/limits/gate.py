@@ -65,7 +65,7 @@ def _otherwise(options: RateLimitOptions, verdicts: Verdicts, env: Env) -> Other
         local.on_request(exchange)
 
     def let_pass(exchange: Exchange, error: SharedUnavailable) -> None:
-        decisions.allowed[exchange.route].inc()
+        decisions.allowed[exchange.route_id].inc()
 
     def refuse(exchange: Exchange, error: SharedUnavailable) -> None:
         decisions.over(exchange, GatewayError(Kind.LIMITER_UNAVAILABLE, cause=str(error)))

@@ -86,7 +86,7 @@ def _part(part: str) -> KeyOf:
     if part == "client_ip":
         return client
     if part == "route":
-        return lambda exchange: exchange.route
+        return lambda exchange: exchange.route_id
     what, _, name = part.partition(":")
     found: Callable[[Exchange], str | None] = {
         "principal": lambda exchange: exchange.principal,

@@ -45,7 +45,7 @@ class LocalGate:
             self._verdicts.over(exchange, [_left(0, limiter, room + self._step)])
             return
         limiter.young[key] = tat + self._step
-        self._allowed[exchange.route].value += 1
+        self._allowed[exchange.route_id].value += 1
         if self._tells:
             remaining = int(room * self._units)
             fields = self._ready.get(remaining) or self._fields(remaining, room)

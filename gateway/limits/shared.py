@@ -106,7 +106,7 @@ class SharedGate:
         except SharedUnavailable as error:
             for one in held:
                 one.lease.give_back()
-            self._verdicts.decisions.store_error[exchange.route].inc()
+            self._verdicts.decisions.store_error[exchange.route_id].inc()
             self._otherwise(exchange, error)
             return
         now = self._now()

@@ -24,7 +24,7 @@ class Verdicts:
 
     def passes(self, exchange: Exchange, lefts: Iterable[Left]) -> None:
         """It passed every policy."""
-        self.decisions.allowed[exchange.route].value += 1
+        self.decisions.allowed[exchange.route_id].value += 1
         if self.tells:
             self.tell(exchange, self.headers.fields(lefts))
 

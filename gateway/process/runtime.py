@@ -8,7 +8,7 @@ import hashlib
 import logging
 import os
 import time
-from collections.abc import Container, Sequence
+from collections.abc import Collection, Container, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from gateway.errors import ConfigError
 from gateway.library import Library
 from gateway.plugin import Env, Plugin
 from gateway.process.gauges import watch_runtime
+from gateway.process.listening import RESTART, misplaced, moved, places
 from gateway.process.plugin_life import NotStarted, not_among, start_plugins, stop_plugins, stop_when_unused, when_gone
 from gateway.process.shared_state import SharedState
 from gateway.proxy import Proxy
@@ -33,10 +34,8 @@ from gateway.telemetry.log_sink import LogSinks
 from gateway.telemetry.metrics import Metrics
 from gateway.upstreams.health_checks import HealthChecks, check_session
 from gateway.upstreams.outliers import Outliers
-from gateway.wire.client_settings import ClientSettings
 from gateway.wire.deadlines import Deadlines
 from gateway.wire.listener import Listener
-from gateway.wire.shapes import request_policy
 
 log = logging.getLogger("gateway.process")
 POOL_SWEEP = 1.0
@@ -78,10 +77,13 @@ class Runtime:
         environ: dict[str, str],
         binds: Sequence[ListenerSpec] | None = None,
         admin_bind: Bind | None = None,
+        alone: Collection[str] = (),
     ) -> None:
-        """`binds` and `admin_bind` are listened on in place of the configuration's."""
+        """`binds` and `admin_bind` are listened on in place of the configuration's. With names in `alone` only these
+        frontends are served."""
         self.path = path
         self._binds = binds
+        self._alone = alone
         self._admin_bind = admin_bind
         self.metrics = Metrics()
         self.deadlines = Deadlines()
@@ -150,7 +152,7 @@ class Runtime:
         refused = self._state.adopt(loaded)
         self.env = replace(self.env, shared=self._state.store)
         library = Library(config_folder(self.path))
-        generation, problems = compile_table(loaded, self.env, self.metrics, library, self.generation)
+        generation, problems = compile_table(loaded, self.env, self.metrics, library, self.generation, self._alone)
         if generation is not None:
             self.library = library
             refused += self._address_problems(generation, loaded)
@@ -163,7 +165,6 @@ class Runtime:
         before = self.generation
         known = list(before.plugins.values()) if before is not None else []
         fresh, gone = not_among(generation.plugins.values(), known), not_among(known, generation.plugins.values())
-        settings = client_settings(generation)
         await start_plugins(fresh, generation)
         self.version += 1
         self.loaded_at = time.time()
@@ -183,8 +184,8 @@ class Runtime:
                 for endpoint in upstream.endpoints
             }
         )
-        for listener, spec in zip(self.listeners, generation.spec.listeners, strict=False):
-            listener.adopt(replace(settings, half_close=spec.half_close == "allow"))
+        for listener, place in zip(self.listeners, places(generation, self._binds), strict=False):
+            listener.adopt(place.settings)
         if before is not None:
             self._retire(before, generation, gone)
 
@@ -231,8 +232,7 @@ class Runtime:
 
     def _address_problems(self, generation: Generation, loaded: Loaded) -> list[Problem]:
         """Sockets are opened at the start: a reload cannot move them, nor open the admin listener to everybody."""
-        spec, problems = generation.spec, []
-        hint = "restart the gateway for that"
+        spec, problems = generation.spec, misplaced(generation, loaded, self._binds)
         current = self.generation.spec if self.generation is not None else None
         if self._admin_bind is not None:
             if spec.admin.token is None and not self._admin_bind.is_loopback:
@@ -240,10 +240,9 @@ class Runtime:
                 problems.append(Problem(loaded.position(("admin",)), message, "add token: ${ADMIN_TOKEN}"))
         elif current is not None and spec.admin.bind != current.admin.bind:
             message = f"a reload cannot move the admin listener from {current.admin.bind}"
-            problems.append(Problem(loaded.position(("admin", "bind")), message, hint))
-        if self._binds is None and current is not None and _binds(spec) != _binds(current):
-            message = f"a reload cannot change where the gateway listens, {', '.join(_binds(current))}"
-            problems.append(Problem(loaded.position(("listeners",)), message, hint))
+            problems.append(Problem(loaded.position(("admin", "bind")), message, RESTART))
+        if self.generation is not None:
+            problems += moved(self.generation, generation, loaded, self._binds)
         return problems
 
     def _retire(self, old: Generation, new: Generation, plugins: list[Plugin]) -> None:
@@ -291,14 +290,12 @@ class Runtime:
                 raise ConfigError(loaded.render(error.problem)) from None
             # A reference from here would keep the first table, and so its plugins, from ever retiring.
             self._prepared = None
-            settings = client_settings(generation)
-            for spec in self._binds or generation.spec.listeners:
-                mine = replace(settings, half_close=spec.half_close == "allow")
-                listener = Listener(spec.bind.host, spec.bind.port, mine, self.proxy, self.deadlines)
+            for place in places(generation, self._binds):
+                listener = Listener(place.bind.host, place.bind.port, place.settings, self.proxy, self.deadlines)
                 try:
                     await listener.start()
                 except OSError as error:
-                    raise OSError(f"cannot listen on {spec.bind}: {_reason(error)}") from None
+                    raise OSError(f"cannot listen on {place.bind}: {_reason(error)}") from None
                 self.listeners.append(listener)
             self._sweep_pools()
             # What is alive now stays: the collector need not look at it again, and seldom at the rest.
@@ -367,28 +364,6 @@ class Runtime:
         return f"<Runtime {self.path} version={self.version} active={self.proxy.active}>"
 
 
-def client_settings(generation: Generation) -> ClientSettings:
-    """What a configuration settles for every client connection."""
-    spec = generation.spec
-    identities = generation.table.identity_headers
-    return ClientSettings(
-        request_policy(True, identities),
-        request_policy(False, identities),
-        spec.trusted_proxies,
-        spec.limits.request_head,
-        spec.limits.header_count,
-        spec.limits.request_body,
-        spec.timeouts.request_head,
-        spec.timeouts.request_body,
-        spec.timeouts.idle,
-        connections=spec.limits.connections,
-    )
-
-
 def _reason(error: OSError) -> str:
     """In words: asyncio puts its own around the system's."""
     return os.strerror(error.errno).lower() if error.errno else str(error)
-
-
-def _binds(spec: ConfigSpec) -> list[str]:
-    return [str(listener.bind) for listener in spec.listeners]

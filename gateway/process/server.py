@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import Collection
 from pathlib import Path
 
 import uvloop
@@ -15,6 +16,7 @@ from gateway.admin.server import AdminServer
 from gateway.config.fields import Bind
 from gateway.config.specs import ListenerSpec
 from gateway.errors import ConfigError
+from gateway.process.listening import served_at
 from gateway.process.runtime import Runtime
 
 log = logging.getLogger("gateway.process")
@@ -23,8 +25,9 @@ EXIT_OK = 0
 EXIT_BAD_CONFIG = 2
 
 
-def run(config: Path, bind: str | None = None, admin: str | None = None) -> int:
-    """Serve until SIGTERM or SIGINT. The exit code: 0 after a drained stop, 2 for what cannot start."""
+def run(config: Path, bind: str | None = None, admin: str | None = None, alone: Collection[str] = ()) -> int:
+    """Serve until SIGTERM or SIGINT, with names in `alone` these frontends only. The exit code: 0 after a drained stop,
+    2 for what cannot start."""
     try:
         logging.basicConfig(
             level=os.environ.get("GATEWAY_LOG", "INFO").upper(),
@@ -37,7 +40,7 @@ def run(config: Path, bind: str | None = None, admin: str | None = None) -> int:
         sys.stderr.write(f"{error}\n")
         return EXIT_BAD_CONFIG
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_serve(Runtime(config, dict(os.environ), binds, admin_bind)))
+        return runner.run(_serve(Runtime(config, dict(os.environ), binds, admin_bind, alone)))
 
 
 async def _serve(runtime: Runtime) -> int:
@@ -61,7 +64,8 @@ async def _serve(runtime: Runtime) -> int:
         await runtime.stop()
         return EXIT_BAD_CONFIG
     for listener in runtime.listeners:
-        log.info("listening on %s", listener.address)
+        assert runtime.generation is not None
+        log.info("listening on %s%s", listener.address, served_at(runtime.generation, listener.settings))
     log.info("admin on %s", admin.address)
     try:
         await _until_told()

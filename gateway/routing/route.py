@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gateway.chain import EMPTY, Chain
+from gateway.exchange import join_route_id
 from gateway.routing.actions import Action
 from gateway.routing.pattern import Pattern
 from gateway.routing.predicates import Predicate, Request
@@ -11,9 +12,23 @@ KINDS = ("literal", "regex", "name", "any", "rest")
 
 
 class Route:
-    """One route, alive and immutable. `order` is its place in the file, `methods` None for all."""
+    """One route, alive and immutable. `order` is its place in the file, `methods` None for all. `name` is unique within
+    its `frontend`, `id` among all routes."""
 
-    __slots__ = ("action", "captures", "chain", "host", "methods", "name", "order", "pattern", "predicates", "priority")
+    __slots__ = (
+        "action",
+        "captures",
+        "chain",
+        "frontend",
+        "host",
+        "id",
+        "methods",
+        "name",
+        "order",
+        "pattern",
+        "predicates",
+        "priority",
+    )
 
     def __init__(
         self,
@@ -27,8 +42,11 @@ class Route:
         priority: int = 0,
         order: int = 0,
         chain: Chain = EMPTY,
+        frontend: str = "",
     ) -> None:
         self.name = name
+        self.frontend = frontend
+        self.id = join_route_id(frontend, name)
         self.pattern = pattern
         self.action = action
         self.host = host

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
-from gateway.errors import GatewayError, Kind
+from gateway.errors import GatewayError, Kind, not_allowed
 from gateway.routing.actions import Deferred, Forward
 from gateway.routing.paths import check_escapes, is_plain, other_reading, segments_of
 from gateway.routing.pattern import Template
@@ -251,14 +251,24 @@ class Router:
                 memory.clear()
             memory[key] = known
 
-    def preflight(self, host: str, raw_path: str, request: Request) -> Route | None:
-        """For a CORS preflight, the route with a plugin that answers it, whatever methods the route takes."""
-        if request.method != "OPTIONS" or not request.headers.get("access-control-request-method"):
-            return None
+    def preflight(self, host: str, raw_path: str) -> Route | None:
+        """The route with a plugin that answers a CORS preflight for its path, whatever methods the route takes."""
         for route in self.candidates(host, raw_path):
             if any(getattr(plugin, "answers_preflight", False) for plugin in route.chain.plugins):
                 return route
         return None
+
+    def missed(self, host: str, raw_path: str, request: Request) -> Route | None:
+        """Where `find` found nothing: None for a 404, or the route whose plugin answers this preflight. GatewayError
+        with `Allow` for a 405."""
+        allowed = self.allowed(host, raw_path, request)
+        if not allowed:
+            return None
+        if request.method == "OPTIONS" and request.headers.get("access-control-request-method"):
+            route = self.preflight(host, raw_path)
+            if route is not None:
+                return route
+        raise not_allowed(request.method, allowed)
 
     def _tables_of(self, host: str) -> tuple[HostTable, ...]:
         """The tables to ask, the most specific first: exact, wildcards by length, routes without a host."""

@@ -100,6 +100,8 @@ def _keeps_keys(data: bytes, compact: bytes) -> bool:
 
 
 def _may_hold_long_number(data: bytes) -> bool:
+    if len(data) <= MOST_DIGITS:
+        return False
     return any(data[start : start + STRIDE].isdigit() for start in range(0, len(data), STRIDE))
 
 
@@ -109,7 +111,7 @@ def _scan(decoder: json.JSONDecoder, data: bytes) -> Any:
 
 
 def exact_float(text: str) -> ExactFloat:
-    """The number that is written as this text, which is good JSON. NotJson for more than MOST_DIGITS characters."""
+    """The number that is written as `text`. NotJson for more than MOST_DIGITS characters."""
     if len(text) > MOST_DIGITS:
         raise NotJson(f"a number has more than {MOST_DIGITS} characters")
     number = ExactFloat(text)

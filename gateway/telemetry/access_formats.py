@@ -9,7 +9,7 @@ from functools import lru_cache
 from json.encoder import encode_basestring_ascii as quoted
 from string import Formatter
 
-from gateway.exchange import Exchange
+from gateway.exchange import Exchange, split_route_id
 from gateway.telemetry.redactor import Redactor
 
 ECS_VERSION = "8.11.0"
@@ -56,7 +56,7 @@ class EcsFormat:
         taken = int((exchange.ended - started) * 1e6)
         away = int(exchange.upstream_seconds * 1e6)
         own = taken - away if taken > away else 0
-        original = url_path = quoted(exchange.raw_path)
+        original = url_path = quoted(exchange.sent_path if "/" in exchange.route_id else exchange.raw_path)
         shown_query = ""
         if exchange.query:
             shown_query = quoted(self._redactor.query(exchange.query))
@@ -72,7 +72,7 @@ class EcsFormat:
         attempt = exchange.attempt
         message, event, response, request, end, labels = _kind(
             self._service, exchange.method, exchange.version, exchange.status, exchange.scheme, exchange.host,
-            exchange.route, exchange.upstream, attempt.endpoint if attempt is not None else "", exchange.attempts,
+            exchange.route_id, exchange.upstream, attempt.endpoint if attempt is not None else "", exchange.attempts,
             exchange.outcome, exchange.flag,
         )  # fmt: skip
         block = getattr(exchange.headers, "block", None)
@@ -103,11 +103,15 @@ class EcsFormat:
 @lru_cache(REMEMBERED)
 def _kind(
     service: str, method: str, version: str, status: int, scheme: str, host: str,
-    route: str, upstream: str, endpoint: str, attempts: int, outcome: str, flag: str,
+    route_id: str, upstream: str, endpoint: str, attempts: int, outcome: str, flag: str,
 ) -> tuple[str, str, str, str, str, str]:  # fmt: skip
     """What stands before the path in the message, the duration, the two sizes, `client`, and the time upstream."""
-    names = (("route", route), ("upstream", upstream), ("endpoint", endpoint), ("outcome", outcome), ("flag", flag))
-    labels = ",".join(f'"{name}":{quoted(value)}' for name, value in names if value)
+    frontend, route = split_route_id(route_id)
+    names = {
+        "route": route, "frontend": frontend, "upstream": upstream, "endpoint": endpoint, "outcome": outcome,
+        "flag": flag,
+    }  # fmt: skip
+    labels = ",".join(f'"{name}":{quoted(value)}' for name, value in names.items() if value)
     level = "error" if status >= 500 else "info"
     success = "failure" if status >= 400 else "success"
     return (
@@ -204,7 +208,8 @@ def _of(name: str) -> Field:
 
 
 def _target(exchange: Exchange, offset: float, redactor: Redactor) -> str:
-    return escaped(f"{exchange.raw_path}?{redactor.query(exchange.query)}" if exchange.query else exchange.raw_path)
+    path = exchange.sent_path
+    return escaped(f"{path}?{redactor.query(exchange.query)}" if exchange.query else path)
 
 
 def _time(exchange: Exchange, offset: float, redactor: Redactor) -> str:
@@ -218,7 +223,7 @@ FIELDS: dict[str, Field] = {
     "client_ip": _of("client_ip"),
     "user": lambda exchange, offset, redactor: escaped(exchange.principal or ""),
     "method": _of("method"),
-    "path": _of("raw_path"),
+    "path": _of("sent_path"),
     "query": lambda exchange, offset, redactor: escaped(redactor.query(exchange.query)),
     "target": _target,
     "version": _of("version"),
@@ -234,6 +239,7 @@ FIELDS: dict[str, Field] = {
         exchange.ended - exchange.started - exchange.upstream_seconds
     ),
     "route": _of("route"),
+    "frontend": _of("frontend"),
     "upstream": _of("upstream"),
     "endpoint": lambda exchange, offset, redactor: escaped(exchange.attempt.endpoint if exchange.attempt else ""),
     "attempts": _of("attempts"),

@@ -69,19 +69,23 @@ Kind = Literal["counter", "gauge", "histogram"]
 
 
 class Family(Generic[Child]):
-    """One metric with its labels. The children are made at first use and stay."""
+    """One metric with its labels, of which the last `optional` may be left out. The children are made at first use and
+    stay."""
 
-    def __init__(self, kind: Kind, name: str, text: str, labels: tuple[str, ...], make: Callable[[], Child]) -> None:
+    def __init__(
+        self, kind: Kind, name: str, text: str, labels: tuple[str, ...], make: Callable[[], Child], optional: int = 0
+    ) -> None:
         self.kind = kind
         self.name = name
         self.text = text
         self.label_names = labels
+        self.optional = optional
         self.children: dict[tuple[str, ...], Child] = {}
         self._make: Callable[[], Child] = make
 
     def labels(self, *values: str) -> Child:
         """The child with these label values. ValueError for too few or too many."""
-        if len(values) != len(self.label_names):
+        if not 0 <= len(self.label_names) - len(values) <= self.optional:
             raise ValueError(f"{self.name} has the labels {self.label_names}, got {values}")
         child = self.children.get(values)
         if child is None:
@@ -99,33 +103,47 @@ class Metrics:
         self._families: dict[str, AnyFamily] = {}
         self.at_scrape: list[Callable[[], None]] = []
 
-    def counter(self, name: str, text: str, labels: tuple[str, ...] = ()) -> Family[Counter]:
-        """A counter; its name ends in `_total`."""
+    def counter(
+        self, name: str, text: str, labels: tuple[str, ...] = (), optional: tuple[str, ...] = ()
+    ) -> Family[Counter]:
+        """A counter; its name ends in `_total`. A child may do without the `optional` labels, which come last."""
         if not name.endswith("_total"):
             raise ValueError(f"a counter's name ends in _total, not {name!r}")
-        return self._family("counter", name, text, labels, Counter)
+        return self._family("counter", name, text, labels, Counter, optional)
 
     def gauge(self, name: str, text: str, labels: tuple[str, ...] = ()) -> Family[Gauge]:
         """A gauge."""
         return self._family("gauge", name, text, labels, Gauge)
 
     def histogram(
-        self, name: str, text: str, labels: tuple[str, ...] = (), buckets: tuple[float, ...] = ()
+        self,
+        name: str,
+        text: str,
+        labels: tuple[str, ...] = (),
+        buckets: tuple[float, ...] = (),
+        optional: tuple[str, ...] = (),
     ) -> Family[Histogram]:
         """A histogram; without `buckets` those for seconds of a request."""
-        return self._family("histogram", name, text, labels, lambda: Histogram(buckets or SECONDS))
+        return self._family("histogram", name, text, labels, lambda: Histogram(buckets or SECONDS), optional)
 
     def _family(
-        self, kind: Kind, name: str, text: str, labels: tuple[str, ...], make: Callable[[], Child]
+        self,
+        kind: Kind,
+        name: str,
+        text: str,
+        labels: tuple[str, ...],
+        make: Callable[[], Child],
+        optional: tuple[str, ...] = (),
     ) -> Family[Child]:
         known = self._families.get(name)
+        names = (*labels, *optional)
         if known is None:
             if not METRIC_NAME.fullmatch(name):
                 raise ValueError(f"{name!r} is not a metric name: lower case letters, digits and '_'")
-            family = Family(kind, name, text, labels, make)
+            family = Family(kind, name, text, names, make, len(optional))
             self._families[name] = family
             return family
-        if known.kind != kind or known.label_names != labels:
+        if known.kind != kind or names not in (known.label_names, known.label_names[: -known.optional or None]):
             raise ValueError(f"the metric {name!r} exists with another type or other labels")
         return known  # type: ignore[return-value]
 

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 class Handler(Protocol):
     """The life of a request, as a client's connection sees it. `exchange` is what `begin` put on the client;
-    it has `pause_response` and `resume_response`, for when the client reads slowly and when it reads again."""
+    it has `pause_response` and `resume_response`, for when the client reads slowly and when it reads again, and
+    `stopping`, for when the listener stops."""
 
     stopping: bool
 
@@ -42,7 +43,8 @@ class Handler(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ClientSettings:
-    """What the configuration settles for connections of one listener. Times in seconds, sizes in bytes."""
+    """What the configuration settles for connections of one listener. Times in seconds, sizes in bytes. `frontend` is
+    the one that all of its requests belong to, "" where each is asked."""
 
     trusted_policy: HeaderPolicy
     untrusted_policy: HeaderPolicy
@@ -56,6 +58,7 @@ class ClientSettings:
     half_close: bool = False
     connections: int = 20_000
     scheme: str = "http"
+    frontend: str = ""
     # How long, and how many bytes, a refused client may go on sending before its connection is closed for good:
     # closing at once would answer its bytes with a reset, which takes the refusal out of its hands (RFC 9112 §9.6).
     linger_seconds: float = 2.0

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from gateway.admin import views
+from tests.support.frontends import INCLUDE, write_frontend
 from tests.support.gateways import request
 from tests.support.raw_upstream import answering, upstream
 from tests.support.runtimes import HEAD, PING, running, write_plugin
@@ -172,3 +173,34 @@ async def test_the_effective_configuration_without_secrets(tmp_path: Path) -> No
 
 async def test_times() -> None:
     assert views.iso(0.25) == "1970-01-01T00:00:00.250Z"
+
+
+async def test_frontends(tmp_path: Path) -> None:
+    plugins = "plugins: [security_headers]\n"
+    write_frontend(tmp_path, "mobile", "prefix: /m\n" + plugins)
+    write_frontend(tmp_path, "web", "prefix: /w\n")
+    async with running(tmp_path, HEAD + INCLUDE + "plugins: [tracing_ids]\n" + PING) as worker:
+        rows = views.routes(worker.runtime)
+        assert [(row["frontend"], row["name"], row["plugins"]) for row in rows] == [
+            (None, "ping", ["tracing_ids"]),
+            (None, "-", ["tracing_ids"]),
+            ("mobile", "page", ["tracing_ids", "security_headers"]),
+            ("mobile", "-", ["tracing_ids", "security_headers"]),
+            ("web", "page", ["tracing_ids"]),
+            ("web", "-", ["tracing_ids"]),
+        ]
+        shown = {row["name"]: row["routes"] for row in views.plugins(worker.runtime)}
+        assert shown == {
+            "tracing_ids": ["-", "ping", "mobile/-", "mobile/page", "web/-", "web/page"],
+            "security_headers": ["mobile/-", "mobile/page"],
+        }
+        found = views.effective(worker.runtime)["frontends"]
+        assert [(one["frontend"], one["prefix"]) for one in found] == [("mobile", "/m"), ("web", "/w")]
+        answer = await worker.ask("POST", "/api/explain", json={"url": "/page/1", "frontend": "mobile"})
+        assert (answer.data["frontend"], answer.data["status"]) == ("mobile", 404)
+        answer = await worker.ask("POST", "/api/explain", json={"url": "/w/page/1"})
+        assert (answer.data["frontend"], answer.data["route"]) == ("web", "page")
+        answer = await worker.ask("POST", "/api/explain", json={"url": "/", "frontend": "none"})
+        assert answer.status == 400
+        page = (await worker.get("/")).body.decode()
+        assert "routes: 3, frontends: 2, upstreams: 0" in page

@@ -404,3 +404,8 @@ def test_why_there_is_no_decision_is_for_the_log(error: Exception, why: str) -> 
 def test_an_open_breaker_says_when_to_come_back() -> None:
     assert no_decision(GatewayError(Kind.BREAKER_OPEN, retry_after=4.2), options()).retry_after == 4.2
     assert no_decision(Unintelligible("x"), options()).retry_after is None
+
+
+def test_the_path_is_told_as_it_was_sent() -> None:
+    exchange = asking(frontend="mobile", raw_path="/b")
+    assert question(exchange, options()).headers["X-Forwarded-Uri"] == "/a%20b?x=1&y=%2F"

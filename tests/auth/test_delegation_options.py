@@ -182,3 +182,10 @@ def test_a_credential_that_is_replaced_is_no_identity_of_others() -> None:
 
     assert given.identities == ("X-User",)
     assert set(given.credentials) == {"authorization", "X-Api-Key", "X_Api_Key", "X_Api-Key", "X-Api_Key"}
+
+
+def test_a_rule_names_a_route_of_every_frontend_or_of_one() -> None:
+    rules = options("when: [{routes: [pay, mobile/buy]}]").when
+    fitting = [one for one in ("pay", "mobile/pay", "buy", "mobile/buy", "web/buy") if rules[0].fits(one, "GET")]
+    assert fitting == ["pay", "mobile/pay", "mobile/buy"]
+    assert options("when: [{routes: [pay, web/buy, x]}]").unknown_routes(["mobile/pay", "web/buy"]) == ["x"]

@@ -127,6 +127,7 @@ def test_what_may_be_kept(headers: Fields) -> None:
         {"path": "/?a=1"},
         {"headers": {"Host": "other.test"}},
         {"route": "other"},
+        {"frontend": "mobile"},
     ),
 )
 def test_another_resource_has_another_answer(fields: dict[str, Any]) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from gateway.demo.plan import PACKAGED_ROUTES
 from tests.support.commands import command, config, json_of
+from tests.support.frontends import INCLUDE, write_frontend
 from tests.support.runtimes import write_plugin
 
 ROOT = Path(__file__).parents[2]
@@ -92,3 +93,10 @@ def test_a_limit_in_redis_is_checked_without_redis(tmp_path: Path) -> None:
     assert without.exit_code == 1
     assert "store: redis needs" in without.output
     assert command("check", "-c", config(tmp_path, text + "state: {redis: 'redis://127.0.0.1:1/0'}\n")).exit_code == 0
+
+
+def test_tests_of_frontends_are_counted(tmp_path: Path) -> None:
+    tests = "tests: [{request: GET /m/page/1, expect: {route: page}}]\n"
+    write_frontend(tmp_path, "mobile", "prefix: /m\n" + tests)
+    path = config(tmp_path, "version: 1\n" + INCLUDE)
+    assert command("check", "-c", path).output == f"{path}: no errors, 1 route test run\n"

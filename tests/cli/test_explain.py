@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.commands import command, config, json_of
+from tests.support.frontends import INCLUDE, write_frontend
 
 CONFIG = """version: 1
 plugins:
@@ -123,3 +124,48 @@ def test_a_path_that_a_plugin_answers(tmp_path: Path) -> None:
     assert "answer    " not in shown
     assert command("check", "-c", path).exit_code == 0
     assert "answered by session" in command("routes", "-c", path).output
+
+
+def test_a_frontend(tmp_path: Path) -> None:
+    text = "prefix: /m\nroutes: [{name: page, to: up, plugins: [cors]}]\n"
+    file = write_frontend(tmp_path, "mobile", text, page="")
+    path = config(tmp_path, CONFIG + INCLUDE)
+    result = command("explain", "GET", "http://x/m/a", "-c", path)
+    assert result.exit_code == 0
+    assert result.output.startswith(
+        "GET x/m/a\n"
+        "\n"
+        "Frontends, in the order in which they are asked:\n"
+        "  mobile chosen\n"
+        "    yes  prefix  path begins with /m  (/m/a)\n"
+    )
+    assert f"frontend  mobile  (the only frontend that fits)\nroute     page  ({file}:3:10)\n" in result.output
+    assert "          http://127.0.0.1:1/a\n" in result.output
+    lines = command("explain", "GET", "/a", "--frontend", "mobile", "-c", path).output.splitlines()
+    assert "frontend  mobile  (its own listener)" in lines
+    assert "why       the path does not begin with /m" in lines
+    assert command("explain", "GET", "/a", "--frontend", "moble", "-c", path).exit_code == 2
+
+
+def test_a_composition(tmp_path: Path) -> None:
+    text = """version: 1
+upstreams: {up: {endpoints: ['http://127.0.0.1:1']}, users: {endpoints: ['http://127.0.0.1:2']}}
+routes:
+  - name: page
+    match: {path: "/p/{id}"}
+    compose:
+      parts:
+        product: {from: up, path: "/items/{id}", required: true}
+        seller: {from: users, path: "/users/{product.seller}", when: "query.all"}
+        each: {from: up, path: "/{item}?x={id}", foreach: product.related}
+        plain: {from: up, path: /plain}
+"""
+    path = config(tmp_path, text)
+    assert (
+        "action    compose product from up, seller from users, each from up, plain from up\n"
+        "parts     product  GET up /items/7                    required\n"
+        "          seller   GET users /users/{product.seller}  after product, when query.all\n"
+        "          each     GET up /{item}?x=7                 after product, for each of product.related\n"
+        "          plain    GET up /plain\n"
+    ) in command("explain", "GET", "http://x/p/7", "-c", path).output
+    assert "compose product from up" in command("routes", "-c", path).output

@@ -17,9 +17,12 @@ def test_options(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(server, "run", run)
     assert command("run").exit_code == 7
-    words = ("-c", "a.yaml", "--bind", ":1", "--admin", ":2", "--workers", "1")
+    words = ("-c", "a.yaml", "--frontend", "a", "--frontend", "b", "--bind", ":1", "--admin", ":2", "--workers", "1")
     assert command("run", *words).exit_code == 7
-    assert asked == [(Path("routes.yaml"), None, None), (Path("a.yaml"), ":1", ":2")]
+    assert asked == [
+        (Path("routes.yaml"), None, None, ()),
+        (Path("a.yaml"), ":1", ":2", ("a", "b")),
+    ]
 
 
 def test_more_workers_are_of_a_later_issue() -> None:

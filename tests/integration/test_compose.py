@@ -10,7 +10,7 @@ import pytest
 
 from gateway.errors import ConfigError
 from gateway.process.runtime import Runtime
-from tests.support.compositions import (
+from tests.support.composed import (
     Held,
     answer,
     composing,

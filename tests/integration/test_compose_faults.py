@@ -13,7 +13,7 @@ import pytest
 
 from gateway.answers.conditional import entity_tag
 from gateway.problem import problem_reply
-from tests.support.compositions import (
+from tests.support.composed import (
     Composing,
     Handler,
     Held,

@@ -15,7 +15,7 @@ from gateway.errors import Kind
 from gateway.subrequest import SubrequestStream
 from gateway.wire.head import ResponseBlock, ResponseHead
 from gateway.wire.shapes import RESPONSES
-from tests.support.compositions import Handler, answer, composing, config, part, route, serving
+from tests.support.composed import Handler, answer, composing, config, part, route, serving
 from tests.support.messages import Message
 from tests.support.polling import eventually
 from tests.support.raw_upstream import Peer, upstream

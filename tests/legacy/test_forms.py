@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.legacy.exact import parse
 from gateway.legacy.forms import FIELDS, FormCodec
 from gateway.legacy.options import FormOptions
+from gateway.shaping.exact import parse
 
 FORM = "application/x-www-form-urlencoded"
 CODEC = FormCodec(FormOptions(), 1 << 20)

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from gateway.errors import GatewayError, Kind
-from gateway.legacy.exact import number, parse
 from gateway.legacy.media import is_json
 from gateway.legacy.messages import (
     answer_body,
@@ -19,6 +18,8 @@ from gateway.legacy.messages import (
     request_body,
     weaken_etag,
 )
+from gateway.legacy.numbers import number
+from gateway.shaping.exact import parse
 from gateway.testing import make_exchange, make_head
 
 OF_THE_BYTES = {

@@ -13,11 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.legacy.exact import parse
 from gateway.legacy.namespaces import Namespaces
 from gateway.legacy.options import XmlOptions
 from gateway.legacy.xml import DEPTH, NODES, XmlCodec, XmlMapping, is_xml
-from gateway.shaping.exact import write
+from gateway.shaping.exact import parse, write
 
 ONE_MIB = 1 << 20
 START = '<?xml version="1.0" encoding="UTF-8"?>\n'

@@ -38,3 +38,11 @@ def test_a_counter_is_found_once() -> None:
     assert decisions.allowed["a"] is decisions.allowed["a"]
     assert decisions.allowed["a"] is not decisions.store_error["a"]
     assert set(counted(metrics)) == {("a", "allowed"), ("a", "store_error")}
+
+
+def test_frontends_are_counted_apart() -> None:
+    metrics = Metrics()
+    decisions = Decisions(metrics, "x_total", "Text.", enforces=False)
+    for frontend in ("", "mobile", "mobile"):
+        decisions.over(make_exchange(route="a", frontend=frontend), REFUSAL)
+    assert counted(metrics) == {("a", "observed"): 1, ("a", "observed", "mobile"): 2}

@@ -288,3 +288,10 @@ async def test_a_cookie_is_for_who_asked(status: int) -> None:
         else:
             assert head.headers.get_all("set-cookie") == [f"session={exchange.request_id}"]
     assert bench.asked == 3
+
+
+async def test_requests_of_two_frontends_are_two_where_the_request_counts() -> None:
+    bench = Bench(cache={**CACHE, "per": "request"})
+    for path, frontend in (("/a", ""), ("/m/a", "mobile"), ("/w/a", "web"), ("/m/a", "mobile")):
+        await bench.ask_async(asking(path=path, frontend=frontend, raw_path="/a"))
+    assert [call.headers["X-Forwarded-Uri"] for call in bench.service.calls] == ["/a", "/m/a", "/w/a"]

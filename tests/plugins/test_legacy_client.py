@@ -9,7 +9,7 @@ from gateway.plugins.legacy_client import LegacyClient
 
 from gateway.chain import Chain
 from gateway.exchange import Exchange, Reply
-from gateway.testing import make_exchange, make_plugin, run
+from gateway.testing import make_exchange, make_head, make_plugin, run
 from gateway.wire.head import ResponseHead
 
 XML = {"Content-Type": "text/xml"}
@@ -28,9 +28,11 @@ def ask(
 
 def test_which_bodies_are_collected() -> None:
     both = Chain([make_plugin(LegacyClient, xml=ORDER, max_body="2KiB")])
-    assert (both.request_body, both.response_body, len(both.responses)) == (2048, 2048, 1)
+    assert (both.request_body, len(both.responses)) == (2048, 1)
+    told = [make_head(200, {"Content-Type": kind}) for kind in ("application/json", "image/png")]
+    assert [both.response_body(make_exchange(), head) for head in told] == [2048, 0]
     one = Chain([make_plugin(LegacyClient, form={})])
-    assert (one.request_body, one.response_body, one.responses) == (1 << 20, 0, ())
+    assert (one.request_body, one.collectors, one.responses) == (1 << 20, (), ())
 
 
 def test_xml_and_back() -> None:

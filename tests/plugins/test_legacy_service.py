@@ -9,8 +9,8 @@ from gateway.plugins.legacy_service import LegacyService
 
 from gateway.chain import Chain
 from gateway.exchange import Exchange, Reply
-from gateway.legacy.exact import parse
-from gateway.testing import make_exchange, make_plugin, run
+from gateway.shaping.exact import parse
+from gateway.testing import make_exchange, make_head, make_plugin, run
 from gateway.wire.head import ResponseHead
 
 JSON = {"Content-Type": "application/json"}
@@ -37,7 +37,9 @@ def ask(
 
 def test_both_bodies_are_collected_up_to_one_size() -> None:
     chain = Chain([make_plugin(LegacyService, xml={}, max_body="2KiB")])
-    assert (chain.request_body, chain.response_body) == (2048, 2048)
+    assert chain.request_body == 2048
+    told = [make_head(200, {"Content-Type": kind}) for kind in ("text/xml", "image/png")]
+    assert [chain.response_body(make_exchange(), head) for head in told] == [2048, 0]
     assert make_plugin(LegacyService, xml={}).max_body == 1 << 20
 
 

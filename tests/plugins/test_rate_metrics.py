@@ -104,3 +104,14 @@ def test_what_reached_no_upstream_is_no_call_of_one(plugin: RateMetrics) -> None
     snapshot = plugin.snapshot(plugin.env.clock.now())
     assert snapshot["routes"]["item"]["errors"] == 1
     assert snapshot["upstreams"] == {}
+
+
+def test_frontends_are_counted_apart(plugin: RateMetrics, metrics: Metrics) -> None:
+    for frontend in ("", "mobile", "mobile"):
+        run(plugin, make_exchange(route="item", frontend=frontend))
+
+    text = expose(metrics)[0].decode()
+    assert 'gateway_requests_total{code="200",method="GET",route="item"} 1.0' in text
+    assert 'gateway_requests_total{code="200",frontend="mobile",method="GET",route="item"} 2.0' in text
+    figures = plugin.snapshot(0.0)["routes"]
+    assert {name: found["calls"] for name, found in figures.items()} == {"item": 1, "mobile/item": 2}

@@ -42,3 +42,8 @@ def test_what_is_left_out_is_not_limited() -> None:
 def test_something_has_to_be_limited() -> None:
     with pytest.raises(ValueError, match="nothing is limited .write body, target or headers, such as body: 1MiB"):
         make_plugin(RequestSize)
+
+
+def test_the_prefix_of_a_frontend_counts() -> None:
+    exchange = make_exchange(path="/mobile/items", frontend="mobile", raw_path="/items")
+    assert run(make_plugin(RequestSize, target="10B"), exchange).status == 414

@@ -1,179 +1,245 @@
-"""A worker that composes answers of scripted services, and that is seen to leave nothing behind."""
+"""A composition's whole way through the proxy, without a socket: clients and services are objects, and a test says when
+which service answers what."""
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+from gateway.compile import Generation, compile_table
 from gateway.compose.run import Compose
+from gateway.config.load import load
+from gateway.errors import GatewayError, Kind
+from gateway.library import Library
+from gateway.live import LiveExchange
+from gateway.proxy import Proxy
+from gateway.table import RouteTable
+from gateway.telemetry.metrics import Metrics
+from gateway.testing import make_env, make_head
 from gateway.upstreams.upstream import Upstream
-from tests.support.gateways import request
-from tests.support.messages import Message
-from tests.support.polling import eventually
-from tests.support.raw_upstream import Peer, RawUpstream, Script
-from tests.support.runtimes import Running, running
+from gateway.wire.deadlines import NEVER
+from gateway.wire.head import RequestBlock, RequestHead, ResponseHead
+from gateway.wire.pool import Pool
+from tests.support.gateways import make_settings
+from tests.support.runtimes import write_config
 
-# What a service does with a request for one path: these bytes, or what a function sends.
-Handler = bytes | Callable[[Peer, Message], Awaitable[None]]
-Options = dict[str, Any]
-
-
-def answer(body: str | bytes, *fields: bytes, code: int = 200, content_type: bytes = b"application/json") -> bytes:
-    """A whole answer."""
-    raw = body.encode() if isinstance(body, str) else body
-    head = [b"HTTP/1.1 %d X" % code, b"Content-Type: " + content_type, b"Content-Length: %d" % len(raw), *fields]
-    return b"\r\n".join(head) + b"\r\n\r\n" + raw
-
-
-MISSING = answer('{"error": "no such path"}', code=404)
+CONFIG = """version: 1
+upstreams:
+  catalog: {{endpoints: ['http://127.0.0.1:1']}}
+  reviews: {{endpoints: ['http://127.0.0.1:2']}}
+  users: {{endpoints: ['http://127.0.0.1:3'], forwarded: rfc7239}}
+{top}routes:
+  - name: page
+    match: {{path: "/p/{{id}}"}}
+{route}    compose:
+{compose}
+"""
 
 
-def target_of(message: Message) -> str:
-    """Path and query that were asked for."""
-    return message.first.split(b" ")[1].decode()
+def config_of(parts: str, more: str = "", route: str = "", top: str = "") -> str:
+    """A configuration whose one route composes `parts`, one a line; `more` are lines of `compose`."""
+    lines = [f"      parts:\n{_indented(parts, 8)}", _indented(more, 6)]
+    compose = "\n".join(line for line in lines if line)
+    return CONFIG.format(top=top, route=_indented(route, 4) + "\n" if route else "", compose=compose)
 
 
-def targets(service: RawUpstream) -> list[str]:
-    """All that was asked for, in order."""
-    return [target_of(message) for message in service.requests]
+def _indented(text: str, by: int) -> str:
+    return "\n".join(f"{' ' * by}{line.strip()}" for line in text.strip().splitlines())
 
 
-def serving(handlers: Mapping[str, Handler], rest: Handler = MISSING) -> Script:
-    """By the path without its query; `rest` is for all others."""
+class Asked:
+    """One request that a service got, and the connection that it came by. `left`: the gateway has gone."""
 
-    async def script(peer: Peer) -> None:
-        while True:
-            message = await peer.request()
-            handler = handlers.get(target_of(message).partition("?")[0], rest)
-            if isinstance(handler, bytes):
-                peer.send(handler)
-            else:
-                await handler(peer, message)
+    def __init__(self, receiver: Any, port: int) -> None:
+        self.receiver = receiver
+        self.port = port
+        self.left = False
+        self.method = self.target = ""
+        self.fields: list[tuple[str, str]] = []
+        self.body = b""
 
-    return script
+    def send(self, text: bytes, ended: bool, chunked: bool, bodyless: bool) -> None:
+        head, _, self.body = text.partition(b"\r\n\r\n")
+        first, *lines = head.decode("latin-1").split("\r\n")
+        self.method, self.target, _ = first.split(" ")
+        self.fields = [(line.partition(": ")[0].lower(), line.partition(": ")[2]) for line in lines]
 
+    def all(self, name: str) -> list[str]:
+        """The values of a field."""
+        return [value for found, value in self.fields if found == name]
 
-class Held:
-    """A handler that keeps requests until `release`. `most` were there at a time, `waiting` are there now."""
+    def answer(self, data: Any = None, status: int = 200, **fields: str) -> None:
+        """Bytes as they are, anything else as JSON."""
+        head = make_head(status, {name.replace("_", "-"): value for name, value in fields.items()})
+        body = data if isinstance(data, bytes) else json.dumps(data).encode()
+        self.receiver.response(head, body, True)
 
-    def __init__(self, body: bytes = b'"held"') -> None:
-        self._body = body
-        self._gates: list[asyncio.Event] = []
-        self.most = 0
-        self.waiting = 0
+    def fail(self, kind: Kind = Kind.UPSTREAM_RESET) -> None:
+        """No answer."""
+        self.receiver.failed(GatewayError(kind), False)
 
-    async def __call__(self, peer: Peer, message: Message) -> None:
-        gate = asyncio.Event()
-        self._gates.append(gate)
-        self.waiting += 1
-        self.most = max(self.most, self.waiting)
-        try:
-            await gate.wait()
-        finally:
-            self.waiting -= 1
-        peer.send(answer(self._body))
+    def abort(self) -> None:
+        self.left = True
 
-    def release(self, count: int = 1 << 30) -> None:
-        """The next ones, or all that are there, are answered."""
-        for gate in self._gates[:count]:
-            gate.set()
-        del self._gates[:count]
+    def pause_reading(self) -> None: ...
 
+    def resume_reading(self) -> None: ...
 
-async def echo(peer: Peer, message: Message) -> None:
-    """The target is the answer."""
-    peer.send(answer(json.dumps(target_of(message))))
+    def __repr__(self) -> str:
+        return f"<Asked {self.method} {self.target}>"
 
 
-async def silent(peer: Peer, message: Message) -> None:
-    """Say nothing, and wait to be left."""
-    await peer.gone()
+class StandIn(Pool):
+    """A pool whose connections lead to the test."""
+
+    def __init__(self, pool: Pool, asked: list[Asked]) -> None:
+        super().__init__(pool.host, pool.port, pool.limits)
+        self._asked = asked
+
+    def take(self, receiver: Any, now: float, fresh: bool = False) -> Any:
+        asked = Asked(receiver, self.port)
+        self._asked.append(asked)
+        return asked
 
 
-def part(upstream: str, path: str, **options: Any) -> Options:
-    """A part; `as_` stands for `as`, a word of Python."""
-    return {"from": upstream, "path": path, **{name.rstrip("_"): value for name, value in options.items()}}
+class Client:
+    """In place of a client's connection: what it was answered."""
 
+    congested = False
+    check_at = NEVER
+    peer = "192.0.2.1"
 
-def route(parts: Options, path: str = "/page", name: str = "page", plugins: Iterable[Any] = (), **options: Any) -> Any:
-    """A route; `options` are those of `compose`."""
-    composed = {"parts": parts, **options}
-    return {"name": name, "match": {"path": path}, "compose": composed, "plugins": list(plugins)}
-
-
-def config(upstreams: Mapping[str, Any], *routes: Any, **top: Any) -> str:
-    """A configuration as JSON, which is YAML. An upstream is a port, several, or its options with `ports`."""
-    made = {}
-    for name, given in upstreams.items():
-        options = dict(given) if isinstance(given, Mapping) else {"ports": given}
-        ports = options.pop("ports")
-        options["endpoints"] = [f"http://127.0.0.1:{port}" for port in ([ports] if isinstance(ports, int) else ports)]
-        made[name] = options
-    listeners = {"listeners": [{"bind": "127.0.0.1:0"}], "admin": {"bind": "127.0.0.1:0"}}
-    return json.dumps({"version": 1, **listeners, "upstreams": made, "routes": routes, **top})
-
-
-class Composing:
-    """A worker that serves, and how it is asked."""
-
-    def __init__(self, worker: Running) -> None:
-        self.worker = worker
-
-    def client(self) -> Any:
-        """A new connection."""
-        return self.worker.client()
-
-    async def ask(self, target: str = "/page", *fields: bytes, method: str = "GET", body: bytes = b"") -> Message:
-        """One request on a connection of its own."""
-        async with self.client() as client:
-            message: Message = await client.ask(request(target, *fields, method=method, body=body), method)
-            return message
-
-    async def page(self, target: str = "/page", *fields: bytes) -> Any:
-        """What a good answer says."""
-        message = await self.ask(target, *fields)
-        assert message.status == 200, (message.head, message.body)
-        assert message.get("content-type") == "application/json"
-        return json.loads(message.body)
+    def __init__(self, trusted: bool = False, identity_headers: tuple[str, ...] = ()) -> None:
+        self.settings = make_settings(trusted, identity_headers)
+        self.trusted = trusted
+        self.forwarded = self.settings.forwarded_lines(self.peer)
+        self.deadline = NEVER
+        self.exchange: LiveExchange | None = None
+        self.head: ResponseHead | None = None
+        self.body = b""
+        self.answers = 0
+        self.finishes = 0
 
     @property
-    def compositions(self) -> list[Compose]:
-        routes = self.worker.runtime.proxy.table.router.routes
-        return [found.action for found in routes if isinstance(found.action, Compose)]
+    def status(self) -> int:
+        """0 before the answer."""
+        return self.head.status if self.head is not None else 0
 
     @property
-    def upstreams(self) -> list[Upstream]:
-        table = self.worker.runtime.proxy.table
-        return [*table.upstreams.values(), *table.derived]
+    def data(self) -> Any:
+        """What the answer says, numbers as they were written."""
+        return json.loads(self.body, parse_float=str)
 
-    def upstream(self, name: str) -> Upstream:
-        return self.worker.runtime.proxy.table.upstreams[name]
+    def get(self, name: str) -> str | None:
+        """A field of the answer."""
+        assert self.head is not None
+        return self.head.get(name)
 
-    async def at_rest(self) -> None:
-        """Nothing is left of any request: no exchange, no place, no permit, no connection that carries one."""
-        await eventually(lambda: not self.worker.runtime.proxy.active, "an exchange is still active")
-        for composition in self.compositions:
-            assert composition._subrequests.active == 0
-            assert not composition._subrequests.keeper.owners
-        for upstream in self.upstreams:
-            assert [endpoint.in_flight for endpoint in upstream.endpoints] == [0] * len(upstream.endpoints), upstream
-            assert (upstream.budget.taken, upstream.hedges.taken) == (0, 0), upstream
-            assert upstream.limiter is None or upstream.limiter.in_flight == 0, upstream
+    def watch(self, deadline: float) -> None:
+        self.deadline = deadline
+
+    def respond(self, head: ResponseHead, body: bytes, ended: bool) -> None:
+        self.head, self.body = head, body
+        self.answers += 1
+
+    def finished(self, now: float) -> None:
+        self.finishes += 1
+
+    def refuse_rest(self) -> None: ...
+
+    def pause_reading(self) -> None: ...
+
+    def resume_reading(self) -> None: ...
+
+
+class Changing(Proxy):
+    """A proxy that calls `change` with an exchange that all plugins have let pass."""
+
+    change: Callable[[LiveExchange], None] | None = None
+
+    def _act(self, exchange: LiveExchange) -> None:
+        if self.change is not None:
+            self.change(exchange)
+        super()._act(exchange)
+
+
+class Stage:
+    """A proxy with its services. `asked` is what they got, in order."""
+
+    def __init__(self, table: RouteTable) -> None:
+        self.table = table
+        self.proxy = Changing(table)
+        self.asked: list[Asked] = []
+        for upstream in self.table.upstreams.values():
             for endpoint in upstream.endpoints:
-                pool = endpoint.pool
-                await eventually(lambda pool=pool: not pool.connecting, repr(pool))
-                assert (pool.active, len(pool.queue)) == (0, 0), pool
-                assert all(connection.receiver is None for connection in pool.connections), pool
+                endpoint.pool = StandIn(endpoint.pool, self.asked)
+
+    @property
+    def action(self) -> Compose:
+        """What the first route does."""
+        action = self.table.router.routes[0].action
+        assert isinstance(action, Compose)
+        return action
+
+    @property
+    def upstreams(self) -> Mapping[str, Upstream]:
+        return self.table.upstreams
+
+    def ask(
+        self,
+        target: str = "/p/42",
+        method: str = "GET",
+        body: bytes = b"",
+        trusted: bool = False,
+        change: Callable[[LiveExchange], None] | None = None,
+        **fields: str,
+    ) -> Client:
+        """A client's request; it may be answered before this returns. `change` is called with its exchange, as a plugin
+        might be."""
+        client = Client(trusted, tuple(self.table.identity_headers))
+        names = {"host": "a.example", **{name.replace("_", "-"): value for name, value in fields.items()}}
+        policy = client.settings.trusted_policy if trusted else client.settings.untrusted_policy
+        shape = policy.shape(name.encode() for name in names)
+        block = RequestBlock(shape, [value.encode("latin-1") for value in names.values()], "1.1")
+        block.host, block.host_field = names["host"], names["host"].encode()
+        self.proxy.change = change
+        self.proxy.begin(cast(Any, client), RequestHead(block, method, target, "1.1"), body, True)
+        return client
+
+    def of(self, target: str) -> Asked:
+        """The last request for a target."""
+        return next(asked for asked in reversed(self.asked) if asked.target == target)
+
+    @property
+    def targets(self) -> list[str]:
+        """What was asked for, in order."""
+        return [asked.target for asked in self.asked]
+
+    def check(self) -> None:
+        """Nothing is under way, and all that was taken was given back."""
+        subrequests = self.action._subrequests
+        assert (self.proxy.active, subrequests.active) == (0, 0)
+        assert not subrequests.keeper.owners
+        for upstream in (*self.upstreams.values(), *self.table.derived):
+            assert [endpoint.in_flight for endpoint in upstream.endpoints] == [0] * len(upstream.endpoints)
+            assert upstream.budget.taken == 0
 
 
-@contextlib.asynccontextmanager
-async def composing(folder: Path, text: str) -> AsyncIterator[Composing]:
-    """A worker for a while, which must have given everything back at the end."""
-    async with running(folder, text) as worker:
-        served = Composing(worker)
-        yield served
-        await served.at_rest()
+def compiled(folder: Path, text: str) -> tuple[Generation | None, list[str]]:
+    """The generation of a configuration, and its problems."""
+    loaded = load(write_config(folder, text), {})
+    metrics = Metrics()
+    names = loaded.spec.upstreams if loaded.spec is not None else ()
+    env = make_env(metrics=metrics, upstreams={name: cast(Any, None) for name in names})
+    generation, problems = compile_table(loaded, env, metrics, Library(folder))
+    return generation, [str(problem).replace(f"{folder}/", "") for problem in problems]
+
+
+def staged(folder: Path, parts: str, more: str = "", route: str = "", top: str = "") -> Stage:
+    """A stage for a composition that is right."""
+    generation, problems = compiled(folder, config_of(parts, more, route, top))
+    assert generation is not None, problems
+    generation.take_over()
+    return Stage(generation.table)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import aiohttp
 
 from gateway.admin.server import AdminServer
 from gateway.config.fields import Bind
+from gateway.config.specs import ListenerSpec
 from gateway.process.runtime import Runtime
 from tests.support.polling import soon
 from tests.support.raw_client import RawClient, connected
@@ -42,9 +43,10 @@ class Running:
     def port(self) -> int:
         return self.runtime.listeners[0].port
 
-    def client(self) -> contextlib.AbstractAsyncContextManager[RawClient]:
-        """A new connection to the gateway."""
-        return connected(self.port)
+    def client(self, frontend: str = "") -> contextlib.AbstractAsyncContextManager[RawClient]:
+        """A new connection to the gateway: to its first listener, or to that of a frontend."""
+        ports = [one.port for one in self.runtime.listeners if one.settings.frontend == frontend]
+        return connected(ports[0] if frontend else self.port)
 
     def write(self, text: str) -> None:
         self.runtime.path.write_text(text)
@@ -74,10 +76,16 @@ def write_config(folder: Path, text: str) -> Path:
 
 @contextlib.asynccontextmanager
 async def prepared(
-    folder: Path, text: str = HEAD + PING, environ: dict[str, str] | None = None, admin_bind: Bind | None = None
+    folder: Path,
+    text: str = HEAD + PING,
+    environ: dict[str, str] | None = None,
+    admin_bind: Bind | None = None,
+    bind: str | None = None,
+    alone: Collection[str] = (),
 ) -> AsyncIterator[Running]:
     """A worker that is compiled and whose admin listener is up, but that has not started."""
-    runtime = Runtime(write_config(folder, text), environ or {}, admin_bind=admin_bind)
+    binds = [ListenerSpec(bind=Bind.parse(bind))] if bind is not None else None
+    runtime = Runtime(write_config(folder, text), environ or {}, binds, admin_bind, alone)
     admin = AdminServer(runtime)
     thresholds = gc.get_threshold()
     try:
@@ -97,10 +105,14 @@ async def prepared(
 
 @contextlib.asynccontextmanager
 async def running(
-    folder: Path, text: str = HEAD + PING, environ: dict[str, str] | None = None
+    folder: Path,
+    text: str = HEAD + PING,
+    environ: dict[str, str] | None = None,
+    bind: str | None = None,
+    alone: Collection[str] = (),
 ) -> AsyncIterator[Running]:
-    """A worker that serves."""
-    async with prepared(folder, text, environ) as worker:
+    """A worker that serves; with names in `alone` these frontends only."""
+    async with prepared(folder, text, environ, None, bind, alone) as worker:
         await worker.runtime.start()
         yield worker
 

@@ -129,7 +129,7 @@ def test_ecs_takes_a_host_apart_only_where_it_has_a_port(host: str) -> None:
     host=st.text(),
     principal=st.text(),
     request_id=st.text(),
-    route=st.text(min_size=1),
+    route=st.text(st.characters(exclude_characters="/"), min_size=1),
     seconds=st.floats(0, 100_000),
     upstream=st.floats(0, 100_000),
 )
@@ -206,6 +206,7 @@ def test_a_template_has_every_field() -> None:
         "upstream_ms": "200.000",
         "overhead_ms": "50.000",
         "route": "item",
+        "frontend": "-",
         "upstream": "catalog",
         "endpoint": "-",
         "attempts": "1",
@@ -237,3 +238,13 @@ def test_a_template_may_hold_braces_and_percents() -> None:
 def test_formats_that_cannot_work(template: str, message: str) -> None:
     with pytest.raises(ValueError, match=message.replace("?", r"\?").replace("{", r"\{").replace("}", r"\}")):
         access_format(template, "edge", ())
+
+
+def test_a_request_of_a_frontend() -> None:
+    shown = json.loads(line("ecs", "/m/a?b=1", frontend="mobile", raw_path="/a"))
+    assert (shown["labels"]["frontend"], shown["labels"]["route"]) == ("mobile", "item")
+    assert (shown["url"]["path"], shown["url"]["original"]) == ("/m/a", "/m/a?b=1")
+    assert shown["message"] == "GET /m/a 200"
+    assert "frontend" not in json.loads(line("ecs", "/a"))["labels"]
+    text = line("{frontend} {path} {target}", "/m/a?b=1", frontend="mobile", raw_path="/a")
+    assert text == "mobile /m/a /m/a?b=1\n"

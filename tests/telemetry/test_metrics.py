@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from gateway.telemetry.exposition import expose
 from gateway.telemetry.metrics import Counter, Histogram, Metrics
 
 
@@ -59,3 +60,21 @@ def test_names_follow_the_rules(name: str) -> None:
 def test_labels_are_as_many_as_declared() -> None:
     with pytest.raises(ValueError, match="labels"):
         Metrics().counter("a_total", "A.", ("route", "code")).labels("x")
+
+
+def test_optional_labels_may_be_left_out() -> None:
+    metrics = Metrics()
+    family = metrics.counter("a_total", "Text.", ("route", "code"), ("frontend",))
+    family.labels("page", "200").inc()
+    family.labels("page", "200", "mobile").inc(2)
+    metrics.histogram("b", "Text.", ("route",), optional=("frontend",)).labels("page", "web").observe(1.0)
+    for values in (("page",), ("page", "200", "mobile", "x")):
+        with pytest.raises(ValueError, match="has the labels"):
+            family.labels(*values)
+    text = expose(metrics)[0].decode()
+    assert 'a_total{code="200",route="page"} 1.0' in text
+    assert 'a_total{code="200",frontend="mobile",route="page"} 2.0' in text
+    assert 'b_count{frontend="web",route="page"} 1.0' in text
+    assert metrics.counter("a_total", "", ("route", "code")) is family, "for who only reads it"
+    with pytest.raises(ValueError, match="other labels"):
+        metrics.counter("a_total", "", ("route", "code"), ("other",))

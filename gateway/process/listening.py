@@ -1,0 +1,116 @@
+"""Where a configuration listens, and what holds for the clients there. Pure: no socket is opened here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from gateway.compile import Generation
+from gateway.config.fields import Bind
+from gateway.config.frontend_specs import FrontendSpec
+from gateway.config.load import Loaded
+from gateway.config.problems import Problem
+from gateway.config.specs import ListenerSpec
+from gateway.wire.client_settings import ClientSettings
+from gateway.wire.shapes import request_policy
+
+RESTART = "restart the gateway for that"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One address. `shared` says that it is one of `listeners`, not a frontend's bind."""
+
+    bind: Bind
+    settings: ClientSettings
+    shared: bool
+
+
+def places(generation: Generation, binds: Sequence[ListenerSpec] | None = None) -> list[Place]:
+    """Every address, in an order that a reload keeps: `listeners`, then the binds of frontends in the order of their
+    files. `binds` stand in place of `listeners`, or of the bind of the one frontend that is served alone."""
+    own = common = client_settings(generation)
+    bound = [frontend for frontend in generation.frontends if frontend.bind is not None]
+    on_listeners = [frontend for frontend in generation.frontends if frontend.bind is None]
+    if generation.alone and binds is not None and len(generation.frontends) == 1:
+        bound, on_listeners = [], [*generation.frontends]
+    shared: Sequence[ListenerSpec] = binds or generation.spec.listeners
+    if not generation.alone:
+        common = replace(common, request_body=_most(common, generation.frontends))
+    elif len(on_listeners) == 1:
+        common = _own_settings(common, on_listeners[0])
+    elif on_listeners:
+        common = replace(common, request_body=_most(common, on_listeners))
+    else:
+        shared = ()
+    found = [Place(one.bind, replace(common, half_close=one.half_close == "allow"), shared=True) for one in shared]
+    return found + [Place(one.bind, _own_settings(own, one), shared=False) for one in bound if one.bind is not None]
+
+
+def client_settings(generation: Generation) -> ClientSettings:
+    """What a configuration settles for every client connection."""
+    spec = generation.spec
+    identities = generation.table.identity_headers
+    return ClientSettings(
+        request_policy(True, identities),
+        request_policy(False, identities),
+        spec.trusted_proxies,
+        spec.limits.request_head,
+        spec.limits.header_count,
+        spec.limits.request_body,
+        spec.timeouts.request_head,
+        spec.timeouts.request_body,
+        spec.timeouts.idle,
+        connections=spec.limits.connections,
+    )
+
+
+def _own_settings(common: ClientSettings, frontend: FrontendSpec) -> ClientSettings:
+    """Those of a listener that is a frontend's alone."""
+    given = {name: limit for name, limit in frontend.limits if limit is not None}
+    return replace(common, frontend=frontend.name, **given)
+
+
+def _most(common: ClientSettings, frontends: Sequence[FrontendSpec]) -> int:
+    """The largest body that any request may have: each is held to its own limit later."""
+    return max(common.request_body, *(frontend.limits.request_body or 0 for frontend in frontends), 0)
+
+
+def misplaced(generation: Generation, loaded: Loaded, binds: Sequence[ListenerSpec] | None) -> list[Problem]:
+    """An address was asked for, and every frontend that is served has one of its own."""
+    if not binds or any(place.shared for place in places(generation, binds)):
+        return []
+    names = ", ".join(frontend.name for frontend in generation.frontends)
+    message = f"nobody listens on {', '.join(str(one.bind) for one in binds)}: {names} have a bind of their own"
+    return [Problem(loaded.position(("listeners",)), message, "with --bind name one of them, or leave --bind out")]
+
+
+def moved(before: Generation, after: Generation, loaded: Loaded, binds: Sequence[ListenerSpec] | None) -> list[Problem]:
+    """Sockets are opened at the start: a reload cannot move them."""
+    problems = []
+    old, new = places(before, binds), places(after, binds)
+    where = [str(place.bind) for place in old if place.shared]
+    if where != [str(place.bind) for place in new if place.shared]:
+        message = f"a reload cannot change where the gateway listens, {', '.join(where) or 'at its frontends alone'}"
+        problems.append(Problem(loaded.position(("listeners",)), message, RESTART))
+    known, wanted = ({p.settings.frontend: str(p.bind) for p in found if not p.shared} for found in (old, new))
+    for name in dict.fromkeys((*known, *wanted)):
+        if known.get(name) != wanted.get(name):
+            there = any(frontend.name == name for frontend in loaded.frontends)
+            position = loaded.position((*loaded.path_of(name), "bind") if there else ("include",))
+            listens = known.get(name, "not on a listener of its own")
+            message = f"a reload cannot change where the frontend {name!r} listens, {listens}"
+            problems.append(Problem(position, message, RESTART))
+    return problems
+
+
+def served_at(generation: Generation, settings: ClientSettings) -> str:
+    """Who is served by a listener with these settings, in words that follow its address; "" where there are no
+    frontends."""
+    if settings.frontend:
+        return f" for the frontend {settings.frontend}"
+    frontends = generation.table.frontends
+    names = ", ".join(one.name for one in frontends.named.values() if one in frontends.order) if frontends else ""
+    if not names:
+        return ""
+    return f" for {'' if generation.alone else 'routes without a frontend and '}the frontends {names}"
