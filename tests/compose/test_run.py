@@ -514,7 +514,7 @@ def walk(parts: list[Part], ends: list[int], fates: list[str]) -> tuple[Client, 
     return client, [asked.target for asked in stage.asked]
 
 
-@settings(max_examples=60)
+@settings(max_examples=50)
 @given(plans())
 def test_a_plan_respects_every_need_and_always_ends(plan: tuple[list[Part], list[int], list[str]]) -> None:
     parts, ends, fates = plan
