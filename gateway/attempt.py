@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from gateway.errors import ANSWERS, GatewayError, Kind
 from gateway.exchange import Attempt, Reply
 from gateway.live import LiveExchange
+from gateway.tunnelling import begin_tunnel
 from gateway.upstreams.endpoint import Endpoint
 from gateway.upstreams.upstream import Upstream, Verdict
 from gateway.wire.deadlines import NEVER
@@ -107,7 +108,8 @@ class LiveAttempt(Attempt):
             observe(target, self.waited or seconds, now, verdict)
         if exchange.permit is not None:
             exchange.give_back()
-        exchange.chain.run_attempt_ends(exchange, self, self.ran)
+        if exchange.chain.attempt_ends:
+            exchange.chain.run_attempt_ends(exchange, self, self.ran)
         # Point at nothing any more, so that no cycle is left behind.
         self.connection = None
         del self.exchange
@@ -193,6 +195,9 @@ class LiveAttempt(Attempt):
             exchange.continued = True
             exchange.wait(Kind.REQUEST_TIMEOUT, exchange.client.settings.body_timeout)
         exchange.client.send_interim(head.status, head.text())
+
+    def upgraded(self, head: ResponseHead, body: bytes) -> None:
+        begin_tunnel(self._proxy, self.exchange, self, head, body)
 
     def response(self, head: ResponseHead, body: bytes, ended: bool) -> None:
         if ended:

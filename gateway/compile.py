@@ -12,7 +12,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+from gateway.app_names import upstream_name
 from gateway.chain import Chain
+from gateway.compile_app import Apps
 from gateway.compile_compose import Surroundings, compile_composition, parts_of
 from gateway.compile_frontends import RouteSet, list_key, make_frontend, make_frontends, unknown_frontends, uses_of
 from gateway.compile_own_paths import own_routes
@@ -185,6 +187,13 @@ class _Compiler:
         chain = Chain(top)
         router = Router(()) if self.alone else self._router(RouteSet("", (), spec.routes, top, chain))
         frontends = [self._frontend(number, one, top, chain) for number, one in enumerate(self.frontends)]
+        uses = uses_of(spec, self.frontends)
+        places: list[tuple[Path_, tuple[RouteSpec, ...]]] = [] if self.alone else [((), spec.routes)]
+        places += [(self.loaded.path_of(one.name), one.routes) for one in self.frontends]
+        apps = Apps(self.loaded, places, self.maker, self.metrics, uses)
+        upstreams |= apps.upstreams
+        self.endpoints |= apps.endpoints
+        self.problems += apps.problems
         self.problems += unused(self.loaded, spec, self.library)
         plugins = self.maker.plugins
         identities = frozenset(header for plugin in plugins.values() for header in plugin.identity_headers())
@@ -200,7 +209,6 @@ class _Compiler:
             frontends=make_frontends(frontends, self.frontends, spec.limits.request_body, self.alone),
         )
         secrets = self.loaded.secrets.union(*(secrets_in(plugin.options) for plugin in plugins.values()))
-        uses = uses_of(spec, self.frontends)
         generation = Generation(spec, table, plugins, self.endpoints, uses, self.settings, secrets=secrets)
         generation.frontends, generation.alone = self.frontends, self.alone
         for plugin, name in twins(generation.served()):
@@ -278,6 +286,7 @@ class _Compiler:
         action = self._action(at, join_route_id(routes.frontend, spec.name), spec, pattern)
         if action is None:
             return None
+        collected = int(self.spec.limits.request_body) if isinstance(action, Deferred) and action.reads_body else 0
         predicates: list[Predicate] = [HeaderPredicate(name, value) for name, value in spec.match.headers.items()]
         predicates += [QueryPredicate(name, value) for name, value in spec.match.query.items()]
         return Route(
@@ -289,7 +298,7 @@ class _Compiler:
             predicates=tuple(predicates),
             priority=spec.priority,
             order=number,
-            chain=Chain((*routes.plugins, *own)) if own else routes.chain,
+            chain=Chain((*routes.plugins, *own), collected) if own or collected else routes.chain,
             frontend=routes.frontend,
         )
 
@@ -319,11 +328,12 @@ class _Compiler:
         mirror = spec.mirror
         make = partial(
             Forward,
-            targets,
+            targets if spec.app is None else ((upstream_name(spec.app), 1),),
             sticky=key_of(spec.sticky) if spec.sticky is not None else None,
             mirror=Mirror(mirror.to, float(mirror.share), int(mirror.body)) if mirror is not None else None,
             importance=spec.importance,
             total=float(spec.timeouts.total) if spec.timeouts.total is not None else None,
+            upgrades=spec.app is not None,
         )
         if spec.rewrite is None:
             return make()

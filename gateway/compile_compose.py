@@ -25,6 +25,7 @@ from gateway.compose.template import (
     TargetTemplate,
     TextTemplate,
     UnknownName,
+    is_body,
     part_numbers,
 )
 from gateway.config.compose_specs import ComposeSpec, InPlaceSpec, PartSpec
@@ -147,7 +148,9 @@ class _Compiler:
             return None
         references: list[Reference] = [*target.references, *also]
         references += [reference for _, template in headers for reference in template.references]
-        references += body.references if body is not None else ()
+        references += body.references if body is not None and not body.relays else ()
+        if any(is_body(reference) for reference in references):
+            self._refuse(at, "{request.body} is bytes as they came", 'it can only be all of a body: "{request.body}"')
         needs = part_numbers(references)
         for expression in (when, foreach):
             needs |= expression.parts if expression is not None else set()

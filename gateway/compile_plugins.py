@@ -63,13 +63,18 @@ class PluginMaker:
         if problems:
             return None
         try:
-            plugin = self._instance(key, found, options, chain)
+            return self.put(key, found, options, chain)
         except Exception as error:
             said = str(error) if isinstance(error, ValueError | LookupError) else f"{type(error).__name__}: {error}"
             problem = Problem(use.position, f"the plugin {use.name!r} refuses its options: {said}")
             self.problems.append(masked(problem, self._secrets.union(secrets_in(options))))
             return None
-        plugin.name = use.name
+
+    def put(self, key: PluginKey, found: type[Plugin], options: Any, chain: Sequence[Plugin] = ()) -> Plugin:
+        """The instance for an entry, which is under `key` unless another entry has brought it. Whatever its
+        constructor raises."""
+        plugin = self._instance(key, found, options, chain)
+        plugin.name = key[1]
         if plugin not in self._spanning:
             self.plugins[key] = plugin
             if plugin.spans_routes:

@@ -27,7 +27,9 @@ def unused(loaded: Loaded, spec: ConfigSpec, library: Library) -> Iterator[Probl
     for use in uses:
         # One that a plugin's options name is in use too.
         used.update(_texts(use.options))
-    for name in spec.upstreams:
+    # Nobody knows which ones an application calls.
+    knowable = all(route.app is None for route in routes)
+    for name in spec.upstreams if knowable else ():
         if name not in used:
             position = loaded.key_position(("upstreams", name))
             yield Problem(position, f"no route goes to the upstream {name!r}", severity="warning")

@@ -325,7 +325,7 @@ def _targets(generation: Generation, action: Forward, target: str) -> tuple[Targ
     found = []
     for name, weight in zip(action.names, action.weights, strict=True):
         endpoints = generation.table.upstreams[name].endpoints
-        urls = tuple(f"http://{one.address}{target}" for one in endpoints if one.state == "enabled")
+        urls = tuple(f"{one.pool.origin}{target}" for one in endpoints if one.state == "enabled")
         drained = tuple(one.address for one in endpoints if one.state != "enabled")
         found.append(Target(name, weight / total, urls, drained))
     return tuple(found)

@@ -26,7 +26,7 @@ def join_route_id(frontend: str, route: str) -> str:
 def split_route_id(route_id: str) -> tuple[str, str]:
     """Frontend, or "", and name of a route. No name has a slash but those of plugins' own paths, `PLUGIN:/PATH`."""
     frontend, slash, route = route_id.partition("/")
-    return (frontend, route) if slash and ":" not in frontend else ("", route_id)
+    return (frontend, route) if frontend and slash and ":" not in frontend else ("", route_id)
 
 
 class Headers(Protocol):

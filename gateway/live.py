@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from gateway.chain import Chain
 from gateway.errors import GatewayError, Kind
 from gateway.exchange import Exchange, split_route_id
-from gateway.routing.actions import Forward, Rewrite
+from gateway.routing.actions import Forward
 from gateway.routing.frontend import Frontend
 from gateway.routing.route import Route
 from gateway.table import RouteTable
@@ -20,6 +20,7 @@ from gateway.wire.deadlines import NEVER
 from gateway.wire.head import RequestHead, ResponseHead
 from gateway.wire.headers import resolve_client
 from gateway.wire.request_text import forwarded_lines
+from gateway.wire.tunnel import UPGRADE, Tunnel, asks_for_websocket
 
 if TYPE_CHECKING:
     from gateway.attempt import LiveAttempt
@@ -227,9 +228,11 @@ class LiveExchange(Exchange):
         if self.headers.chunked and limit < parser.chunked_limit:
             parser.chunked_limit = limit
 
-    def prepare(self, rewrite: Rewrite | None, upstream: Upstream) -> None:
-        """Settle what goes upstream, whichever endpoint it will be, and until when."""
+    def prepare(self, action: Forward | None, upstream: Upstream) -> None:
+        """Settle what goes upstream, whichever endpoint it will be, and until when. Without an action it is what a
+        plugin sent elsewhere."""
         head = self.headers
+        rewrite = action.rewrite if action is not None else None
         if rewrite is not None and rewrite.headers is not None:
             rewrite.headers.apply(head)
         if not self.target:
@@ -246,6 +249,8 @@ class LiveExchange(Exchange):
         if total is not None:
             self.limit_total(self.started + total)
         self.added = forwarded_lines(self.client, head, upstream.forwarded) + self.table.via
+        if action is not None and action.upgrades and asks_for_websocket(head):
+            self.added += UPGRADE
 
     def defer(self) -> None:
         """All plugins have let it pass, and what goes upstream is not this request, but may still be."""
@@ -352,6 +357,11 @@ class LiveExchange(Exchange):
             attempt.connection.resume_reading()
             self.wait(Kind.BODY_TIMEOUT, attempt.upstream.timeouts.body)
 
+    def stopping(self) -> None:
+        """The gateway stops, and waits for this to end."""
+        if isinstance(self.tap, Tunnel):
+            self.tap.leave()
+
     def wait(self, kind: Kind | None, seconds: float) -> None:
         """From now on the client's deadline stands for `kind`, in `seconds` or when the total is over."""
         self.wait_until(kind, monotonic() + seconds)
@@ -368,6 +378,9 @@ class LiveExchange(Exchange):
 
     def overdue(self, now: float) -> Kind | None:
         """What the deadline that has just passed means; None when it means nothing (any more)."""
+        if self.status == 101:
+            # A WebSocket may be silent for as long as it likes. A client that takes nothing is no client.
+            return self.waiting if self.waiting is Kind.CLIENT_GONE else None
         if self.total_at <= now:
             return self.late
         attempt = self.attempt

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeVar, runtime_checkable
 
+import orjson
+
 from gateway.errors import Failure, GatewayError, Kind
 from gateway.exchange import Attempt, Exchange, Headers, Reply, ResponseHead, Tap, split_route_id
 from gateway.units import Duration, Secret, Share, Size
@@ -165,13 +167,17 @@ class Scripting(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class UpstreamReply:
-    """A whole answer of an upstream to a plugin's own call. Names of `headers` are in lower case, `cookies` are the
-    values of Set-Cookie."""
+    """A whole answer of an upstream to a call of a plugin's, or a handler's, own. Names of `headers` are in lower case,
+    `cookies` are the values of Set-Cookie."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes
     cookies: tuple[str, ...] = ()
+
+    def json(self) -> Any:
+        """The body, read as JSON. ValueError for what is none."""
+        return orjson.loads(self.body)
 
 
 class UpstreamClient(Protocol):
@@ -238,7 +244,8 @@ class Plugin:
     response, above it), and is there as `exchange.body` or `head.body`; `collects` may let a response stream. With
     `resends` a body that fits is kept until the answer begins, so that `on_failure` may send the request to another
     upstream. `own_body` is the most bytes of body to collect for `own_paths`, which is then there as `exchange.body`.
-    With `spans_routes` one instance serves all routes that list the plugin with the same options.
+    With `spans_routes` one instance serves all routes that list the plugin with the same options. `applications` are
+    those (`module:attribute`) that the instance may send requests to: each is an upstream of that name behind `app:`.
     """
 
     Options: ClassVar[type | None] = None
@@ -247,6 +254,7 @@ class Plugin:
     resends: bool = False
     spans_routes: bool = False
     own_body: int = 0
+    applications: Iterable[str] = ()
 
     name: str = ""
     options: Any

@@ -144,21 +144,18 @@ class Proxy:
     def _act(self, exchange: LiveExchange) -> None:
         assert exchange.matched is not None
         action = exchange.matched.action
+        forward = action if isinstance(action, Forward) else None
         if exchange.refusal is not None:
             self.fail(exchange, exchange.refusal)
-        elif isinstance(action, Forward):
+        elif forward is not None or exchange.fallback == recovery.MOVED:
             upstream = exchange.table.upstreams[exchange.upstream]
-            exchange.prepare(action.rewrite, upstream)
-            if action.mirror is not None:
-                mirror(exchange, action.mirror)
-            self.attempt(exchange, upstream)
-        elif exchange.fallback == recovery.MOVED:
-            upstream = exchange.table.upstreams[exchange.upstream]
-            exchange.prepare(None, upstream)
+            exchange.prepare(forward, upstream)
+            if forward is not None and forward.mirror is not None:
+                mirror(exchange, forward.mirror)
             self.attempt(exchange, upstream)
         elif isinstance(action, Deferred):
             action.begin(self, exchange)
-        else:
+        elif not isinstance(action, Forward):
             self.answer(exchange, action.reply(exchange))
 
     def attempt(self, exchange: LiveExchange, upstream: Upstream, fresh: bool = False) -> None:
@@ -387,7 +384,8 @@ class Proxy:
         exchange.over, exchange.outcome = True, outcome
         exchange.flag = flag if not exchange.fallback else recovery.fallback_flag(exchange, flag)
         exchange.ended = now
-        exchange.chain.run_finishes(exchange, exchange.ran)
+        if exchange.chain.finishes:
+            exchange.chain.run_finishes(exchange, exchange.ran)
         self.active -= 1
         exchange.client.finished(now)
 

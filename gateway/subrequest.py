@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 # Blocks that hold nothing but a Host, by its bytes; bounded, cleared when full.
 HOSTS: dict[bytes, RequestBlock] = {}
 HOSTS_KEPT = 1024
+BODY_METHODS = frozenset(["PATCH", "POST", "PUT"])
 POLICY = request_policy(True)
 
 
@@ -86,6 +87,9 @@ class Subrequest(LiveExchange):
             self.body = body
             self.pending.append(body)
             head.set_length(len(body))
+        elif method in BODY_METHODS:
+            # RFC 9110 §8.6: whoever expects a body wants to know that there is none.
+            head.set_length(0)
 
 
 class Owner(Protocol):
@@ -204,11 +208,14 @@ class SubrequestStream:
         self.head = head
         self.status = head.status
         self.body = body
-        if len(body) > self.limit or (head.length is not None and head.length > self.limit):
+        # What answers a HEAD tells a length, and has none.
+        if len(body) > self.limit or (not ended and head.length is not None and head.length > self.limit):
             self._refuse(ended)
 
     def send_body(self, body: bytes, ended: bool) -> None:
         """More of the body."""
+        if self.error is not None:
+            return
         if type(self.body) is bytes:
             self.body = bytearray(self.body)
         self.body += body
@@ -216,11 +223,11 @@ class SubrequestStream:
             self._refuse(ended)
 
     def _refuse(self, ended: bool) -> None:
-        """More than the limit. The proxy is in the middle of what it does with these bytes: it is told after it."""
+        """More than the limit. The proxy is in the middle of what it does with these bytes: it is told after it, and
+        the rest may come before."""
         self.body = b""
-        if ended:
-            self.error = GatewayError(Kind.UPSTREAM_BODY_TOO_LARGE)
-        else:
+        self.error = GatewayError(Kind.UPSTREAM_BODY_TOO_LARGE)
+        if not ended:
             asyncio.get_running_loop().call_soon(self._too_large)
 
     def finished(self, now: float) -> None:

@@ -13,8 +13,6 @@ from gateway.plugin import UpstreamReply
 from gateway.subrequest import Subrequest, Subrequests, SubrequestStream, added_lines, host_block
 from gateway.wire.fields import TOKEN, field_line
 
-BODY_METHODS = frozenset(["PATCH", "POST", "PUT"])
-
 
 class SubrequestClient:
     """Calls one upstream by its name. Each call is balanced and retried as the upstream says, and carries who asks, the
@@ -65,7 +63,7 @@ class SubrequestClient:
             lines,
             added_lines(exchange, upstream),
             monotonic() + timeout,
-            body if body or method in BODY_METHODS else None,
+            body or None,
         )
         subrequest.route_id = exchange.route_id
         self.subrequests.keeper.owners.add(self)

@@ -5,6 +5,7 @@
     assert head.status == 503
 
 No sockets, no sleeping. Heads are the wire's own, so what is dropped, refused or spelt otherwise there is so here.
+For handlers of an application see `gateway.testing_app`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Load on the sample routes: the core path, mixed routes, a large download, an upload.
+"""Load on the sample routes: the core path, mixed routes, both frontends' pages, a large download, an upload.
 
 `make load`, or with `make run` in another terminal: `locust -f loadtest/locustfile.py --headless -u 20 -r 20 -t 30s
 --html loadtest/results/load.html`. The exit code is 1 when a threshold of `loadtest/thresholds.py` was missed, 2 when
@@ -27,6 +27,7 @@ USERS = (1, 2, 3, 4, 5)
 DOWNLOAD = 4 * 1024 * 1024
 UPLOAD = bytes(1024 * 1024)
 BULK = {"download", "upload"}
+PAGES = {"web: product page", "mobile: product page"}
 THRESHOLDS = Thresholds.from_environment(os.environ)
 HEADERS = {
     "Accept": "application/json",
@@ -54,6 +55,8 @@ class Visitor(FastHttpUser):
                 return None
             if name in BULK:
                 self.check_bulk(name, response)
+            elif name in PAGES and response.headers.get("X-Gateway-Completed") != "true":
+                response.failure("a part of the page is missing")
             else:
                 response.success()
             return response
@@ -83,6 +86,18 @@ class Visitor(FastHttpUser):
     @task(8)
     def user(self) -> None:
         self.expect("GET", f"/api/users/{random.choice(USERS)}", "mixed: user", 200)
+
+    @task(8)
+    def web_page(self) -> None:
+        self.page("/web/products", "web: product page", HEADERS)
+
+    @task(8)
+    def mobile_page(self) -> None:
+        self.page("/products", "mobile: product page", {**HEADERS, "X-Client": "mobile"})
+
+    def page(self, path: str, name: str, headers: dict[str, str]) -> None:
+        """One page, which is composed of several services' answers."""
+        self.expect("GET", f"{path}/{random.choice(ITEMS)}", name, 200, headers=headers)
 
     @task(4)
     def ping(self) -> None:

@@ -4,10 +4,10 @@
 
 Also `slow: {over: 2s, share: 80%}`, `consecutive: 5` in place of `errors`, `half_open: {probes: 1}` or `{ramp: 10s}`,
 `count: [5xx, timeout, connect]`, `scope: route|upstream|endpoint`, `mode: observe` (refuses nothing), and `name`. A
-fallback is a literal answer (`status`, `headers`, `json`, `text` or `file`) or an upstream (`to`), and before either
-the last good answer (`stale`; only one that has a Content-Length or chunks is kept). It stands in for every answer that
-would count as a failure, open or not, once all plugins have let the request pass. Routes that list a breaker with the
-same options share it, unless its scope is route and it has no `name`.
+fallback is a literal answer (`status`, `headers`, `json`, `text` or `file`), an upstream (`to`) or an application
+(`app: module:attribute`), and before any of them the last good answer (`stale`; only one that has a Content-Length or
+chunks is kept). It stands in for every answer that would count as a failure, open or not, once all plugins have let the
+request pass. Routes that list a breaker with the same options share it, unless its scope is route and it has no `name`.
 """
 
 from __future__ import annotations
@@ -20,9 +20,7 @@ from gateway.breaker.fallback import HEADER, Fallbacks
 from gateway.breaker.options import BreakerOptions
 from gateway.plugin import Attempt, Env, Exchange, Failure, Kind, Plugin, Reply, ResponseHead
 
-OPEN = Kind.BREAKER_OPEN.value
-GONE = Kind.CLIENT_GONE.value
-LOCAL = "local"
+OPEN, GONE, LOCAL = Kind.BREAKER_OPEN.value, Kind.CLIENT_GONE.value, "local"
 
 
 class Breaker(Plugin):
@@ -45,6 +43,7 @@ class Breaker(Plugin):
         self._made = Fallbacks(options.fallback, env) if options.fallback is not None else None
         self._fallbacks = self._made if self._enforces else None
         self.resends = self._fallbacks is not None and self._fallbacks.to is not None
+        self.applications = self._fallbacks.applications if self._fallbacks is not None else ()
         self.spans_routes = options.scope != "route" or options.name is not None
 
     def is_current(self, env: Env) -> bool:

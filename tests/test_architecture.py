@@ -86,7 +86,7 @@ PLUGINS_MAY_IMPORT = (
     "gateway.units",
     "orjson",
 )
-MAY_TOUCH_TRANSPORTS = ("gateway.wire", "gateway.process", "gateway.demo")
+MAY_TOUCH_TRANSPORTS = ("gateway.wire", "gateway.application", "gateway.process", "gateway.demo")
 TRANSPORT_ATTRIBUTES = frozenset(
     {
         "transport",

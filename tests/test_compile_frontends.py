@@ -154,7 +154,7 @@ def test_alone(tmp_path: Path) -> None:
     [
         ("moble", "did you mean 'mobile'? there are: mobile, web"),
         ("x-y-z", "there are: mobile, web"),
-        ("", "there are"),
+        ("", "there are: mobile, web"),
     ],
 )
 def test_an_unknown_name(tmp_path: Path, name: str, hint: str) -> None:

@@ -58,11 +58,11 @@ async def test_outside_of_frontends() -> None:
 
 async def test_where_the_listener_says_whose_it_is() -> None:
     async with serving("mobile") as (running, recorder), running.client() as client:
-        assert (await client.ask(request("/ping"))).status == 404
+        assert (await client.ask(request("/page/1"))).status == 404
         assert (await client.ask(request("/%6d/page/1"))).status == 400
         assert (await client.ask(b"GET / HTTP/9.9\r\n\r\n")).status == 505
         assert [exchange.route_id for exchange in recorder.exchanges] == ["mobile/-"] * 3
-        assert [exchange.sent_path for exchange in recorder.exchanges][:2] == ["/ping", "/%6d/page/1"]
+        assert [exchange.sent_path for exchange in recorder.exchanges][:2] == ["/page/1", "/%6d/page/1"]
 
 
 @pytest.mark.parametrize(

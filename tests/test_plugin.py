@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from gateway.errors import Failure
-from gateway.plugin import PHASES, Attempt, Env, Exchange, Plugin, Reply, ResponseHead
+from gateway.plugin import PHASES, Attempt, Env, Exchange, Plugin, Reply, ResponseHead, UpstreamReply
 from gateway.testing import make_env
 
 
@@ -149,3 +149,9 @@ def test_what_a_plugin_needs_comes_from_one_module() -> None:
 
     assert {"Duration", "Env", "Exchange", "Plugin", "Reply", "Secret", "Share", "Size"} <= set(gateway.plugin.__all__)
     assert gateway.plugin.Reply is Reply
+
+
+def test_an_upstreams_reply_may_be_json() -> None:
+    assert UpstreamReply(200, {}, b'{"a": [1]}').json() == {"a": [1]}
+    with pytest.raises(ValueError, match="unexpected"):
+        UpstreamReply(200, {}, b"<html>").json()

@@ -9,6 +9,7 @@ from typing import Final
 
 import orjson
 
+from gateway.app_names import upstream_name
 from gateway.breaker.options import Fallback
 from gateway.breaker.stale import Collector, StaleStore
 from gateway.plugin import Env, Exchange, Headers, Reply, ResponseHead
@@ -18,7 +19,8 @@ HEADER: Final = "Gateway-Fallback"
 
 
 class Fallbacks:
-    """A breaker's fallback, ready to answer. `to` is the upstream that takes over, None without one.
+    """A breaker's fallback, ready to answer. `to` is the upstream that takes over, an application's too; None without
+    one.
 
     Mutable state: the store of good answers.
     """
@@ -28,10 +30,15 @@ class Fallbacks:
         not there."""
         if options.to is not None:
             env.upstream(options.to)
-        self.to = options.to
+        self.to = options.to if options.app is None else upstream_name(options.app)
         self._options = options
         self.stale = StaleStore(options.stale.size, float(options.stale.for_)) if options.stale is not None else None
         self._literal = _literal(options, env.folder) if options.is_literal else None
+
+    @property
+    def applications(self) -> tuple[str, ...]:
+        """The application that takes over, if it is one."""
+        return () if self._options.app is None else (self._options.app,)
 
     @property
     def phases(self) -> set[str]:
@@ -42,8 +49,8 @@ class Fallbacks:
     def is_current(self, env: Env) -> bool:
         """Would it be the same if it were made now? Upstreams go, and files change."""
         try:
-            if self.to is not None:
-                env.upstream(self.to)
+            if self._options.to is not None:
+                env.upstream(self._options.to)
             return self._literal is None or self._literal.body == _body(self._options, env.folder)[0]
         except (LookupError, ValueError):
             return False

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import Any, Final, Literal
 
+from gateway.app_names import checked_reference
 from gateway.breaker.circuit import Policy
 from gateway.errors import ANSWERS
 from gateway.units import Duration, Share, Size
@@ -77,7 +78,7 @@ class Stale:
 
 @dataclass(frozen=True)
 class Fallback:
-    """What answers in place of a failure: the last good answer, and else a literal one or another upstream.
+    """What answers in place of a failure: the last good answer, and else a literal one, another upstream or an `app`.
 
     `status` is 200 where a literal answer does not give another.
     """
@@ -88,16 +89,23 @@ class Fallback:
     text: str | None = None
     file: str | None = None
     to: str | None = None
+    app: str | None = None
     stale: Stale | None = None
 
     def __post_init__(self) -> None:
         bodies = [name for name in ("json", "text", "file") if getattr(self, name) is not None]
         if len(bodies) > 1:
             raise ValueError(f"{' and '.join(bodies)} are two bodies; keep one")
-        if self.is_literal and self.to is not None:
-            raise ValueError("an answer of its own and `to` exclude each other; keep one")
-        if not self.is_literal and self.to is None and self.stale is None:
-            raise ValueError("a fallback answers with status, headers, json, text or file, or has `to` or `stale`")
+        given = ["an answer of its own"] if self.is_literal else []
+        given += [f"`{name}`" for name in ("to", "app") if getattr(self, name) is not None]
+        if len(given) > 1:
+            raise ValueError(f"{' and '.join(given)} exclude each other; keep one")
+        if not given and self.stale is None:
+            raise ValueError(
+                "a fallback answers with status, headers, json, text or file, or has `to`, `app` or `stale`"
+            )
+        if self.app is not None:
+            checked_reference(self.app)
         if self.status is not None and not 200 <= self.status <= 599:
             raise ValueError(f"status should be 200 to 599, not {self.status}")
         if self.status in (204, 304) and bodies:

@@ -36,15 +36,19 @@ def question(part: Part, composition: Composition, item: Any, target: TargetTemp
     if part.body is None:
         return Question(target.expand(composition, item), lines, None)
     content = part.body.expand(composition, item)
-    if part.codec is not None:
+    if isinstance(content, bytes):
+        body = content
+        lines = (*composition.exchange.headers.lines_of(CONTENT_TYPE - part.named), *lines)
+    elif part.codec is not None:
         body, content_type = part.codec.encode(content)
         if b"content-type" not in part.named:
             lines = (field_line("Content-Type", content_type), *lines)
-    elif isinstance(content, bytes):
-        body = content
-        lines = (*composition.exchange.headers.lines_of(CONTENT_TYPE - part.named), *lines)
     else:
-        body = write(content)
+        try:
+            body = write(content)
+        except TypeError:
+            # Claims may hold half a surrogate pair.
+            raise ValueError("its body would not be JSON") from None
         if b"content-type" not in part.named:
             lines = (JSON_TYPE, *lines)
     return Question(target.expand(composition, item), lines, body)
@@ -99,8 +103,8 @@ class Call(SubrequestStream):
 class Items:
     """A part that is asked for each item of a list.
 
-    Mutable state: the questions that wait, each with the items that come to it; the results by item, how many are
-    missing, and how many calls are under way.
+    Mutable state: the questions that wait, each with whether it goes to the upstream of `on_error` and the items that
+    come to it; the results by item, how many are missing, and how many calls are under way.
     """
 
     __slots__ = (
@@ -124,17 +128,21 @@ class Items:
         self._missing = len(items)
         self._under_way = 0
         self._pumping = False
-        asked: dict[Question, list[int]] = {}
+        self._waiting: list[tuple[tuple[Question, bool], list[int]]] = []
+        asked: dict[tuple[Question, bool], list[int]] = {}
         for index, item in enumerate(items):
             try:
-                asked.setdefault(question(part, composition, item, part.target), []).append(index)
+                asked.setdefault((question(part, composition, item, part.target), False), []).append(index)
             except (Unresolved, ValueError) as error:
-                result = composition.stand_in(part, invalid(part, f"cannot be asked for item {index}: {error}"))
-                if result is None:
+                came = composition.unasked(part, item, invalid(part, f"cannot be asked for item {index}: {error}"))
+                if came is None:
                     # The whole answer has failed.
                     return
-                self._results[index] = result
-                self._missing -= 1
+                if isinstance(came, Question):
+                    asked.setdefault((came, True), []).append(index)
+                else:
+                    self._results[index] = came
+                    self._missing -= 1
         self._waiting = list(asked.items())[::-1]
 
     def begin(self) -> None:
@@ -162,9 +170,9 @@ class Items:
         self._pumping = True
         composition, part = self._composition, self._part
         while self._waiting and self._under_way < part.concurrency and not composition.over:
-            asked, indexes = self._waiting.pop()
+            (asked, resort), indexes = self._waiting.pop()
             self._under_way += 1
-            composition.ask(Call(composition, part, asked, self.begun, self, indexes))
+            composition.ask(Call(composition, part, asked, self.begun, self, indexes, resort))
         self._pumping = False
 
     def _finish(self) -> None:

@@ -9,6 +9,7 @@ import logging
 from time import monotonic, time
 from typing import TYPE_CHECKING, Any
 
+from gateway.chain import EMPTY
 from gateway.compose.answer import composed, verdict
 from gateway.compose.calls import Call, Items, Question, question
 from gateway.compose.plan import Part, Plan
@@ -39,6 +40,7 @@ class Compose(Deferred):
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.names = tuple(dict.fromkeys(part.upstream for part in plan.parts))
+        self.reads_body = any(part.body is not None and part.body.relays for part in plan.parts)
         self.paths = tuple(path for part in plan.parts if (path := part.target.captured()) is not None)
         self._subrequests = Subrequests()
 
@@ -130,14 +132,28 @@ class Composition:
                 # What it needs was not asked for, so neither is this.
                 self.settled(part, Result("skipped"))
                 return
-            result = self.stand_in(part, unaskable(part, error))
-            if result is not None:
-                self.settled(part, result)
+            came = self.unasked(part, MISSING, unaskable(part, error))
+            if isinstance(came, Question):
+                self.ask(Call(self, part, came, monotonic(), resort=True))
+            elif came is not None:
+                self.settled(part, came)
             return
         if asked is not None:
             self.ask(Call(self, part, asked, monotonic()))
         else:
             Items(self, part, items or ()).begin()
+
+    def unasked(self, part: Part, item: Any, error: GatewayError) -> Question | Result | None:
+        """There is nothing to ask a part's upstream: what another one is asked in its place, or what stands there; None
+        when the whole answer has failed with it."""
+        if part.on_error.target is not None:
+            try:
+                asked = question(part, self, item, part.on_error.target)
+            except (Unresolved, ValueError):
+                return self.stand_in(part, error)
+            self._note(part, error)
+            return asked
+        return self.stand_in(part, error)
 
     def _items(self, part: Part) -> Any:
         """What a part is asked for. ValueError."""
@@ -152,10 +168,10 @@ class Composition:
     def ask(self, call: Call) -> None:
         """Send a call, or give it what is remembered of an earlier one."""
         part, asked, upstream = call.part, call.question, call.part.asks
-        name, begun = part.upstream, call.begun
+        name, begun, chain = part.upstream, call.begun, part.chain
         if call.resort:
-            # What stands in has as long as the part itself had.
-            name, upstream, begun = part.on_error.upstream, None, monotonic()
+            # What stands in has as long as the part itself had, and the part's breaker guards another upstream.
+            name, upstream, begun, chain = part.on_error.upstream, None, monotonic(), EMPTY
         elif part.cache is not None:
             known = part.cache.get(self._cache_key(part, asked), monotonic())
             if known is not None:
@@ -176,7 +192,7 @@ class Composition:
             self._added if upstream.forwarded is self._flavour else self._told(upstream),
             begun + part.timeout,
             asked.body,
-            part.chain,
+            chain,
         )
         subrequest.route_id = part.label
         self.subrequests.send(subrequest)
@@ -190,11 +206,13 @@ class Composition:
         try:
             if call.error is not None or head is None:
                 if call.status >= 400:
-                    raise refused(part, call.status)
+                    raise refused(part, call.status, head, time())
                 assert call.error is not None
                 raise broken(part, call.error)
             result = read(part, call.status, head, body, time())
         except GatewayError as error:
+            # Its traceback, and that of what it was raised from, would hold this frame and so the failures themselves.
+            error.__context__ = None
             self._failed(call, error.with_traceback(None))
             return
         if part.cache is not None and not call.resort:
@@ -261,21 +279,23 @@ class Composition:
                 self.proxy.fail(exchange, error)
                 return
         reply = composed(plan, exchange, results, failures)
+        exchange.task = None
+        self._stop()
+        self.proxy.answer(exchange, reply, "answered", PARTIAL if failures else "-")
+
+    def _stop(self) -> None:
         self.over = True
         self.subrequests.keeper.owners.discard(self)
-        exchange.task = None
-        exchange.upstream_seconds += monotonic() - self._started
-        self.proxy.answer(exchange, reply, "answered", PARTIAL if failures else "-")
+        self.exchange.upstream_seconds += monotonic() - self._started
 
     def crashed(self, error: Exception) -> None:
         """We failed."""
-        if not self.over:
+        if not self.exchange.over:
             self.proxy.crash(self.exchange, "the composition", error)
 
     def cancel(self) -> None:
         """Nobody waits for the answer any more."""
-        self.over = True
-        self.subrequests.keeper.owners.discard(self)
+        self._stop()
         for call in list(self.calls):
             call.cancel()
 

@@ -304,15 +304,17 @@ def _in_path(reference: Reference) -> Callable[[Values, Any], str]:
 
 
 class JsonTemplate:
-    """JSON with places in its texts. A text that is one place alone stands for the value itself."""
+    """JSON with places in its texts. A text that is one place alone stands for the value itself. `relays`: it is the
+    client's body and nothing else."""
 
-    __slots__ = ("_make", "references")
+    __slots__ = ("_make", "references", "relays")
 
     def __init__(self, data: Any, scope: Scope) -> None:
         """ConfigError for what is wrong with a text of it."""
         references: list[Reference] = []
         self._make = _maker(data, scope, references)
         self.references = tuple(references)
+        self.relays = isinstance(data, str) and TextTemplate(data, scope).only is not None and is_body(references[0])
 
     def expand(self, values: Values, item: Any = MISSING) -> Any:
         """The value with its places filled. Unresolved."""
@@ -333,6 +335,11 @@ def _maker(data: Any, scope: Scope, references: list[Reference]) -> Callable[[Va
         makers = [_maker(one, scope, references) for one in data]
         return lambda values, item: [make(values, item) for make in makers]
     return lambda values, item: data
+
+
+def is_body(reference: Reference) -> bool:
+    """Does it stand for the body of the client's request?"""
+    return reference.kind == "request"
 
 
 def part_numbers(references: Iterable[Reference]) -> set[int]:

@@ -13,9 +13,11 @@ from gateway.config.frontend_checks import check_frontends
 from gateway.config.nodes import Node
 from gateway.config.problems import Position, Problem, closest
 
-TARGETS = ("to", "redirect", "respond", "compose")
+TARGETS = ("to", "redirect", "respond", "compose", "app")
 # Keys of a route that mean nothing where no upstream is asked.
 FORWARDING = ("rewrite", "sticky", "mirror", "importance", "timeouts")
+# An application is an upstream with one endpoint, so only what chooses among several means nothing to it.
+CHOOSING = ("sticky",)
 
 
 def check(root: Node) -> Iterator[Problem]:
@@ -95,7 +97,7 @@ def _target(route: Node) -> Iterator[Problem]:
         hint = f"a route has exactly one of {', '.join(TARGETS)}"
         yield Problem(route.key_position(given[1]), f"both {both}{_named(route)}", hint)
     elif "to" not in given:
-        for key in FORWARDING:
+        for key in CHOOSING if "app" in given else FORWARDING:
             if key in route.value:
                 hint = "it is for what goes to an upstream"
                 yield Problem(route.key_position(key), f"{key!r} without 'to'{_named(route)}", hint)

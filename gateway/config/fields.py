@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 from pydantic import AfterValidator, BeforeValidator, Field, Strict, StringConstraints, WithJsonSchema
 from pydantic_core import CoreSchema, core_schema
 
+from gateway.app_names import checked_reference
 from gateway.units import Duration, status_range
 
 if TYPE_CHECKING:
@@ -287,6 +288,7 @@ def _json(value: object) -> object:
 
 
 Name = Annotated[str, AfterValidator(_name)]
+AppReference = Annotated[str, AfterValidator(checked_reference)]
 Token = Annotated[str, AfterValidator(_token)]
 Method = Annotated[str, AfterValidator(_method)]
 HeaderName = Annotated[str, AfterValidator(_header_name)]

@@ -1,4 +1,5 @@
-"""The JSON Schema (draft 2020-12) of the main file, for editors: written from the models that validate it."""
+"""The JSON Schema (draft 2020-12) of routes.yaml and of frontends' files, for editors: written from the models that
+validate them."""
 
 from __future__ import annotations
 
@@ -7,9 +8,12 @@ from typing import Any, Final
 
 from pydantic import TypeAdapter
 
+from gateway.config.frontend_specs import FrontendSpec
 from gateway.config.options import options_holder
 from gateway.config.specs import ConfigSpec
 
+# The key that makes an included file a frontend's, and no name of a plugin.
+FRONTEND: Final = "frontend"
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 
 _REF: Final = "#/$defs/{model}"
@@ -19,14 +23,23 @@ _DATA: Final = frozenset(("const", "default", "enum", "examples"))
 
 
 def json_schema(plugin_options: Mapping[str, type | None]) -> dict[str, Any]:
-    """The schema of routes.yaml as a user writes it. `plugin_options` gives the options class of each known plugin
-    (None: it takes no options); any other plugin name is allowed, with any options."""
+    """The schema of routes.yaml, or of a frontend's file, as a user writes it. `plugin_options` gives the options class
+    of each known plugin (None: it takes no options); any other plugin name is allowed, with any options."""
     classes = {name: options for name, options in sorted(plugin_options.items()) if options is not None}
-    adapters: list[tuple[str, Any, TypeAdapter[Any]]] = [("", "validation", TypeAdapter(ConfigSpec))]
+    adapters: list[tuple[str, Any, TypeAdapter[Any]]] = [
+        ("", "validation", TypeAdapter(ConfigSpec)),
+        (FRONTEND, "validation", TypeAdapter(FrontendSpec)),
+    ]
     adapters += [(name, "validation", TypeAdapter(options_holder(options))) for name, options in classes.items()]
     by_name, schema = TypeAdapter.json_schemas(adapters, ref_template=_REF)
     definitions: dict[str, Any] = schema["$defs"]
-    config = definitions.pop(_target(by_name["", "validation"]))
+    config = _target(by_name["", "validation"])
+    frontend = _target(by_name[FRONTEND, "validation"])
+    # What every included file may hold besides.
+    own = definitions[frontend]["properties"]
+    definitions[frontend]["properties"] = own | {
+        key: definitions[config]["properties"][key] for key in ("version", "upstreams")
+    }
     options_schemas = {}
     for name in classes:
         holder = definitions.pop(_target(by_name[name, "validation"]))
@@ -35,7 +48,13 @@ def json_schema(plugin_options: Mapping[str, type | None]) -> dict[str, Any]:
     # A part of a composition gives the options alone.
     breaker = definitions["PartSpec"]["properties"]["breaker"]
     breaker["anyOf"] = [options_schemas.get("breaker", {"type": "object"}), {"type": "null"}]
-    whole = {"$schema": DIALECT, **config, "$defs": definitions}
+    whole = {
+        "$schema": DIALECT,
+        "if": {"required": [FRONTEND]},
+        "then": {"$ref": _REF.format(model=frontend)},
+        "else": {"$ref": _REF.format(model=config)},
+        "$defs": definitions,
+    }
     allowing: dict[str, Any] = _allow_substitution(whole)
     allowing["title"] = "routes.yaml"
     return allowing

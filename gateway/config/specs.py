@@ -12,6 +12,7 @@ from pydantic import BeforeValidator, Field
 
 from gateway.config.compose_specs import ComposeSpec
 from gateway.config.fields import (
+    AppReference,
     Bind,
     Count,
     HeaderName,
@@ -163,7 +164,7 @@ class RouteTimeoutsSpec(Spec):
 
 
 class RouteSpec(Spec):
-    """Which requests, and what becomes of them: exactly one of `to`, `redirect`, `respond` and `compose`."""
+    """Which requests, and what becomes of them: exactly one of `to`, `redirect`, `respond`, `compose` and `app`."""
 
     name: Name = Field(description="unique; the label in logs and metrics")
     match: MatchSpec = Field(MatchSpec(), description="which requests")
@@ -172,11 +173,14 @@ class RouteSpec(Spec):
     redirect: RedirectSpec | None = Field(None, description="answer with another place to go to")
     respond: RespondSpec | None = Field(None, description="answer at once")
     compose: ComposeSpec | None = Field(None, description="answer with what several services say")
-    rewrite: RewriteSpec | None = Field(None, description="what the upstream gets instead; with `to` only")
+    app: AppReference | None = Field(
+        None, description="module:attribute, an aiohttp web.Application or a function that makes one"
+    )
+    rewrite: RewriteSpec | None = Field(None, description="what the upstream gets instead; with `to` and `app` only")
     sticky: KeySpec | None = Field(
         None, description="requests that agree in this go to the same upstream of a weighted list; with `to` only"
     )
-    mirror: MirrorSpec | None = Field(None, description="a copy for another upstream; with `to` only")
+    mirror: MirrorSpec | None = Field(None, description="a copy for another upstream; with `to` and `app` only")
     importance: Literal["low", "normal", "high"] = Field(
         "normal", description="who is refused first when an upstream's concurrency is used up; high never is"
     )

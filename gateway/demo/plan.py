@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from gateway.config.fields import Bind
@@ -19,6 +19,11 @@ PACKAGED_ROUTES = Path(__file__).with_name("routes.yaml")
 READ_TOKEN = r"""sed 's/.*"access_token": *"\([^"]*\)".*/\1/'"""
 # What there is for users who log in.
 LOGIN_ROUTES = frozenset(["login", "refresh", "logout", "me", "remove-item"])
+# A frontend of the samples, the command that shows its page, and what it shows.
+PAGES = (
+    ("web", "curl -i {base}/web/products/42", "the web's product page, out of three services"),
+    ("mobile", "curl -i -H 'X-Client: mobile' {base}/products/42", "the app's, out of the same three"),
+)
 # A route of the sample routes.yaml, the command that shows it, and what it shows.
 SAMPLES = (
     ("items", "curl -i {base}/api/items", "all items of the catalog"),
@@ -49,12 +54,16 @@ class Plan:
     admin: Bind
     service_ports: Sequence[int] = PORTS
     routes: frozenset[str] = frozenset()
+    frontends: Mapping[str, Bind | None] = field(default_factory=dict)
 
     def binds(self) -> Iterator[tuple[str, Bind]]:
         """Everything that will listen, and where."""
         for (name, _), port in zip(SERVICES, self.service_ports, strict=True):
             yield f"the {name} service", Bind(HOST, port)
         yield "the gateway", self.listener
+        for name, bind in self.frontends.items():
+            if bind is not None:
+                yield f"the frontend {name}", bind
         yield "the gateway's admin listener", self.admin
 
     @property
@@ -71,6 +80,7 @@ class Plan:
         """What to curl, and where the admin page is."""
         base = f"http://{connectable(self.listener)}"
         samples = [(line.format(base=base), what) for route, line, what in SAMPLES if route in self.routes]
+        samples += [(line.format(base=base), what) for name, line, what in PAGES if name in self.frontends]
         own = shlex.join(["gateway", "routes", "-c", str(self.config)])
         samples = samples or [(f"curl -i {base}/", "the gateway"), (own, "what it answers")]
         width = max(len(line) for line, _ in samples)
@@ -125,7 +135,8 @@ def make_plan(config: Path | None = None, gateway_argv: Sequence[str] = ()) -> P
     if config is None:
         own = Path("routes.yaml")
         config = own if own.is_file() else PACKAGED_ROUTES
-    spec = load(config, os.environ).spec or ConfigSpec(version=1)
+    loaded = load(config, os.environ)
+    spec = loaded.spec or ConfigSpec(version=1)
     python = [sys.executable, "-P", "-m"]  # -P: the installed gateway, also where the current folder holds another
     return Plan(
         config=config,
@@ -134,6 +145,7 @@ def make_plan(config: Path | None = None, gateway_argv: Sequence[str] = ()) -> P
         listener=_option(gateway_argv, "--bind") or spec.listeners[0].bind,
         admin=_option(gateway_argv, "--admin") or spec.admin.bind,
         routes=frozenset(route.name for route in spec.routes),
+        frontends={frontend.name: frontend.bind for frontend in loaded.frontends},
     )
 
 

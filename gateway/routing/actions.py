@@ -92,7 +92,8 @@ class Mirror:
 
 
 class Forward:
-    """To an upstream, or to one of several by weight. `total` is in seconds for all of a request, None for no limit."""
+    """To an upstream, or to one of several by weight. `total` is in seconds for all of a request, None for no limit;
+    `upgrades` allows a request to go on as a WebSocket."""
 
     __slots__ = (
         "_key",
@@ -103,6 +104,7 @@ class Forward:
         "names",
         "rewrite",
         "total",
+        "upgrades",
         "upstream",
         "weights",
     )
@@ -116,6 +118,7 @@ class Forward:
         mirror: Mirror | None = None,
         importance: Importance = "normal",
         total: float | None = None,
+        upgrades: bool = False,
     ) -> None:
         """`targets` holds (upstream, weight); at least one weight is above 0. `sticky` gives what decides in place of
         chance, None where a request has nothing of it."""
@@ -128,6 +131,7 @@ class Forward:
         self.mirror = mirror
         self.importance: Importance = importance
         self.total = total
+        self.upgrades = upgrades
         self._key = sticky
 
     def pick(self, exchange: Exchange) -> str:
@@ -204,9 +208,10 @@ class PluginAnswer(Respond):
 
 class Deferred(ABC):
     """Work of its own, which answers later. `names` are the upstreams that it asks; `paths` are what captures are put
-    into on the way there."""
+    into on the way there. `reads_body`: it begins when the request's body is all here, as `body` of the exchange."""
 
     names: tuple[str, ...] = ()
+    reads_body: bool = False
     paths: tuple[Template, ...] = ()
 
     @abstractmethod

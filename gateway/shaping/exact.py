@@ -100,6 +100,8 @@ def _keeps_keys(data: bytes, compact: bytes) -> bool:
 
 
 def _may_hold_long_number(data: bytes) -> bool:
+    if len(data) <= MOST_DIGITS:
+        return False
     return any(data[start : start + STRIDE].isdigit() for start in range(0, len(data), STRIDE))
 
 

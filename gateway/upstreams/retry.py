@@ -17,6 +17,8 @@ SERVER_ERRORS = frozenset(range(500, 600))
 ANY_FAILURE = frozenset(["connect", "reset", "timeout"])
 # 2.0 to the power of 1024 is too large for a float.
 MOST_DOUBLINGS = 64
+# Of seconds that a peer asks for (RFC 9110 §10.2.3 sets no end): what some take for ever.
+LONGEST_DELAY = 2.0**31
 
 
 def parse_conditions(words: tuple[str, ...]) -> tuple[frozenset[str], frozenset[int]]:
@@ -106,7 +108,7 @@ def retry_after_seconds(value: str | None, wall: float) -> float | None:
     if value is None:
         return None
     if value.isdigit() and value.isascii():
-        return float(value)
+        return min(float(value), LONGEST_DELAY)
     try:
         when = parsedate_to_datetime(value)
     except (ValueError, OverflowError):

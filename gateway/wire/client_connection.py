@@ -28,31 +28,10 @@ class ClientConnection(asyncio.Protocol):
     (None between requests), whether the response has begun and ended, why reading is paused, and the deadline."""
 
     __slots__ = (
-        "_bodyless",
-        "_chunked",
-        "_closing",
-        "_connections",
-        "_deadlines",
-        "_eof",
-        "_head_begun",
-        "_keep",
-        "_lingered",
-        "_lingers",
-        "_pauses",
-        "_reading",
-        "_stash",
-        "check_at",
-        "deadline",
-        "exchange",
-        "forwarded",
-        "handler",
-        "parser",
-        "peer",
-        "responded",
-        "settings",
-        "transport",
-        "trusted",
-    )
+        "_bodyless", "_chunked", "_closing", "_connections", "_deadlines", "_eof", "_head_begun", "_keep",
+        "_lingered", "_lingers", "_pauses", "_reading", "_stash", "check_at", "deadline", "exchange", "forwarded",
+        "handler", "parser", "peer", "responded", "settings", "transport", "trusted",
+    )  # fmt: skip
 
     def __init__(
         self, handler: Handler, settings: ClientSettings, deadlines: Deadlines, connections: set[ClientConnection]
@@ -121,6 +100,23 @@ class ClientConnection(asyncio.Protocol):
             write_chunk(transport, body, ended)
         elif body:
             transport.write(body)
+
+    def switch(self, head: bytes) -> None:
+        """Answer with a 101: all that came behind the request, or comes from here on, is a body without an end."""
+        if self.transport is not None:
+            self.responded, self._bodyless, self._chunked = True, False, False
+            self.transport.write(head)
+            self.refuse_rest()
+            early = self.parser.switch()
+            self._resume(_PIPELINE)
+            if early:
+                self._receive_more(early)
+            self._feed_body()
+
+    def send_last(self, data: bytes) -> None:
+        """Send more of the body, and nothing after it."""
+        self.send_body(data, False)
+        self._bodyless = True
 
     def finished(self, now: float) -> None:
         """The response is sent and the exchange over: on to the next request, or to the end."""

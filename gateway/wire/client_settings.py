@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 class Handler(Protocol):
     """The life of a request, as a client's connection sees it. `exchange` is what `begin` put on the client;
-    it has `pause_response` and `resume_response`, for when the client reads slowly and when it reads again."""
+    it has `pause_response` and `resume_response`, for when the client reads slowly and when it reads again, and
+    `stopping`, for when the listener stops."""
 
     stopping: bool
 

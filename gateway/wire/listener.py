@@ -54,6 +54,8 @@ class Listener:
             self._server = None
         for connection in list(self.connections):
             connection.close_when_idle()
+            if connection.exchange is not None:
+                connection.exchange.stopping()
 
     def abort(self) -> None:
         """Cut what is left."""

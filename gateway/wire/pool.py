@@ -38,6 +38,7 @@ class Pool:
         self.host = host
         self.port = port
         self.address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        self.origin = f"http://{self.address}"
         self.limits = limits
         self.idle: list[UpstreamConnection] = []
         self.connections: set[UpstreamConnection] = set()

@@ -8,6 +8,7 @@ never parsed ahead of their turn, and no large body is copied by the parser.
 from __future__ import annotations
 
 import contextlib
+import sys
 
 import httptools
 
@@ -83,6 +84,13 @@ class RequestParser(BodyPieces):
         self._head_limit = head_limit
         self._fields_limit = fields_limit
         self.body_limit = body_limit
+
+    def switch(self) -> bytes:
+        """From here on all bytes are one body without an end. Returns those that are here already."""
+        early, self.rest = self.rest, b""
+        self.complete = False
+        self._remaining = sys.maxsize
+        return early
 
     def next(self) -> None:
         """Forget the finished request; `rest` stays."""

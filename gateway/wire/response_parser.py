@@ -22,6 +22,10 @@ KNOWN_HEADS: dict[bytes, ResponseBlock] = {}
 UNTIL_EOF = -1
 
 
+class SwitchedProtocols(Exception):
+    """A 101 has come: it is the parser's `head`, and what follows a body that ends with the connection."""
+
+
 class _Sink:
     """What httptools calls: every field, repeated names too, and the pieces of a chunked body."""
 
@@ -43,7 +47,7 @@ class ResponseParser(BodyPieces):
 
     After `feed`: `interim` holds 1xx heads, `head` the final one, `take_body()` the body bytes that came, `complete`
     tells that all is here, `surplus` that more came than the response holds. `next(bodyless)` makes ready for the
-    next; `bodyless` is for answers to HEAD. GatewayError when the response is malformed.
+    next; `bodyless` is for answers to HEAD. GatewayError when the response is malformed, SwitchedProtocols for a 101.
     """
 
     __slots__ = (
@@ -142,7 +146,11 @@ class ResponseParser(BodyPieces):
                 return
             self._seen = b""
             data = whole[size:]
-            block = self._finish_head(whole[:size])
+            try:
+                block = self._finish_head(whole[:size])
+            except SwitchedProtocols:
+                self._count(data)
+                raise
             if self.head is None:
                 self._interim_size += size
                 if self._interim_size > self._head_limit:
@@ -166,7 +174,8 @@ class ResponseParser(BodyPieces):
         try:
             parser.feed_data(piece)
         except httptools.HttpParserUpgrade:
-            raise GatewayError(Kind.UPSTREAM_MALFORMED, cause="an upgrade that nobody asked for") from None
+            # Only the head of a 101 ends so.
+            pass
         except httptools.HttpParserError as error:
             raise GatewayError(Kind.UPSTREAM_MALFORMED, cause=str(error)) from None
 
@@ -181,9 +190,11 @@ class ResponseParser(BodyPieces):
         if not 100 <= status <= 599 or version not in ("1.0", "1.1"):
             raise GatewayError(Kind.UPSTREAM_MALFORMED, cause=f"HTTP {version}, status {status}")
         block = _examined(sink.names, sink.values, status, b"".join(sink.reasons), version)
-        if status == 101:
-            raise GatewayError(Kind.UPSTREAM_MALFORMED, cause="an upgrade that nobody asked for")
         head = ResponseHead(block)
+        if status == 101:
+            self.head = head
+            self._remaining = UNTIL_EOF
+            raise SwitchedProtocols
         if status < 200:
             self.interim.append(head)
             self._parser = None

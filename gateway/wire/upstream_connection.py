@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from gateway.errors import GatewayError, Kind
 from gateway.wire.framing import write_chunk
 from gateway.wire.head import ResponseHead
-from gateway.wire.response_parser import ResponseParser
+from gateway.wire.response_parser import ResponseParser, SwitchedProtocols
 from gateway.wire.transport import opened
 
 if TYPE_CHECKING:
@@ -42,6 +42,15 @@ class Receiver(Protocol):
 
     def resume_sending(self) -> None:
         """The upstream reads again."""
+
+
+@runtime_checkable
+class Upgrader(Protocol):
+    """A receiver that may have asked to go on in another protocol."""
+
+    def upgraded(self, head: ResponseHead, body: bytes) -> None:
+        """A 101, with what came behind it; more of that is a body that ends with the connection. GatewayError where
+        nobody asked."""
 
 
 class UpstreamConnection(asyncio.Protocol):
@@ -157,6 +166,8 @@ class UpstreamConnection(asyncio.Protocol):
                 receiver.response(head, body, ended)
             elif body or ended:
                 receiver.response_body(body, ended)
+        except SwitchedProtocols:
+            self._upgrade(receiver)
         except GatewayError as error:
             self._fail(receiver, error)
         except Exception as error:
@@ -207,6 +218,18 @@ class UpstreamConnection(asyncio.Protocol):
             self.pool.release(self)
         else:
             self.close()
+
+    def _upgrade(self, receiver: Receiver) -> None:
+        head = self.parser.head
+        try:
+            if head is None or not isinstance(receiver, Upgrader):
+                raise GatewayError(Kind.UPSTREAM_MALFORMED, cause="an upgrade that nobody asked for")
+            receiver.upgraded(head, self.parser.take_body())
+        except GatewayError as error:
+            self._fail(receiver, error)
+        except Exception as error:
+            log.exception("an upgrade was not handled")
+            self._fail(receiver, GatewayError(Kind.INTERNAL, cause=repr(error)))
 
     def _fail(self, receiver: Receiver, error: GatewayError) -> None:
         """Give up what `receiver` waits for. The connection itself may be somebody else's already."""

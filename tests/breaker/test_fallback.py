@@ -256,3 +256,13 @@ def test_a_tap_that_is_there_stays() -> None:
 )
 def test_the_phases_it_needs(options: dict[str, Any], phases: set[str]) -> None:
     assert made(**options).phases == phases
+
+
+def test_an_application_takes_over_as_an_upstream_does() -> None:
+    fallbacks = made(app="bff.web:app")
+    assert (fallbacks.to, fallbacks.applications) == ("app:bff.web:app", ("bff.web:app",))
+    assert fallbacks.is_current(make_env())
+    exchange = make_exchange(upstream_names=("service", "app:bff.web:app"))
+    assert fallbacks.answer(exchange, NOW) is None
+    assert (exchange.upstream, exchange.fallback) == ("app:bff.web:app", "upstream")
+    assert made(to="standby").applications == ()

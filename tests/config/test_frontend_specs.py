@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from gateway.config.dump import dump
 from gateway.config.fields import Bind
 from gateway.config.frontend_specs import FrontendSpec
 from gateway.config.load import Loaded, load
+from gateway.units import Secret
 from tests.support.frontends import INCLUDE, write_frontend
 from tests.support.runtimes import write_config
 
@@ -109,10 +111,17 @@ def test_a_name_that_is_none(tmp_path: Path) -> None:
     assert "frontend: is empty; it should be text" in str(found.problems[0])
 
 
+@dataclass(frozen=True)
+class Keyed:
+    key: Secret
+    size: int = 3
+
+
 def test_secrets_of_its_plugins_are_not_shown(tmp_path: Path) -> None:
-    found = loaded(tmp_path, "prefix: /m\nplugins: [jwt: {secret: '${SECRET}', claims: [geheim]}]\n")
+    route = "routes: [{name: a, respond: {}, plugins: [keyed: {key: geheim}]}]\n"
+    found = loaded(tmp_path, "prefix: /m\nplugins: [keyed: {key: geheim}]\n" + route)
     assert found.spec is not None
-    shown = dump(found.spec, None, frozenset(["geheim"]), found.frontends)
-    assert shown["frontends"][0]["frontend"] == "mobile"
-    assert "geheim" not in repr(shown)
+    (shown,) = dump(found.spec, {"keyed": Keyed}, frontends=found.frontends)["frontends"]
+    assert (shown["frontend"], shown["prefix"]) == ("mobile", "/m")
+    assert shown["plugins"] == shown["routes"][0]["plugins"] == [{"keyed": {"key": "***", "size": 3}}]
     assert dump(found.spec)["frontends"] == []

@@ -49,11 +49,20 @@ def test_the_dialect_is_named() -> None:
     assert json_schema({})["$schema"] == DIALECT
 
 
-def test_the_example_fits_the_copy_that_editors_read() -> None:
+@pytest.mark.parametrize(
+    "path", ["docs/example.yaml", "docs/bff/mobile.yaml", "bff/web.yaml", "bff/mobile.yaml", "routes.yaml"]
+)
+def test_the_examples_fit_the_copy_that_editors_read(path: str) -> None:
     schema = json.loads((EXAMPLE.parents[1] / "routes.schema.json").read_text())
-    example = parse("example.yaml", EXAMPLE.read_bytes()).root
+    example = parse(path, (EXAMPLE.parents[1] / path).read_bytes()).root
     assert example is not None
     assert list(jsonschema.Draft202012Validator(schema).iter_errors(example.plain())) == []
+
+
+@pytest.mark.parametrize("key", ["listeners", "prefixes", "admin"])
+def test_a_frontends_file_has_its_own_keys(validator: Any, key: str) -> None:
+    assert validator.is_valid({"frontend": "m", "prefix": "/m", "upstreams": {}, "routes": []})
+    assert not validator.is_valid({"frontend": "m", key: []})
 
 
 @pytest.mark.parametrize(

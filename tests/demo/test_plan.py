@@ -14,6 +14,9 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def test_the_packaged_routes_are_those_of_the_repository() -> None:
     assert PACKAGED_ROUTES.read_text() == (ROOT / "routes.yaml").read_text(), "cp routes.yaml gateway/demo/routes.yaml"
+    frontends = {path.name: path.read_text() for path in (ROOT / "bff").glob("*.yaml")}
+    packaged = {path.name: path.read_text() for path in PACKAGED_ROUTES.parent.glob("bff/*.yaml")}
+    assert packaged == frontends, "cp bff/*.yaml gateway/demo/bff/"
 
 
 def test_every_sample_shows_a_route_and_every_route_has_a_sample() -> None:
@@ -71,7 +74,7 @@ def test_everything_that_will_listen_is_known() -> None:
     addresses = [str(bind) for _, bind in make_plan(PACKAGED_ROUTES).binds()]
 
     services = ["127.0.0.1:9001", "127.0.0.1:9002", "127.0.0.1:9003", "127.0.0.1:9004"]
-    assert addresses == [*services, "0.0.0.0:8080", "127.0.0.1:9901"]
+    assert addresses == [*services, "0.0.0.0:8080", "0.0.0.0:8082", "0.0.0.0:8081", "127.0.0.1:9901"]
 
 
 def test_the_greeting_has_whole_lines_to_paste() -> None:

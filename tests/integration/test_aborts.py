@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import logging
-import socket
-from collections.abc import AsyncIterator
 
 import pytest
 
 from gateway.plugin import Attempt, Exchange, Plugin, Reply
 from tests.support.gateways import Gateway, gateway, limits, make_settings, request
 from tests.support.polling import eventually, turns
+from tests.support.ports import deaf_port
 from tests.support.raw_client import RawClient
 from tests.support.raw_upstream import OK, Peer, answering, in_turn, saying, silent, upstream
 from tests.support.recording import Cached, Gate, ReadsRequest, ReadsResponse, Requester, crashing
@@ -35,27 +32,6 @@ def check_gone(running: Gateway, attempts: int = 1) -> None:
     assert running.recorder.finished[0][2] == "DC"
     assert running.recorder.total("on_attempt") == running.recorder.total("on_attempt_end") == attempts
     assert running.endpoint.errors == 0, "the client's leaving is no fault of the service"
-
-
-@contextlib.asynccontextmanager
-async def deaf_port() -> AsyncIterator[int]:
-    """A port where connecting hangs: the backlog is full and nobody accepts."""
-    loop = asyncio.get_running_loop()
-    sock = socket.socket()
-    sock.bind(("127.0.0.1", 0))
-    sock.listen(0)
-    fillers = []
-    for _ in range(4):
-        filler = socket.socket()
-        filler.setblocking(False)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(0.05):
-                await loop.sock_connect(filler, sock.getsockname())
-        fillers.append(filler)
-    yield sock.getsockname()[1]
-    for filler in fillers:
-        filler.close()
-    sock.close()
 
 
 @pytest.mark.parametrize("way", LEAVINGS)

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from gateway.live import LiveExchange
 from tests.support.gateways import request
+from tests.support.leftovers import exchanges, no_collector
 from tests.support.messages import Message
 from tests.support.misbehaving import closing, resetting, status
 from tests.support.polling import eventually, soon
@@ -414,20 +413,6 @@ async def test_a_question_that_nobody_waits_for_is_given_up(tmp_path: Path) -> N
         second.reset()
         await eventually(lambda: left)
     assert behind.connections == 0
-
-
-def exchanges() -> int:
-    return sum(isinstance(one, LiveExchange) for one in gc.get_objects())
-
-
-@contextlib.contextmanager
-def no_collector() -> Iterator[None]:
-    gc.collect()
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
 
 
 @pytest.mark.parametrize("options", [ASKS, KEPT, f"{ASKS}, breaker: {{requests: 1, sleep: 60s}}, fail: open"])

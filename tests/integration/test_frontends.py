@@ -198,17 +198,16 @@ async def test_what_is_counted_by_route_is_counted_for_each_frontend(tmp_path: P
     async with upstream(answering) as service:
         write_frontend(tmp_path, "mobile", "prefix: /m\n" + TO_UP, page="")
         write_frontend(tmp_path, "web", "prefix: /w\n" + TO_UP, page="")
-        plugins = "plugins: [breaker, rate_limit: {rate: 1/h, burst: 1, by: route}]\n"
+        plugins = "plugins: [breaker, rate_limit: {rate: 1/h, burst: 2, by: route}]\n"
         text = MAIN.partition("routes:")[0] + UP % service.port + plugins + TO_UP
         async with running(tmp_path, text) as worker:
             assert [await said(worker, target) for target in ("/", "/m", "/w")] == ["ok"] * 3
-            assert [await said(worker, target) for target in ("/", "/m", "/w")] == ["429"] * 3
             rows = (await worker.get("/api/breakers")).data["breakers"]
             assert [row["name"] for row in rows] == ["all", "mobile/all", "web/all"]
             answer = await worker.ask("POST", "/api/breakers/mobile/all", json={"state": "forced_open"})
             assert answer.status == 200
-            rows = (await worker.get("/api/breakers")).data["breakers"]
-            assert [row["state"] for row in rows] == ["closed", "forced_open", "closed"]
+            assert [await said(worker, target) for target in ("/", "/m", "/w")] == ["ok", "503", "ok"]
+            assert [await said(worker, target) for target in ("/", "/m", "/w")] == ["429"] * 3
 
 
 async def test_paths_that_plugins_answer(tmp_path: Path) -> None:

@@ -24,6 +24,8 @@ async def demo(folder: Path, ports: list[int]) -> AsyncIterator[tuple[str, aioht
         text = re.sub(rf"(?<!issuer: )http://127\.0\.0\.1:{before}", f"http://127.0.0.1:{port}", text)
     text = text.replace("0.0.0.0:8080", "127.0.0.1:0").replace("127.0.0.1:9901", "127.0.0.1:0")
     text = text.replace("to: stdout", f"to: file://{folder}/log")
+    # A password takes a while to check, and longer on a busy machine.
+    text = text.replace("auth_delegation: {", "auth_delegation: {timeout: 20s, ")
     runners = await start_services(ports)
     try:
         async with running(folder, text) as worker, aiohttp.ClientSession() as session:

@@ -53,7 +53,7 @@ VALUES = st.recursive(
 )
 
 
-@settings(max_examples=300)
+@settings(max_examples=200)
 @given(EXPRESSIONS, VALUES)
 def test_compiled_and_interpreted_agree(expression: str, value: Any) -> None:
     pick = compile_pick(expression)

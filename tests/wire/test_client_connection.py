@@ -264,3 +264,39 @@ def test_stopping() -> None:
 def test_date() -> None:
     assert DATE.line().startswith(b"Date: ")
     assert DATE.line().endswith(b" GMT\r\n")
+
+
+def test_after_a_switch_all_bytes_are_a_body() -> None:
+    client, transport, handler = make()
+    handler.answer = lambda client: None
+    client.data_received(request("/x", b"Connection: Upgrade", b"Upgrade: websocket"))
+    client.data_received(b"early")
+    assert handler.calls[1:] == []
+    client.switch(b"HTTP/1.1 101 Yes\r\n\r\n")
+    client.data_received(request("/y"))
+    assert handler.calls[1:] == [("body", b"early", False), ("body", request("/y"), False)]
+    client.send_body(b"one", False)
+    client.send_last(b"two")
+    client.send_body(b"three", False)
+    assert transport.written == b"HTTP/1.1 101 Yes\r\n\r\nonetwo"
+    client.finished(100.0)
+    assert transport.calls == ["write_eof"]
+
+
+def test_bytes_that_come_too_soon_and_too_many_are_read_after_the_switch() -> None:
+    client, transport, handler = make(pipeline_held=100)
+    handler.answer = lambda client: None
+    client.data_received(request("/x", b"Connection: Upgrade", b"Upgrade: websocket"))
+    client.data_received(bytes(10_000))
+    assert transport.calls == ["pause_reading"]
+    client.switch(b"")
+    assert transport.calls == ["pause_reading", "resume_reading"]
+    assert b"".join(body for name, body, _ in handler.calls[1:]) == bytes(10_000)
+
+
+def test_a_client_that_is_gone_switches_to_nothing() -> None:
+    client, transport, _ = make()
+    client.connection_lost(None)
+    client.switch(b"x")
+    client.send_last(b"x")
+    assert transport.written == b""

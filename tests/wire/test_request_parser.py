@@ -299,3 +299,14 @@ def test_edits_do_not_reach_the_next_request_with_the_same_fields() -> None:
         parser.head.set("X", "2")
         parser.head.remove("X")
         parser.head.add("Y", "3")
+
+
+def test_after_a_switch_all_bytes_are_a_body() -> None:
+    parser = make_parser(body=3)
+    parser.feed(request("/x", b"Connection: Upgrade", b"Upgrade: websocket") + b"early")
+    assert (parser.complete, parser.take_body()) == (True, b"")
+    assert parser.switch() == b"early"
+    parser.feed(request("/y"))
+    parser.feed(b"\r\n\r\n")
+    assert parser.take_body() == request("/y") + b"\r\n\r\n"
+    assert (parser.complete, parser.rest) == (False, b"")

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import GatewayError, Kind
-from gateway.wire.response_parser import ResponseParser
+from gateway.wire.response_parser import ResponseParser, SwitchedProtocols
 
 Fields = list[tuple[str, str]]
 Parsed = tuple[list[tuple[int, Fields]], int, Fields, bytes, bool, bool]
@@ -214,3 +214,27 @@ def test_known_head_is_held_against_this_upstreams_limit() -> None:
     ResponseParser(4096).feed(wire)
     with pytest.raises(GatewayError, match="upstream_head_too_large"):
         ResponseParser(300).feed(wire)
+
+
+@given(st.lists(st.integers(0, 300), max_size=6), st.sampled_from([b"", b"\x81\x00", b"HTTP/1.1 200 OK\r\n\r\n"]))
+def test_what_follows_a_101_is_a_body_without_an_end(cuts: list[int], rest: bytes) -> None:
+    head = b"HTTP/1.1 101 Yes\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nX-A: b\r\n\r\n"
+    parser = ResponseParser(4096)
+    switched, body = 0, b""
+    for piece in splits(b"HTTP/1.1 103 Early\r\n\r\n" + head + rest, cuts):
+        if not piece:
+            continue
+        try:
+            parser.feed(piece)
+        except SwitchedProtocols:
+            switched += 1
+        body += parser.take_body()
+    assert (switched, body, parser.complete, len(parser.interim)) == (1, rest, False, 1)
+    assert parser.head is not None
+    assert (parser.head.status, list(parser.head.items())) == (101, [("X-A", "b")])
+    parser.feed_eof()
+    assert parser.complete
+
+
+def test_a_101_without_a_word_of_an_upgrade_is_malformed() -> None:
+    assert read(ResponseParser(4096), [b"HTTP/1.1 101 Yes\r\n\r\n"]) is Kind.UPSTREAM_MALFORMED

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, Kind
 from gateway.wire.head import ResponseHead
 from gateway.wire.pool import Pool, PoolLimits
 from gateway.wire.upstream_connection import UpstreamConnection
@@ -218,3 +218,55 @@ def test_paused_connection_reads_again_for_the_next() -> None:
     connection.data_received(OK)
     assert transport.calls == ["pause_reading", "resume_reading"]
     assert pool.idle == [connection]
+
+
+SWITCH = b"HTTP/1.1 101 Yes\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n"
+
+
+class Upgrading(Receiver):
+    """One that asked to go on in another protocol."""
+
+    error: Exception | None = None
+
+    def upgraded(self, head: ResponseHead, body: bytes) -> None:
+        self.calls.append(("upgraded", head.status, body))
+        if self.error is not None:
+            raise self.error
+
+
+def test_an_upgrade_that_was_asked_for_goes_on_until_the_end() -> None:
+    connection, transport, _, pool = make()
+    connection.receiver = receiver = Upgrading()  # type: ignore[assignment]
+    connection.send(b"GET", True, False, False)
+    connection.data_received(SWITCH + b"early")
+    connection.data_received(b"HTTP/1.1 200 OK\r\n\r\n")
+    connection.send_body(b"raw", False)
+    connection.connection_lost(None)
+    assert receiver.calls == [
+        ("upgraded", 101, b"early"),
+        ("body", b"HTTP/1.1 200 OK\r\n\r\n", False),
+        ("body", b"", True),
+    ]
+    assert (transport.written, pool.connections) == (b"GETraw", set())
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [(GatewayError(Kind.UPSTREAM_MALFORMED), "upstream_malformed"), (RuntimeError("crash"), "internal")],
+)
+def test_an_upgrade_that_is_not_taken(error: Exception, kind: str) -> None:
+    connection, transport, _, pool = make()
+    connection.receiver = receiver = Upgrading()  # type: ignore[assignment]
+    receiver.error = error
+    connection.send(b"GET", True, False, False)
+    connection.data_received(SWITCH)
+    assert receiver.calls == [("upgraded", 101, b""), ("failed", kind, False)]
+    assert (transport.calls, pool.connections) == (["abort"], set())
+
+
+def test_an_upgrade_of_whom_it_means_nothing_to() -> None:
+    connection, transport, receiver, _ = make()
+    connection.send(b"GET", True, False, False)
+    connection.data_received(SWITCH)
+    assert receiver.calls == [("failed", "upstream_malformed", False)]
+    assert transport.calls == ["abort"]
