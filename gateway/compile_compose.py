@@ -149,13 +149,11 @@ class _Compiler:
         references: list[Reference] = [*target.references, *also]
         references += [reference for _, template in headers for reference in template.references]
         references += body.references if body is not None and not body.relays else ()
-        needs = self._needs(at, references, [one for one in (when, foreach) if one is not None])
+        needs = self._needs(at, references, (when, foreach))
         key = spec.group or (name if self._spec.respond.merge == "namespaced" else None)
         self._check_key(at, spec, key)
         asked = self._around.upstreams.get(spec.upstream)
         label = f"{self._name}/{name}"
-        maker = self._around.maker
-        chain = Chain(maker.make(label, (spec.breaker,))) if spec.breaker is not None and maker is not None else EMPTY
         return Part(
             name,
             self._numbers[name],
@@ -182,16 +180,26 @@ class _Compiler:
             needs=needs,
             spliced=pick is None and codec is None and key is not None and self._spec.respond.merge != "deep",
             referred=self._is_referred(name),
-            chain=chain,
+            chain=self._chain(label, spec),
             asks=self._derived(asked, spec) if asked is not None else None,
             cache=self._cache(at, spec),
         )
 
-    def _needs(self, at: Place, references: Sequence[Reference], expressions: Iterable[Expression]) -> tuple[int, ...]:
-        """The numbers of the parts that these read."""
+    def _needs(
+        self, at: Place, references: Sequence[Reference], expressions: Iterable[Expression | None]
+    ) -> tuple[int, ...]:
+        """The parts that a part refers to."""
         if any(is_body(reference) for reference in references):
             self._refuse(at, "{request.body} is bytes as they came", 'it can only be all of a body: "{request.body}"')
-        return tuple(sorted(part_numbers(references).union(*[expression.parts for expression in expressions])))
+        needs = part_numbers(references)
+        for expression in expressions:
+            needs |= expression.parts if expression is not None else set()
+        return tuple(sorted(needs))
+
+    def _chain(self, label: str, spec: PartSpec) -> Chain:
+        """Its breaker."""
+        maker = self._around.maker
+        return Chain(maker.make(label, (spec.breaker,))) if spec.breaker is not None and maker is not None else EMPTY
 
     def _is_referred(self, name: str) -> bool:
         """May another part refer to it? Where that is not certain it is taken to."""

@@ -7,7 +7,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gateway.compose.plan import Part
-from gateway.compose.results import Result, invalid
+from gateway.compose.results import Result, unaskable
 from gateway.compose.template import MISSING, TargetTemplate, Unresolved
 from gateway.shaping.exact import write
 from gateway.subrequest import SubrequestStream
@@ -134,7 +134,7 @@ class Items:
             try:
                 asked.setdefault((question(part, composition, item, part.target), False), []).append(index)
             except (Unresolved, ValueError) as error:
-                came = composition.unasked(part, item, invalid(part, f"cannot be asked for item {index}: {error}"))
+                came = composition.unasked(part, item, unaskable(part, error, f" for item {index}"))
                 if came is None:
                     # The whole answer has failed.
                     return

@@ -154,13 +154,13 @@ def refused(part: Part, status: int, fields: Fields | None = None, wall: float =
     )
 
 
-def unaskable(part: Part, error: Unresolved | ValueError) -> GatewayError:
-    """It is not known what to ask. That is the client's fault where its request lacks something, else of the part that
-    should have said it."""
+def unaskable(part: Part, error: Unresolved | ValueError, whom: str = "") -> GatewayError:
+    """It is not known what to ask, or what to ask for an item: `whom` goes on from `asked`. That is the client's fault
+    where its request lacks something, else that of the part which should have said it."""
     if (isinstance(error, Unresolved) and error.of_request) or not part.needs:
         told = f"the part {part.name!r} cannot be asked with this request: {error}"
-        return GatewayError(Kind.BAD_REQUEST, told, f"the part {part.name} cannot be asked: {error}")
-    return invalid(part, f"cannot be asked: {error}")
+        return GatewayError(Kind.BAD_REQUEST, told, f"the part {part.name} cannot be asked{whom}: {error}")
+    return invalid(part, f"cannot be asked{whom}: {error}")
 
 
 def invalid(part: Part, why: str) -> GatewayError:

@@ -146,7 +146,7 @@ async def test_what_is_no_list(tmp_path: Path, items: Any, caplog: pytest.LogCap
     ],
 )
 async def test_items_that_fail(tmp_path: Path, on_error: str, each: list[Any], completed: str) -> None:
-    stage = staged(tmp_path, EACH % on_error)
+    stage = staged(tmp_path, EACH % on_error, "respond: {errors: errors}")
     client = stage.ask()
     stage.asked[0].answer({"items": [{"id": 1}, {}, {"id": 3}, {"id": 4}]})
     assert stage.targets[1:] == ["/each/1", "/each/3", "/each/4"]
@@ -154,6 +154,7 @@ async def test_items_that_fail(tmp_path: Path, on_error: str, each: list[Any], c
     stage.asked[1].answer(1)
     stage.asked[3].answer(4)
     assert (client.data["each"], client.get("x-gateway-completed")) == (each, completed)
+    assert [error["part"] for error in client.data["errors"]] == ["each"], "it is told once"
     stage.check()
 
 

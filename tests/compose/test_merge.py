@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.compose.merge import Contribution, merged
@@ -82,6 +82,7 @@ def by_hand(documents: list[dict[str, Any]], deep: bool) -> dict[str, Any]:
     return joined
 
 
+@settings(max_examples=30)
 @given(st.lists(OBJECTS, max_size=4), st.sampled_from(["shallow", "deep"]))
 def test_the_last_one_wins(documents: list[dict[str, Any]], merge: Merge) -> None:
     document, collided = told([(None, one) for one in documents], merge)
@@ -90,6 +91,7 @@ def test_the_last_one_wins(documents: list[dict[str, Any]], merge: Merge) -> Non
         assert not collided
 
 
+@settings(max_examples=30)
 @given(st.lists(st.tuples(st.sampled_from("abcdef"), JSON), max_size=6, unique_by=lambda pair: pair[0]))
 def test_each_under_its_key(parts: list[tuple[str, Any]]) -> None:
     document, collided = told(list(parts), "namespaced")
@@ -97,6 +99,7 @@ def test_each_under_its_key(parts: list[tuple[str, Any]]) -> None:
     assert collided == []
 
 
+@settings(max_examples=30)
 @given(st.lists(OBJECTS, min_size=2, max_size=3))
 def test_a_collision_is_told_where_something_is_lost(documents: list[dict[str, Any]]) -> None:
     _, collided = told([(None, one) for one in documents], "shallow")

@@ -257,6 +257,8 @@ async def test_when(tmp_path: Path) -> None:
         ('a: {from: catalog, path: "/{query.x}", required: true}', "/p/1?x=..", 400),
         ('a: {from: catalog, path: "/a", when: "sum(query.x)", required: true}', "/p/1?x=a", 400),
         ('a: {from: catalog, path: "/a", foreach: "query.x", required: true}', "/p/1?x=a", 400),
+        ('a: {from: catalog, path: "/{item}/{query.y}", foreach: "query.x", required: true}', "/p/1?x=a&x=b", 400),
+        ('a: {from: catalog, path: "/{item}", foreach: "query.x", required: true}', "/p/1?x=a&x=..", 400),
         ('a: {from: catalog, path: "/a?p={query.page}"}', "/p/1", 200),
         ('a: {from: catalog, path: "/a?p={query.page}", on_error: fail}', "/p/1", 400),
     ],
@@ -280,6 +282,19 @@ async def test_a_part_that_lacks_something(tmp_path: Path) -> None:
     assert client.status == 502
     assert stage.targets == ["/a"], "nothing is asked after the answer has failed"
     stage.check()
+
+
+async def test_a_request_that_lacks_something_for_each_item(tmp_path: Path) -> None:
+    parts = """
+        a: {from: catalog, path: /a}
+        b: {from: users, path: "/b/{item.n}?q={query.q}", foreach: a, on_error: fail}
+    """
+    for target, items, status in (("/p/1", [{"n": 1}], 400), ("/p/1?q=1", [{"n": 1}, {}], 502)):
+        stage = staged(tmp_path, parts)
+        client = stage.ask(target)
+        stage.asked[0].answer(items)
+        assert (client.status, len(stage.asked)) == (status, 1)
+        stage.check()
 
 
 async def test_a_header_cannot_be_split(tmp_path: Path) -> None:
@@ -514,7 +529,7 @@ def walk(parts: list[Part], ends: list[int], fates: list[str]) -> tuple[Client, 
     return client, [asked.target for asked in stage.asked]
 
 
-@settings(max_examples=60)
+@settings(max_examples=50)
 @given(plans())
 def test_a_plan_respects_every_need_and_always_ends(plan: tuple[list[Part], list[int], list[str]]) -> None:
     parts, ends, fates = plan
