@@ -256,7 +256,8 @@ class LiveExchange(Exchange):
             head.drop(b"expect")
         total = upstream.timeouts.total
         if total is not None:
-            self.limit_total(self.started + total)
+            # Another upstream has all of its own time, whatever the first ones took.
+            self.limit_total((self.started if action is not None else monotonic()) + total)
         self.added = forwarded_lines(self.client, head, upstream.forwarded) + self.table.via
         if action is not None and action.upgrades and asks_for_websocket(head):
             self.added += UPGRADE

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -226,6 +227,21 @@ async def test_another_upstream_in_its_place(tmp_path: Path, opened: bool, trust
         whole_request.answer(b"monolith")
         assert (client.status, client.body, client.get("gateway-fallback")) == (200, b"monolith", "upstream")
     assert len(stage.asked) == (7 if opened else 3)
+    checked(stage)
+
+
+async def test_another_upstream_has_its_own_time(tmp_path: Path) -> None:
+    def began_long_ago(exchange: LiveExchange) -> None:
+        exchange.started -= 100
+
+    stage = staged(tmp_path, PARTS, route=GUARDED % ", fallback: {to: users}")
+    users = stage.upstreams["users"]
+    users.timeouts = replace(users.timeouts, total=30.0)
+    client = stage.ask(change=began_long_ago)
+    stage.of("/a").fail()
+    assert 29_000 < int(stage.of("/p/42").all("x-request-deadline-ms")[0]) <= 30_000
+    stage.of("/p/42").answer(1)
+    assert client.status == 200
     checked(stage)
 
 
