@@ -25,7 +25,8 @@ from gateway.plugin import Attempt, Env, Exchange, GatewayError, Headers, Kind, 
 from gateway.shaping.fields import FieldChoice
 from gateway.shaping.shape import Step, compile_steps, reshape
 
-JSON = re.compile(r"(?:(?:application|text)/json|[^/;]+/[^;]+\+json)\s*(?:;.*)?", re.IGNORECASE | re.DOTALL)
+# What follows the type need not be well formed: whoever reads JSON seldom looks at it.
+JSON = re.compile(r"(?:(?:application|text)/json|[^/;]+/[^;\s,]+\+json)(?:[;,\s].*)?", re.IGNORECASE | re.DOTALL)
 PARAMETER = re.compile(r"[A-Za-z0-9_.~-]+")
 ONE_MIB = Size("1MiB")
 # They tell of the bytes that the upstream sent.
@@ -118,7 +119,11 @@ def _is_whole(head: ResponseHead) -> bool:
 
 
 def _is_json(head: ResponseHead) -> bool:
-    return any(JSON.fullmatch(value) for value in head.headers.get_all("content-type"))
+    types = head.headers.get_all("content-type")
+    if not types:
+        # RFC 9110 §15.3.7: where If-Range was sent, a part may come without its type.
+        return head.status == 206
+    return any(JSON.fullmatch(value) for value in types)
 
 
 def _is_coded(head: ResponseHead) -> bool:
