@@ -287,6 +287,11 @@ class _Compiler:
             return None
         predicates: list[Predicate] = [HeaderPredicate(name, value) for name, value in spec.match.headers.items()]
         predicates += [QueryPredicate(name, value) for name, value in spec.match.query.items()]
+        chain = Chain((*routes.plugins, *own)) if own else routes.chain
+        if spec.compose is not None:
+            for plugin in [plugin for plugin in chain.plugins if plugin.for_upstreams]:
+                message = f"{plugin.name} changes nothing of the composition {spec.name!r}: shape its parts with `pick`"
+                self._warn(self.loaded.position((*at, "compose")), message)
         return Route(
             spec.name,
             pattern,
@@ -296,7 +301,7 @@ class _Compiler:
             predicates=tuple(predicates),
             priority=spec.priority,
             order=number,
-            chain=Chain((*routes.plugins, *own)) if own else routes.chain,
+            chain=chain,
             frontend=routes.frontend,
         )
 

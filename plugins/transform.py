@@ -9,9 +9,9 @@ JSON:API's `?fields[TYPE]=name`; upstreams never see that parameter, whose name 
 Numbers stay as they are spelt, keys in their order.
 
 Only successful (2xx) JSON answers of upstreams are touched, up to `max_body` (default 1MiB). All else passes as it
-comes: other types, errors, the gateway's own answers and fallbacks. JSON that is too long, broken, or compressed though
-upstreams are asked not to, is 502, and a part of one (206) is 416: what is removed shall not get out. The ETag becomes
-weak, digests go. List a breaker before this: then it keeps for `stale` what clients got.
+comes: other types, errors, the gateway's own answers, compositions and fallbacks. JSON that is too long, broken, or
+compressed though upstreams are asked not to, is 502, and a part of one (206) is 416: what is removed shall not get out.
+The ETag becomes weak, digests go. List a breaker before this: then it keeps for `stale` what clients got.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ class Transform(Plugin):
     chose, and the head of the upstream's answer, which tells that from the gateway's own."""
 
     needs_body = "response"
+    for_upstreams = True
 
     @dataclass(frozen=True)
     class Options:
