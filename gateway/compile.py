@@ -289,6 +289,11 @@ class _Compiler:
         collected = int(self.spec.limits.request_body) if isinstance(action, Deferred) and action.reads_body else 0
         predicates: list[Predicate] = [HeaderPredicate(name, value) for name, value in spec.match.headers.items()]
         predicates += [QueryPredicate(name, value) for name, value in spec.match.query.items()]
+        chain = Chain((*routes.plugins, *own), collected) if own or collected else routes.chain
+        if spec.compose is not None:
+            for plugin in [plugin for plugin in chain.plugins if plugin.for_upstreams]:
+                message = f"{plugin.name} changes nothing of the composition {spec.name!r}: shape its parts with `pick`"
+                self._warn(self.loaded.position((*at, "compose")), message)
         return Route(
             spec.name,
             pattern,
@@ -298,7 +303,7 @@ class _Compiler:
             predicates=tuple(predicates),
             priority=spec.priority,
             order=number,
-            chain=Chain((*routes.plugins, *own), collected) if own or collected else routes.chain,
+            chain=chain,
             frontend=routes.frontend,
         )
 

@@ -13,6 +13,7 @@ from gateway.live import LiveExchange
 from gateway.routing.actions import Mirror
 from gateway.wire.head import ResponseHead
 from gateway.wire.request_text import request_text
+from gateway.wire.tunnel import UPGRADE
 from gateway.wire.upstream_connection import UpstreamConnection
 
 if TYPE_CHECKING:
@@ -62,7 +63,8 @@ class MirrorCopy:
     def __init__(self, exchange: LiveExchange, policy: Mirror) -> None:
         self._gathers = True
         self._target = exchange.target
-        self._added = exchange.added
+        # Nobody would speak through a WebSocket of its own.
+        self._added = exchange.added.removesuffix(UPGRADE)
         # By the time its body is here, attempts may have changed the head for their own upstream.
         self._head = exchange.headers.copy()
         self._upstream = exchange.table.upstreams[policy.upstream]

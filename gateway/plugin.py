@@ -246,6 +246,8 @@ class Plugin:
     upstream. `own_body` is the most bytes of body to collect for `own_paths`, which is then there as `exchange.body`.
     With `spans_routes` one instance serves all routes that list the plugin with the same options. `applications` are
     those (`module:attribute`) that the instance may send requests to: each is an upstream of that name behind `app:`.
+    `for_upstreams` says that it changes what upstreams answer and no other answer: compositions that list it get a
+    warning.
     """
 
     Options: ClassVar[type | None] = None
@@ -255,6 +257,7 @@ class Plugin:
     spans_routes: bool = False
     own_body: int = 0
     applications: Iterable[str] = ()
+    for_upstreams: bool = False
 
     name: str = ""
     options: Any

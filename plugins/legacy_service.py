@@ -54,6 +54,7 @@ class LegacyService(Plugin):
                 raise ValueError("max_body is how long a body may be; write 1MiB")
 
     needs_body = ("request", "response")
+    for_upstreams = True
     spans_routes = True
 
     def __init__(self, options: Options, env: Env) -> None:

@@ -9,9 +9,9 @@ JSON:API's `?fields[TYPE]=name`; upstreams never see that parameter, whose name 
 Numbers stay as they are spelt, keys in their order.
 
 Only successful (2xx) JSON answers of upstreams are touched, up to `max_body` (default 1MiB). All else passes as it
-comes: other types, errors, the gateway's own answers and fallbacks. JSON that is too long, broken, or compressed though
-upstreams are asked not to, is 502, and a part of one (206) is 416: what is removed shall not get out. The ETag becomes
-weak, digests go. List a breaker before this: then it keeps for `stale` what clients got.
+comes: other types, errors, the gateway's own answers, compositions and fallbacks. JSON that is too long, broken, or
+compressed though upstreams are asked not to, is 502, and a part of one (206) is 416: what is removed shall not get out.
+The ETag becomes weak, digests go. List a breaker before this: then it keeps for `stale` what clients got.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ from gateway.plugin import Attempt, Env, Exchange, GatewayError, Headers, Kind, 
 from gateway.shaping.fields import FieldChoice
 from gateway.shaping.shape import Step, compile_steps, reshape
 
-JSON = re.compile(r"(?:(?:application|text)/json|[^/;]+/[^;]+\+json)\s*(?:;.*)?", re.IGNORECASE | re.DOTALL)
+# What follows the type need not be well formed: whoever reads JSON seldom looks at it.
+JSON = re.compile(r"(?:(?:application|text)/json|[^/;]+/[^;\s,]+\+json)(?:[;,\s].*)?", re.IGNORECASE | re.DOTALL)
 PARAMETER = re.compile(r"[A-Za-z0-9_.~-]+")
 ONE_MIB = Size("1MiB")
 # They tell of the bytes that the upstream sent.
@@ -37,6 +38,7 @@ class Transform(Plugin):
     chose, and the head of the upstream's answer, which tells that from the gateway's own."""
 
     needs_body = "response"
+    for_upstreams = True
 
     @dataclass(frozen=True)
     class Options:
@@ -118,7 +120,11 @@ def _is_whole(head: ResponseHead) -> bool:
 
 
 def _is_json(head: ResponseHead) -> bool:
-    return any(JSON.fullmatch(value) for value in head.headers.get_all("content-type"))
+    types = head.headers.get_all("content-type")
+    if not types:
+        # RFC 9110 §15.3.7: where If-Range was sent, a part may come without its type.
+        return head.status == 206
+    return any(JSON.fullmatch(value) for value in types)
 
 
 def _is_coded(head: ResponseHead) -> bool:

@@ -192,3 +192,14 @@ def test_a_local_plugin_is_found(tmp_path: Path) -> None:
     write_plugin(tmp_path, "probe")
     write_frontend(tmp_path, "mobile", "prefix: /m\nplugins: [probe]\n")
     assert names(frontend(good(tmp_path), "mobile").chain.plugins) == ["tracing_ids", "probe"]
+
+
+def test_what_changes_nothing_of_a_composition_is_told(tmp_path: Path) -> None:
+    composed = "{name: NAME, match: {path: /NAME}, compose: {parts: {a: {from: up, path: /a}}}}"
+    plain = "{name: plain, to: up}"
+    routes = f"routes: [{composed.replace('NAME', 'whole')}, {plain}]\n"
+    write_frontend(tmp_path, "web", "prefix: /w\nplugins: [transform: {remove: [b]}]\n" + routes, page="")
+    write_frontend(tmp_path, "mobile", "prefix: /m\n" + routes.replace("to: up}", "to: up, plugins: [cors]}"), page="")
+    (warning,) = compiled(tmp_path)[1]
+    assert warning.startswith("bff/web.yaml:4:")
+    assert "warning: transform changes nothing of the composition 'whole': shape its parts with `pick`" in warning

@@ -91,5 +91,8 @@ class Mount(Plugin):
         end.busy = True
         try:
             return await self._handle(request)
+        except SystemExit as error:
+            # asyncio would end the gateway with it. What calls `sys.exit` was written for a command.
+            raise RuntimeError(f"a handler called sys.exit({error.code!r})") from error
         finally:
             self._pool.handled(end)

@@ -28,9 +28,9 @@ class Place:
 
 def places(generation: Generation, binds: Sequence[ListenerSpec] | None = None) -> list[Place]:
     """Every address, in an order that a reload keeps: `listeners`, then the binds of frontends in the order of their
-    files. `binds` stand in place of `listeners`, or of the bind of the one frontend that is served alone."""
+    names. `binds` stand in place of `listeners`, or of the bind of the one frontend that is served alone."""
     own = common = client_settings(generation)
-    bound = [frontend for frontend in generation.frontends if frontend.bind is not None]
+    bound = sorted((one for one in generation.frontends if one.bind is not None), key=lambda one: one.name)
     on_listeners = [frontend for frontend in generation.frontends if frontend.bind is None]
     if generation.alone and binds is not None and len(generation.frontends) == 1:
         bound, on_listeners = [], [*generation.frontends]

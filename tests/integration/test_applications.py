@@ -105,6 +105,10 @@ async def stream(request):
 async def crash(request):
     raise RuntimeError("geheim")
 
+@routes.get("/exit")
+async def leave(request):
+    raise SystemExit(3)
+
 @routes.get("/crash-late")
 async def crash_late(request):
     response = web.StreamResponse()
@@ -152,6 +156,8 @@ async def test_middlewares_and_errors_are_aiohttps(tmp_path: Path, caplog: pytes
         assert (answer.status, answer.get("Proxy-Status")) == (500, None)
         assert b"geheim" not in answer.body
         assert "geheim" in caplog.text
+        assert (await client.ask(request("/exit"))).status == 500
+        assert "a handler called sys.exit(3)" in caplog.text
         answer = await client.ask(request("/show/x"))
         assert answer.status == 200, "the client's connection outlives a handler's crash"
         await idle(worker)

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from gateway.errors import ConfigError
-from tests.support.frontends import INCLUDE, write_frontend
+from tests.support.frontends import INCLUDE, PAGE, write_frontend
 from tests.support.gateways import request
 from tests.support.messages import Message
 from tests.support.polling import eventually
+from tests.support.ports import free_port
 from tests.support.processes import file_holds, gateway_run
 from tests.support.raw_client import RawClient, connected
 from tests.support.raw_upstream import answering, echoing, upstream
@@ -269,6 +270,30 @@ async def test_a_reload_adds_and_removes_frontends(tmp_path: Path) -> None:
         assert await worker.runtime.reload()
         assert [(await ask(client, target)).status for target in ("/n/page/1", "/page/1")] == [404, 200]
         assert worker.runtime.proxy.table.frontends is None
+
+
+async def test_binds_stay_with_their_frontends_when_files_change_places(tmp_path: Path) -> None:
+    ports = [free_port(), free_port()]
+    texts = [f"frontend: {name}\nbind: 127.0.0.1:{port}\n{PAGE % name}" for name, port in zip("ab", ports, strict=True)]
+
+    def write(first: str, second: str) -> None:
+        (tmp_path / "bff" / "1.yaml").write_text(first)
+        (tmp_path / "bff" / "2.yaml").write_text(second)
+
+    async def served() -> list[bytes]:
+        answers = []
+        for port in ports:
+            async with connected(port) as client:
+                answers.append((await ask(client, "/page/1")).body)
+        return answers
+
+    (tmp_path / "bff").mkdir()
+    write(*texts)
+    async with running(tmp_path, MAIN) as worker:
+        assert await served() == [b"a", b"b"]
+        write(*reversed(texts))
+        assert await worker.runtime.reload()
+        assert await served() == [b"a", b"b"]
 
 
 async def test_a_request_under_way_ends_in_the_frontend_it_began_in(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from tests.integration.test_backpressure import stands_still
 from tests.support.apps import events, mounts, serving, write_app
 from tests.support.gateways import request
 from tests.support.polling import eventually, soon
+from tests.support.raw_upstream import answering, upstream
 from tests.support.runtimes import HEAD, Running
 
 SOCKET = """
@@ -116,6 +117,19 @@ async def test_text_binary_ping_and_close(tmp_path: Path) -> None:
         metrics = (await worker.get("/metrics")).body.decode()
         assert 'gateway_requests_total{code="101",method="GET",route="all"} 1.0' in metrics
         assert not worker.runtime.listeners[0].connections
+
+
+async def test_a_mirror_is_not_asked_for_a_websocket(tmp_path: Path) -> None:
+    async with upstream(answering) as service:
+        up = f"upstreams: {{up: {{endpoints: ['http://127.0.0.1:{service.port}']}}}}\n"
+        config = up + "routes: [{name: all, app: 'bff.web:app', mirror: {to: up}}]\n"
+        async with serving(tmp_path, SOCKET, config) as worker, Session(worker) as session:
+            ws = await session.connect()
+            await ws.send_str("hello")
+            assert await soon(ws.receive_str()) == "hello!"
+            await ws.close()
+            await eventually(lambda: service.requests)
+            assert not {"Connection", "Upgrade"} & set(service.requests[0].names)
 
 
 async def test_the_clients_own_close_code_arrives(tmp_path: Path) -> None:

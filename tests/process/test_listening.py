@@ -125,6 +125,12 @@ def test_who_is_served_where(tmp_path: Path) -> None:
     assert texts(["mobile", "web"])[0] == " for the frontends mobile, web"
 
 
+def test_the_order_of_files_is_not_that_of_addresses(tmp_path: Path) -> None:
+    write_frontend(tmp_path, "1", BIND).write_text("frontend: web\nbind: 127.0.0.1:4\n")
+    write_frontend(tmp_path, "2", BIND).write_text("frontend: mobile\nbind: 127.0.0.1:3\n")
+    assert shown(tmp_path)[-2:] == [(3, "mobile", 100), (4, "web", 100)]
+
+
 def test_binds_cannot_be_moved(tmp_path: Path) -> None:
     def after(bind: str, main: str = MAIN) -> list[str]:
         write_frontend(tmp_path, "mobile", f"{bind}prefix: /m\n")
