@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Callable, Mapping
 
 import pytest
 import uvloop
 from hypothesis import HealthCheck, settings
 
+# Ten thousand collected tests are a heap that the collector would walk again and again, a third of all work.
+GC_THRESHOLDS = (50_000, 20, 50)
 LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 # Time is measured in benchmarks: a machine that stands still for seconds says nothing about a property.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -17,6 +20,10 @@ settings.load_profile("untimed")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--both-loops", action="store_true", help="run every async test on uvloop and on asyncio's loop")
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    gc.set_threshold(*GC_THRESHOLDS)
 
 
 def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> Mapping[str, LoopFactory]:
