@@ -69,7 +69,10 @@ def test_check_says_what_is_wrong_with_an_application(tmp_path: Path, text: str 
     ("route", "said"),
     [
         ("{name: a, app: bff.web}", "'bff.web' is not module:attribute; write one such as bff.web.handlers:app"),
-        ("{name: a, app: 'bff.web:app', respond: {}}", "a route has exactly one of to, redirect, respond, compose, app"),
+        (
+            "{name: a, app: 'bff.web:app', respond: {}}",
+            "a route has exactly one of to, redirect, respond, compose, app",
+        ),
         ("{name: a}", "a route has one of to, redirect, respond, compose, app"),
         ("{name: a, app: 'bff.web:app', sticky: {header: X-A}}", "'sticky' without 'to' in route 'a'"),
     ],

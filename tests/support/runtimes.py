@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import itertools
 from collections.abc import AsyncIterator, Collection
 from pathlib import Path
 from typing import Any
@@ -99,7 +100,7 @@ async def prepared(
             listener.abort()
         await admin.stop()
         await runtime.stop()
-        gc.unfreeze()
+        _thaw()
         gc.set_threshold(*thresholds)
 
 
@@ -115,6 +116,19 @@ async def running(
     async with prepared(folder, text, environ, None, bind, alone) as worker:
         await worker.runtime.start()
         yield worker
+
+
+STARTED = itertools.count(1)
+STARTS_FROZEN = 25
+
+
+def _thaw() -> None:
+    """A worker that starts has frozen all there is. To walk all tests after each of them would take longer than most:
+    what they leave is collected now and then."""
+    if next(STARTED) % STARTS_FROZEN == 0:
+        gc.unfreeze()
+        gc.collect()
+        gc.freeze()
 
 
 # What a local plugin of a test looks like: it notes its life in a list of its module.
