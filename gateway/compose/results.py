@@ -170,10 +170,11 @@ def invalid(part: Part, why: str) -> GatewayError:
 
 def broken(part: Part, error: GatewayError) -> GatewayError:
     """There is no answer."""
-    text = f"{error.answer.title.lower()}{': ' if error.cause else ''}{error.cause}"
+    # The subrequest's time is the part's, and not that of the client's request.
+    why = "it took too long" if error.kind is Kind.TOTAL_TIMEOUT else error.answer.title.lower()
     return GatewayError(
         error.kind,
-        f"the part {part.name!r} is missing: {error.answer.title.lower()}",
-        f"the part {part.name}: {text}",
+        f"the part {part.name!r} is missing: {why}",
+        f"the part {part.name}: {why}{': ' if error.cause else ''}{error.cause}",
         retry_after=error.retry_after,
     )
