@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from gateway.answers.accept_encoding import IDENTITY, ContentNegotiation
 from gateway.answers.conditional import weak
 from gateway.answers.content_codings import Coding, Compressor
+from gateway.answers.representation import DIGESTS
 from gateway.answers.vary import vary_by
 from gateway.plugin import Env, Exchange, Plugin, ResponseHead, Size
 
@@ -38,7 +39,7 @@ TYPES = (
 )
 KIBIBYTE, QUARTER_MEBIBYTE, FOUR_MEBIBYTES = Size("1KiB"), Size("256KiB"), Size("4MiB")
 # They speak of the very bytes that are there.
-BOUND = (b"content-encoding", b"content-digest", b"repr-digest", b"digest", b"content-md5")
+BOUND = (b"content-encoding", *(name.lower().encode() for name in DIGESTS))
 READ = (b"cache-control", b"etag", b"accept-ranges", *BOUND)
 BODYLESS_OR_PART = frozenset([204, 205, 206])
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from gateway.answers.representation import weaken
 from gateway.legacy.formats import codec_of
 from gateway.legacy.media import is_json
 from gateway.legacy.messages import (
@@ -27,7 +28,6 @@ from gateway.legacy.messages import (
     replace_by_problem,
     replace_request,
     request_body,
-    weaken_etag,
 )
 from gateway.legacy.options import FormatOptions, FormOptions, XmlOptions
 from gateway.plugin import Env, Exchange, GatewayError, Kind, Plugin, ResponseHead, Size
@@ -82,7 +82,7 @@ class LegacyClient(Plugin):
 
     def on_response(self, exchange: Exchange, head: ResponseHead) -> None:
         if head.status == 304:
-            weaken_etag(head.headers)
+            weaken(head.headers)
         if not is_json(head.headers.get("content-type") or ""):
             return
         if not head.body and exchange.method != "HEAD":

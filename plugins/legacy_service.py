@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from gateway.answers.representation import weaken
 from gateway.legacy.codec import ServiceFault
 from gateway.legacy.formats import codec_of
 from gateway.legacy.media import is_json
@@ -32,7 +33,6 @@ from gateway.legacy.messages import (
     replace_by_problem,
     replace_request,
     request_body,
-    weaken_etag,
 )
 from gateway.legacy.options import FormatOptions
 from gateway.plugin import Env, Exchange, GatewayError, Kind, Plugin, ResponseHead, Size
@@ -83,7 +83,7 @@ class LegacyService(Plugin):
 
     def on_response(self, exchange: Exchange, head: ResponseHead) -> None:
         if head.status == 304:
-            weaken_etag(head.headers)
+            weaken(head.headers)
         if not self._is_legacy(head):
             return
         if not head.body:

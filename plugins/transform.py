@@ -21,7 +21,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from gateway.plugin import Attempt, Env, Exchange, GatewayError, Headers, Kind, Plugin, ResponseHead, Size
+from gateway.answers.representation import DIGESTS, is_coded, weaken
+from gateway.plugin import Attempt, Env, Exchange, GatewayError, Kind, Plugin, ResponseHead, Size
 from gateway.shaping.fields import FieldChoice
 from gateway.shaping.shape import Step, compile_steps, reshape
 
@@ -30,7 +31,7 @@ JSON = re.compile(r"(?:(?:application|text)/json|[^/;]+/[^;\s,]+\+json)(?:[;,\s]
 PARAMETER = re.compile(r"[A-Za-z0-9_.~-]+")
 ONE_MIB = Size("1MiB")
 # They tell of the bytes that the upstream sent.
-OF_THE_BYTES = ("Accept-Ranges", "Content-Digest", "Content-MD5", "Digest", "Repr-Digest")
+OF_THE_BYTES = ("Accept-Ranges", *DIGESTS)
 
 
 class Transform(Plugin):
@@ -84,23 +85,23 @@ class Transform(Plugin):
 
     def collects(self, exchange: Exchange, head: ResponseHead) -> bool:
         exchange.state[self._received] = head
-        return _is_whole(head) and _is_json(head) and not _is_coded(head) and bool(self._steps_for(exchange))
+        return _is_whole(head) and _is_json(head) and not is_coded(head.headers) and bool(self._steps_for(exchange))
 
     def on_response(self, exchange: Exchange, head: ResponseHead) -> None:
         if exchange.state.pop(self._received, None) is not head:
             return
         steps = self._steps_for(exchange)
         if head.status == 304 and "W/" in (exchange.headers.get("if-none-match") or ""):
-            _weaken(head.headers)
+            weaken(head.headers)
         if not steps or not _is_json(head):
             return
         if head.status == 206:
             raise GatewayError(Kind.BAD_REQUEST, "this resource is given as a whole only", status=416)
         if not _is_whole(head):
             return
-        if _is_coded(head):
+        if is_coded(head.headers):
             raise GatewayError(Kind.UPSTREAM_MALFORMED, cause="JSON came compressed, though nobody asked for that")
-        _weaken(head.headers)
+        weaken(head.headers)
         for name in OF_THE_BYTES:
             if head.headers.get(name) is not None:
                 head.headers.remove(name)
@@ -125,13 +126,3 @@ def _is_json(head: ResponseHead) -> bool:
         # RFC 9110 §15.3.7: where If-Range was sent, a part may come without its type.
         return head.status == 206
     return any(JSON.fullmatch(value) for value in types)
-
-
-def _is_coded(head: ResponseHead) -> bool:
-    return (head.headers.get("content-encoding") or "identity").strip().lower() != "identity"
-
-
-def _weaken(headers: Headers) -> None:
-    tag = headers.get("etag")
-    if tag is not None and not tag.startswith("W/"):
-        headers.set("ETag", f"W/{tag}")

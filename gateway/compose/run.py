@@ -60,8 +60,8 @@ class Composition:
     """One answer in the making, and what its client's leaving cancels.
 
     Mutable state: the results by part, how many parts each one still waits for and how many are not settled; what
-    failed; whether all is over; the calls under way. `_added` are the lines that tell of
-    the client in the `_flavour` that the last upstream wanted.
+    failed; whether all is over; the calls under way. `_added` are the lines that tell of the client in the `_flavour`
+    that the last upstream wanted.
     """
 
     __slots__ = (

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from gateway.answers.representation import DIGESTS, is_coded, weaken
 from gateway.errors import GatewayError, Kind
 from gateway.exchange import Exchange, Headers, ResponseHead
 from gateway.problem import problem_reply
@@ -12,7 +13,7 @@ from gateway.shaping.exact import parse, write
 
 JSON = "application/json"
 # What is true of the bytes that were sent, and of no others.
-_OF_THE_BYTES = ("Accept-Ranges", "Content-Digest", "Content-MD5", "Content-Range", "Digest", "Repr-Digest")
+_OF_THE_BYTES = ("Accept-Ranges", "Content-Range", *DIGESTS)
 _OF_THE_ANSWER = ("Cache-Control", "Content-Disposition", "Content-Encoding", "ETag", "Expires", "Last-Modified")
 
 
@@ -31,7 +32,7 @@ def request_body(exchange: Exchange, reads: Callable[[str], bool], wanted: str) 
         return None
     if not reads(exchange.headers.get("content-type") or ""):
         raise GatewayError(Kind.UNSUPPORTED_MEDIA_TYPE, f"send the body as {wanted}", headers={"Accept": wanted})
-    if _coding(exchange.headers):
+    if is_coded(exchange.headers):
         # RFC 9110 §15.5.16: this field tells that it is about the coding.
         headers = {"Accept-Encoding": "identity"}
         raise GatewayError(Kind.UNSUPPORTED_MEDIA_TYPE, "send the body without a content coding", headers=headers)
@@ -53,7 +54,7 @@ def bad_request(error: ValueError) -> GatewayError:
 
 def answer_body(head: ResponseHead) -> bytes:
     """The answer's body, to be read. ValueError where it is compressed, which `ask_for` did not ask for."""
-    if _coding(head.headers):
+    if is_coded(head.headers):
         raise ValueError("it has a content coding")
     return head.body or b""
 
@@ -64,14 +65,7 @@ def replace_body(exchange: Exchange, head: ResponseHead, body: bytes, content_ty
     head.headers.set("Content-Type", content_type)
     for name in _OF_THE_BYTES:
         head.headers.remove(name)
-    weaken_etag(head.headers)
-
-
-def weaken_etag(headers: Headers) -> None:
-    """RFC 9110 §8.8.1: the service vouches for its own bytes, and these are others that mean the same."""
-    etag = headers.get("etag")
-    if etag is not None and not etag.startswith("W/"):
-        headers.set("ETag", f"W/{etag}")
+    weaken(head.headers)
 
 
 def replace_by_problem(
@@ -89,7 +83,3 @@ def replace_by_problem(
             head.headers.set(name, value)
     head.status = reply.status
     head.body = write({**parse(reply.body), **more}) if more else reply.body
-
-
-def _coding(headers: Headers) -> bool:
-    return (headers.get("content-encoding") or "identity").strip().lower() != "identity"

@@ -16,7 +16,6 @@ from gateway.legacy.messages import (
     replace_by_problem,
     replace_request,
     request_body,
-    weaken_etag,
 )
 from gateway.legacy.numbers import number
 from gateway.shaping.exact import parse
@@ -84,13 +83,6 @@ def test_another_body_of_the_answer(method: str, body: bytes | None) -> None:
     replace_body(make_exchange(method), head, b"{}", "application/json")
     assert head.body == body
     assert dict(head.headers.items()) == {"X-A": "1", "Content-Type": "application/json", "ETag": 'W/"1"'}
-
-
-@pytest.mark.parametrize(("etag", "weak"), [('"1"', 'W/"1"'), ('W/"1"', 'W/"1"'), (None, None)])
-def test_etags_become_weak(etag: str | None, weak: str | None) -> None:
-    head = make_head(304, {} if etag is None else {"ETag": etag})
-    weaken_etag(head.headers)
-    assert head.headers.get("etag") == weak
 
 
 def test_a_compressed_answer_is_not_read() -> None:
