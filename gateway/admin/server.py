@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 from aiohttp import web
 
 from gateway.admin.app import make_app
 from gateway.config.fields import Bind
+from gateway.process.sockets import open_sockets
+from gateway.wire.listener import address_of
 
 if TYPE_CHECKING:
     from gateway.process.runtime import Runtime
@@ -24,16 +25,14 @@ class AdminServer:
 
     async def start(self, bind: Bind) -> None:
         """Listen. OSError when the address cannot be had."""
+        try:
+            (sock,) = open_sockets(bind)
+        except OSError as error:
+            raise OSError(f"the admin listener {error}") from None
         runner = self._runner = web.AppRunner(make_app(self._runtime), access_log=None, shutdown_timeout=1.0)
         await runner.setup()
-        site = web.TCPSite(runner, bind.host or None, bind.port)
-        try:
-            await site.start()
-        except OSError as error:
-            reason = os.strerror(error.errno).lower() if error.errno else str(error)
-            raise OSError(f"the admin listener cannot have {bind}: {reason}") from None
-        host, port = runner.addresses[0][:2]
-        self.address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        await web.SockSite(runner, sock).start()
+        self.address = address_of(sock)
 
     async def stop(self) -> None:
         """Close."""

@@ -6,7 +6,6 @@ import asyncio
 import gc
 import hashlib
 import logging
-import os
 import time
 from collections.abc import Collection, Container, Sequence
 from dataclasses import dataclass, replace
@@ -28,6 +27,7 @@ from gateway.process.gauges import watch_runtime
 from gateway.process.listening import RESTART, misplaced, moved, places
 from gateway.process.plugin_life import NotStarted, not_among, start_plugins, stop_plugins, stop_when_unused, when_gone
 from gateway.process.shared_state import SharedState
+from gateway.process.sockets import open_sockets
 from gateway.proxy import Proxy
 from gateway.table import RouteTable
 from gateway.telemetry.log_sink import LogSinks
@@ -291,11 +291,8 @@ class Runtime:
             # A reference from here would keep the first table, and so its plugins, from ever retiring.
             self._prepared = None
             for place in places(generation, self._binds):
-                listener = Listener(place.bind.host, place.bind.port, place.settings, self.proxy, self.deadlines)
-                try:
-                    await listener.start()
-                except OSError as error:
-                    raise OSError(f"cannot listen on {place.bind}: {_reason(error)}") from None
+                listener = Listener(open_sockets(place.bind)[0], place.settings, self.proxy, self.deadlines)
+                await listener.start()
                 self.listeners.append(listener)
             self._sweep_pools()
             # What is alive now stays: the collector need not look at it again, and seldom at the rest.
@@ -362,8 +359,3 @@ class Runtime:
 
     def __repr__(self) -> str:
         return f"<Runtime {self.path} version={self.version} active={self.proxy.active}>"
-
-
-def _reason(error: OSError) -> str:
-    """In words: asyncio puts its own around the system's."""
-    return os.strerror(error.errno).lower() if error.errno else str(error)

@@ -13,33 +13,25 @@ BACKLOG = 2048
 
 
 class Listener:
-    """Accepts on one address.
+    """Accepts from one listening socket.
 
-    Mutable state: the server while it listens, the set of open connections, and `settings`, which a reload replaces.
+    Mutable state: the server while it accepts, the set of open connections, and `settings`, which a reload replaces.
     """
 
-    def __init__(self, host: str, port: int, settings: ClientSettings, handler: Handler, deadlines: Deadlines) -> None:
-        self.host = host
-        self.port = port
+    def __init__(self, sock: socket.socket, settings: ClientSettings, handler: Handler, deadlines: Deadlines) -> None:
+        self.address = address_of(sock)
+        self.port: int = sock.getsockname()[1]
         self.settings = settings
         self.connections: set[ClientConnection] = set()
+        self._socket = sock
         self._handler = handler
         self._deadlines = deadlines
         self._server: asyncio.Server | None = None
 
-    @property
-    def address(self) -> str:
-        """Where it listens, the real port included."""
-        host = self.host or "0.0.0.0"
-        return f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"
-
     async def start(self) -> None:
-        """Listen. OSError when the address cannot be had."""
+        """Accept."""
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(
-            self._accepted, self.host or None, self.port, backlog=BACKLOG, family=_family(self.host)
-        )
-        self.port = self._server.sockets[0].getsockname()[1]
+        self._server = await loop.create_server(self._accepted, sock=self._socket, backlog=BACKLOG)
 
     def adopt(self, settings: ClientSettings) -> None:
         """A reload: for connections to come, and from their next request on for those that are open."""
@@ -52,6 +44,7 @@ class Listener:
         if self._server is not None:
             self._server.close()
             self._server = None
+        self._socket.close()
         for connection in list(self.connections):
             connection.close_when_idle()
             if connection.exchange is not None:
@@ -69,5 +62,7 @@ class Listener:
         return f"<Listener {self.address} {len(self.connections)} connections>"
 
 
-def _family(host: str) -> socket.AddressFamily:
-    return socket.AF_INET6 if ":" in host else socket.AF_INET
+def address_of(sock: socket.socket) -> str:
+    """Where it listens, the real port included."""
+    host, port = sock.getsockname()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

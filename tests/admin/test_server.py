@@ -27,7 +27,7 @@ async def test_an_address_that_is_taken(tmp_path: Path) -> None:
     async with running(tmp_path) as worker:
         second = AdminServer(worker.runtime)
         taken = Bind.parse(worker.admin.address)
-        with pytest.raises(OSError, match=f"the admin listener cannot have {taken}: address already in use"):
+        with pytest.raises(OSError, match=f"the admin listener cannot listen on {taken}: address already in use"):
             await second.start(taken)
         await second.stop()
 

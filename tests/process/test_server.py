@@ -137,7 +137,7 @@ async def test_an_admin_address_that_is_taken_exits_with_2(tmp_path: Path) -> No
         taken = await first.admin()
         async with gateway_run(tmp_path, "--admin", taken) as second:
             assert await second.ended() == 2
-            assert f"the admin listener cannot have {taken}: address already in use" in second.lines[-1]
+            assert f"the admin listener cannot listen on {taken}: address already in use" in second.lines[-1]
 
 
 async def test_addresses_of_the_command_line(tmp_path: Path) -> None:

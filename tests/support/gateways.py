@@ -9,8 +9,10 @@ from ipaddress import ip_network
 from typing import Any
 
 from gateway.chain import Chain
+from gateway.config.fields import Bind
 from gateway.exchange import Reply
 from gateway.plugin import Plugin
+from gateway.process.sockets import open_sockets
 from gateway.proxy import Proxy
 from gateway.routing.actions import Action, Forward, Respond
 from gateway.routing.pattern import parse_pattern
@@ -160,7 +162,7 @@ async def gateway(
     proxy = Proxy(RouteTable(Router(routes_of(paths, chain)), upstreams, Chain((recorder,))))
     deadlines = Deadlines()
     deadlines.start()
-    listener = Listener(bind, 0, settings or make_settings(), proxy, deadlines)
+    listener = Listener(open_sockets(Bind(bind, 0))[0], settings or make_settings(), proxy, deadlines)
     await listener.start()
     running = Gateway(proxy, listener, deadlines, (up, *others), recorder, metrics)
     try:

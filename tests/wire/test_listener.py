@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.wire.listener import Listener
 from tests.support.gateways import gateway, make_settings, request
 from tests.support.polling import eventually
 from tests.support.raw_client import connected
@@ -24,14 +23,6 @@ async def test_ipv6() -> None:
         async with connected(running.port, "::1") as client:
             assert (await client.ask(request(host=b"[::1]"))).body == b"ok"
     assert service.requests[0].get("x-forwarded-for") == "::1"
-
-
-async def test_port_that_is_taken() -> None:
-    async with gateway() as running:
-        second = Listener("127.0.0.1", running.port, make_settings(), running.proxy, running.deadlines)
-        with pytest.raises(OSError, match="in use"):
-            await second.start()
-        second.stop_accepting()
 
 
 async def test_new_settings_are_for_open_connections_too() -> None:
