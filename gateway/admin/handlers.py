@@ -21,7 +21,8 @@ from gateway.admin.revocations import KEYS as REVOCATION_KEYS
 from gateway.admin.revocations import revoke
 from gateway.breaker.circuit import FORCES
 from gateway.dry_run import dry_run, header_pairs, make_request
-from gateway.process.runtime import Runtime, VersionChanged
+from gateway.process.reloading import VersionChanged
+from gateway.process.runtime import Runtime
 from gateway.telemetry.exposition import expose
 
 STATES = ("drain", "enabled")
@@ -82,7 +83,7 @@ class Handlers:
         runtime = self._runtime
         if runtime.ready:
             return web.Response(text="ready\n")
-        return web.Response(status=503, text="draining\n" if runtime.proxy.stopping else "starting\n")
+        return web.Response(status=503, text="draining\n" if runtime.leaving else "starting\n")
 
     async def metrics(self, request: web.Request) -> web.Response:
         """Prometheus text, or OpenMetrics for who accepts it."""
@@ -119,10 +120,10 @@ class Handlers:
         self._check_started()
         await json_body(request, ())
         runtime = self._runtime
-        if runtime.proxy.stopping:
+        if runtime.leaving:
             raise Refused(503, "the gateway is stopping")
         try:
-            accepted = await runtime.reload(_expected(request.headers.getall("If-Match", [])))
+            accepted = await runtime.reload_all(_expected(request.headers.getall("If-Match", [])))
         except VersionChanged:
             more = {"version": runtime.version}
             raise Refused(412, f"the version in service is {runtime.version}", {"ETag": self._etag()}, more) from None

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import socket
 from typing import TYPE_CHECKING
 
 from aiohttp import web
 
 from gateway.admin.app import make_app
-from gateway.config.fields import Bind
-from gateway.process.sockets import open_sockets
 from gateway.wire.listener import address_of
 
 if TYPE_CHECKING:
@@ -16,25 +15,26 @@ if TYPE_CHECKING:
 
 
 class AdminServer:
-    """Serves the admin application. Mutable state: the runner while it serves."""
+    """Serves the admin application. Mutable state: the runner while it serves, and its socket."""
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
         self._runner: web.AppRunner | None = None
+        self._socket: socket.socket | None = None
         self.address = ""
 
-    async def start(self, bind: Bind) -> None:
-        """Listen. OSError when the address cannot be had."""
-        try:
-            (sock,) = open_sockets(bind)
-        except OSError as error:
-            raise OSError(f"the admin listener {error}") from None
+    async def start(self, sock: socket.socket) -> None:
+        """Accept from a listening socket."""
         runner = self._runner = web.AppRunner(make_app(self._runtime), access_log=None, shutdown_timeout=1.0)
         await runner.setup()
         await web.SockSite(runner, sock).start()
+        self._socket = sock
         self.address = address_of(sock)
 
     async def stop(self) -> None:
         """Close."""
-        if self._runner is not None:
-            await self._runner.cleanup()
+        runner, self._runner = self._runner, None
+        if runner is not None:
+            await runner.cleanup()
+        if self._socket is not None:
+            self._socket.close()

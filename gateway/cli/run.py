@@ -2,11 +2,38 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from typing import Any
 
 import click
 
 from gateway.cli.options import config_option
+
+# More would only wait for each other.
+MOST = 256
+
+
+class WorkerCount(click.ParamType[int]):
+    """A number of at least 1, or `auto`."""
+
+    name = "N|auto"
+
+    def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> int:
+        if value == "auto":
+            return cores()
+        try:
+            number = int(value)
+        except ValueError:
+            number = 0
+        if not 1 <= number <= MOST:
+            self.fail(f"{value!r} is neither a number from 1 to {MOST} nor auto", parameter, context)
+        return number
+
+
+def cores() -> int:
+    """How many this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @click.command()
@@ -22,7 +49,13 @@ from gateway.cli.options import config_option
     "--bind", metavar="HOST:PORT", help="Listen here, in place of the listeners, or of the one frontend's bind."
 )
 @click.option("--admin", metavar="HOST:PORT", help="The admin listener, in place of the configuration's.")
-@click.option("--workers", type=click.IntRange(1, 1), default=1, show_default=True, help="Worker processes.")
+@click.option(
+    "--workers",
+    type=WorkerCount(),
+    default="1",
+    show_default=True,
+    help="Worker processes: a number, or auto for as many as there are cores.",
+)
 def command(config: Path, frontends: tuple[str, ...], bind: str | None, admin: str | None, workers: int) -> None:
     """Start the gateway on a configuration, or some of its frontends alone.
 
@@ -31,4 +64,4 @@ def command(config: Path, frontends: tuple[str, ...], bind: str | None, admin: s
     """
     from gateway.process.server import run
 
-    raise SystemExit(run(config, bind, admin, frontends))
+    raise SystemExit(run(config, bind, admin, frontends, workers))

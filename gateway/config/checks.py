@@ -12,6 +12,8 @@ from gateway.config.fields import Bind
 from gateway.config.frontend_checks import check_frontends
 from gateway.config.nodes import Node
 from gateway.config.problems import Position, Problem, closest
+from gateway.config.specs import TimeoutsSpec
+from gateway.units import Duration
 
 TARGETS = ("to", "redirect", "respond", "compose", "app")
 # Keys of a route that mean nothing where no upstream is asked.
@@ -24,6 +26,7 @@ def check(root: Node) -> Iterator[Problem]:
     """The problems of the merged tree."""
     yield from _admin(root)
     yield from _binds(root)
+    yield from _grace(root)
     upstreams = set(_mapping(root.child("upstreams")))
     frontends = _list(root.child("frontends"))
     yield from check_frontends(frontends)
@@ -42,6 +45,23 @@ def _routes_of(holder: Node, upstreams: set[str]) -> Iterator[Problem]:
     names = {str(name.value) for route in routes if (name := route.child("name"))}
     for test in _list(holder.child("tests")):
         yield from _expectation(test, names, upstreams)
+
+
+def _grace(root: Node) -> Iterator[Problem]:
+    """What is under way when new connections end wants time too."""
+    timeouts = root.child("timeouts")
+    grace = timeouts.child("grace") if timeouts is not None else None
+    if timeouts is None or grace is None:
+        return
+    drain = timeouts.child("drain")
+    try:
+        whole = Duration.parse(str(drain.value)) if drain is not None else TimeoutsSpec().drain
+        if Duration.parse(str(grace.value)) > whole:
+            hint = "`drain` is all the time from the signal on, `grace` the first part of it"
+            yield Problem(grace.position, f"timeouts: grace is longer than drain, {whole}", hint)
+    except ValueError:
+        # The validation says what is wrong with them.
+        return
 
 
 def _admin(root: Node) -> Iterator[Problem]:

@@ -80,7 +80,12 @@ class TimeoutsSpec(Spec):
     )
     request_body: Timeout = Field(Duration("30s"), description="between two slices of a request body")
     idle: Timeout = Field(Duration("75s"), description="how long a connection may wait for its next request")
-    drain: Duration = Field(Duration("30s"), description="how long requests in flight may go on when the gateway stops")
+    drain: Duration = Field(
+        Duration("30s"), description="all the time from a stop's signal on until requests in flight are cut"
+    )
+    grace: Duration = Field(
+        Duration("0s"), description="how long after a stop's signal new connections are still taken, within `drain`"
+    )
 
 
 class MatchSpec(Spec):

@@ -6,8 +6,9 @@ import asyncio
 import gc
 import hashlib
 import logging
+import socket
 import time
-from collections.abc import Collection, Container, Sequence
+from collections.abc import Awaitable, Callable, Collection, Container, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,16 +17,16 @@ import aiohttp
 from gateway.compile import Generation, compile_table, config_folder
 from gateway.config.fields import Bind
 from gateway.config.load import Loaded, load
-from gateway.config.masking import masked
-from gateway.config.problems import Position, Problem
+from gateway.config.problems import Problem
 from gateway.config.specs import AdminSpec, ConfigSpec, ListenerSpec
 from gateway.control import UpstreamCaller
 from gateway.errors import ConfigError
 from gateway.library import Library
 from gateway.plugin import Env, Plugin
 from gateway.process.gauges import watch_runtime
-from gateway.process.listening import RESTART, misplaced, moved, places
+from gateway.process.listening import RESTART, Place, misplaced, moved, places
 from gateway.process.plugin_life import NotStarted, not_among, start_plugins, stop_plugins, stop_when_unused, when_gone
+from gateway.process.reloading import Reloading
 from gateway.process.shared_state import SharedState
 from gateway.process.sockets import open_sockets
 from gateway.proxy import Proxy
@@ -48,10 +49,6 @@ class SystemClock:
     wall = staticmethod(time.time)
 
 
-class VersionChanged(Exception):
-    """A reload was asked for on condition of a version that is not in service any more."""
-
-
 @dataclass(frozen=True, slots=True)
 class LoadResult:
     """What came of reading the configuration once. `at` is in seconds since 1970; `texts` are the problems with their
@@ -68,7 +65,7 @@ class Runtime:
 
     `problems` are those of the last load, whether it went into service or not; `version` counts those that did.
     `last` is what came of the last load, `loaded_at` when the one in service was put there, `ready` whether requests
-    are served and new ones are welcome.
+    are served and new ones are welcome, `leaving` whether it will stop.
     """
 
     def __init__(
@@ -96,7 +93,7 @@ class Runtime:
         self.version = 0
         self.started = time.time()
         self.loaded_at = 0.0
-        self.ready = False
+        self.ready = self.leaving = False
         self.proxy = Proxy(RouteTable.empty())
         self._environ = environ
         clock = SystemClock()
@@ -105,12 +102,8 @@ class Runtime:
         self._check_session: aiohttp.ClientSession | None = None
         self._retiring: dict[asyncio.Task[None], asyncio.Event] = {}
         self._sweep: asyncio.TimerHandle | None = None
-        self._reloading = asyncio.Lock()
-        self._reloads = self.metrics.counter(
-            "gateway_config_reloads_total", "Reloads of the configuration by result.", ("result",)
-        )
-        for result in ("success", "failure"):
-            self._reloads.labels(result)
+        self.reloading = Reloading(self)
+        self.reload_all: Callable[[Container[int] | None], Awaitable[bool]] = self.reload
         self._prepared: tuple[Generation, Loaded] | None = None
         self._sinks = LogSinks(self.metrics)
         self._checks = HealthChecks(self._checking_session, lambda endpoint: Outliers.lift(endpoint, clock.now()))
@@ -128,17 +121,13 @@ class Runtime:
 
     @property
     def spec(self) -> ConfigSpec:
-        """The configuration in service."""
-        assert self.generation is not None
-        return self.generation.spec
+        """The configuration in service, or before the start the one that will be."""
+        return self.current.spec
 
     @property
     def admin(self) -> AdminSpec:
-        """The admin listener's settings, also before the start has ended."""
-        if self.generation is None:
-            assert self._prepared is not None
-            return self._prepared[0].spec.admin
-        return self.generation.spec.admin
+        """The admin listener's settings."""
+        return self.spec.admin
 
     @property
     def admin_bind(self) -> Bind:
@@ -159,14 +148,13 @@ class Runtime:
         self.problems = (*problems, *refused)
         return None if refused else generation
 
-    async def put_into_service(self, generation: Generation, loaded: Loaded) -> None:
-        """Start what is new, swap the table, stop what is old once nobody uses it. ConfigError when a plugin does not
-        start; then nothing has changed."""
+    def serve(self, generation: Generation, loaded: Loaded, version: int) -> None:
+        """Swap the table for that of a generation whose plugins are started, and stop what is old once nobody uses
+        it."""
         before = self.generation
         known = list(before.plugins.values()) if before is not None else []
-        fresh, gone = not_among(generation.plugins.values(), known), not_among(known, generation.plugins.values())
-        await start_plugins(fresh, generation)
-        self.version += 1
+        gone = not_among(known, generation.plugins.values())
+        self.version = version
         self.loaded_at = time.time()
         digest = hashlib.sha256(repr(loaded.sources).encode()).hexdigest()[:16]
         generation.table = replace(generation.table, version=self.version, digest=digest)
@@ -189,44 +177,20 @@ class Runtime:
         if before is not None:
             self._retire(before, generation, gone)
 
+    def load(self) -> Loaded:
+        """Read the configuration."""
+        return load(self.path, self._environ)
+
     async def reload(self, expected: Container[int] | None = None) -> bool:
-        """Read the configuration again. The one in service stays when the new one is wrong.
+        """Read the configuration again, see `Reloading.reload`."""
+        return await self.reloading.reload(expected)
 
-        With `expected` only if the version in service is one of these: else VersionChanged.
-        """
-        async with self._reloading:
-            if expected is not None and self.version not in expected:
-                raise VersionChanged
-            # A large file takes a while to read: requests go on meanwhile.
-            loaded = await asyncio.to_thread(load, self.path, self._environ)
-            generation: Generation | None = None
-            try:
-                generation = self.compile(loaded)
-                if generation is not None:
-                    await self.put_into_service(generation, loaded)
-            except NotStarted as error:
-                generation = None
-                self.problems = (*self.problems, error.problem)
-            except Exception as error:
-                log.exception("the reload failed; the configuration in service stays")
-                generation = None
-                problem = Problem(Position(str(self.path), 1, 1), f"{type(error).__name__}: {error}")
-                self.problems = (*loaded.problems, masked(problem, loaded.secrets))
-            self._note(loaded, generation is not None)
-            self._reloads.labels("success" if generation is not None else "failure").inc()
-            if generation is None:
-                log.error("the new configuration is refused, the one in service stays:\n%s", "\n".join(self.last.texts))
-                return False
-            self._warn()
-            log.info("configuration %s is in service", self.version)
-            gc.collect()
-            gc.freeze()
-            return True
-
-    def _note(self, loaded: Loaded, accepted: bool) -> None:
+    def note(self, loaded: Loaded, accepted: bool) -> None:
+        """What came of reading the configuration."""
         self.last = LoadResult(time.time(), accepted, self.problems, tuple(map(loaded.render, self.problems)))
 
-    def _warn(self) -> None:
+    def warn(self) -> None:
+        """Log what is not quite right about the configuration."""
         for problem in self.problems:
             log.warning("%s", problem)
 
@@ -266,49 +230,66 @@ class Runtime:
         """Read and compile the configuration. ConfigError with all problems."""
         # What is built now stays: the collector would only walk it again and again. `start` has it on again.
         gc.disable()
-        loaded = load(self.path, self._environ)
+        loaded = self.load()
         generation = self.compile(loaded)
-        self._note(loaded, generation is not None)
+        self.note(loaded, generation is not None)
         if generation is None:
             raise ConfigError("\n".join(self.last.texts))
-        self._warn()
         self._prepared = generation, loaded
 
-    async def start(self) -> None:
-        """Prepare unless that is done, start plugins, listen. ConfigError with all problems; OSError for an address
-        that cannot be had."""
-        async with self._reloading:
-            if self._prepared is None:
-                self.prepare()
-            assert self._prepared is not None
-            generation, loaded = self._prepared
-            self.deadlines.start()
-            await self._state.store.start()
-            try:
-                await self.put_into_service(generation, loaded)
-            except NotStarted as error:
-                raise ConfigError(loaded.render(error.problem)) from None
-            # A reference from here would keep the first table, and so its plugins, from ever retiring.
-            self._prepared = None
-            for place in places(generation, self._binds):
-                listener = Listener(open_sockets(place.bind)[0], place.settings, self.proxy, self.deadlines)
-                await listener.start()
-                self.listeners.append(listener)
-            self._sweep_pools()
-            # What is alive now stays: the collector need not look at it again, and seldom at the rest.
-            gc.collect()
-            gc.freeze()
-            gc.set_threshold(50_000, 20, 100)
-            gc.enable()
-            self.ready = True
+    @property
+    def places(self) -> list[Place]:
+        """Where it is to listen, in the order of `listeners`."""
+        return places(self.current, self._binds)
+
+    @property
+    def current(self) -> Generation:
+        """The generation in service, or before the start the one that will be."""
+        if self.generation is not None:
+            return self.generation
+        assert self._prepared is not None
+        return self._prepared[0]
+
+    async def start(self, sockets: Sequence[socket.socket] | None = None, version: int = 1) -> None:
+        """Prepare unless that is done, start plugins, and accept from `sockets`, one for each of `places`, else from
+        some of its own. ConfigError with all problems; OSError for an address that cannot be had."""
+        if self._prepared is None:
+            self.prepare()
+        assert self._prepared is not None
+        generation, loaded = self._prepared
+        self.deadlines.start()
+        await self._state.store.start()
+        try:
+            await start_plugins(generation.plugins.values(), generation)
+        except NotStarted as error:
+            raise ConfigError(loaded.render(error.problem)) from None
+        self.serve(generation, loaded, version)
+        # A reference from here would keep the first table, and so its plugins, from ever retiring.
+        self._prepared = None
+        found = self.places
+        for place, sock in zip(found, sockets or (open_sockets(place.bind)[0] for place in found), strict=True):
+            listener = Listener(sock, place.settings, self.proxy, self.deadlines)
+            await listener.start()
+            self.listeners.append(listener)
+        self._sweep_pools()
+        # What is alive now stays: the collector need not look at it again, and seldom at the rest.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(50_000, 20, 100)
+        gc.enable()
+        self.ready = True
 
     async def drain(self) -> None:
-        """Stop: no new connections, what is under way may finish within `timeouts.drain`."""
-        self.ready = False
+        """Stop: not ready any more, and after `timeouts.grace` no new connections; what is under way may finish.
+        `timeouts.drain` is all the time for that."""
+        self.ready, self.leaving = False, True
+        deadline = time.monotonic()
+        if self.generation is not None:
+            deadline += self.spec.timeouts.drain
+            await asyncio.sleep(self.spec.timeouts.grace)
         self.proxy.stopping = True
         for listener in self.listeners:
             listener.stop_accepting()
-        deadline = time.monotonic() + (self.spec.timeouts.drain if self.generation is not None else 0)
         while any(listener.connections for listener in self.listeners) and time.monotonic() < deadline:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
         for listener in self.listeners:

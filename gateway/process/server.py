@@ -1,23 +1,29 @@
-"""`gateway run`: one worker with its signals, from start to a drained stop."""
+"""`gateway run`: the supervisor with its signals, from start to a drained stop."""
 
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
+import selectors
 import signal
+import socket
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import uvloop
 
-from gateway.admin.server import AdminServer
 from gateway.config.fields import Bind
 from gateway.config.specs import ListenerSpec
 from gateway.errors import ConfigError
 from gateway.process.listening import served_at
 from gateway.process.runtime import Runtime
+from gateway.process.sockets import open_sockets
+from gateway.process.supervisor import NotStarted, Supervisor
+from gateway.process.worker import Worker
+from gateway.wire.listener import address_of
 
 log = logging.getLogger("gateway.process")
 
@@ -25,7 +31,9 @@ EXIT_OK = 0
 EXIT_BAD_CONFIG = 2
 
 
-def run(config: Path, bind: str | None = None, admin: str | None = None, alone: Collection[str] = ()) -> int:
+def run(
+    config: Path, bind: str | None = None, admin: str | None = None, alone: Collection[str] = (), workers: int = 1
+) -> int:
     """Serve until SIGTERM or SIGINT, with names in `alone` these frontends only. The exit code: 0 after a drained stop,
     2 for what cannot start."""
     try:
@@ -36,62 +44,105 @@ def run(config: Path, bind: str | None = None, admin: str | None = None, alone: 
         )
         binds = [ListenerSpec(bind=Bind.parse(bind))] if bind else None
         admin_bind = Bind.parse(admin) if admin else None
-    except ValueError as error:
+        process = _Gateway(config, binds, admin_bind, alone, workers)
+        # A selector that is only a list: a forked worker shares nothing of it.
+        loop = asyncio.SelectorEventLoop(selectors.PollSelector())
+        with asyncio.Runner(loop_factory=lambda: loop) as runner:
+            return runner.run(process.serve())
+    except (ConfigError, NotStarted, OSError, ValueError) as error:
         sys.stderr.write(f"{error}\n")
         return EXIT_BAD_CONFIG
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_serve(Runtime(config, dict(os.environ), binds, admin_bind, alone)))
 
 
-async def _serve(runtime: Runtime) -> int:
-    admin = AdminServer(runtime)
-    reloads: set[asyncio.Task[None]] = set()
+class _Gateway:
+    """What `gateway run` starts.
 
-    def hang_up() -> None:
-        task = asyncio.get_running_loop().create_task(_hang_up(runtime))
-        reloads.add(task)
-        task.add_done_callback(reloads.discard)
+    Mutable state: the worker's runtime that was made to see whether the configuration is right; the first workers are
+    copies of it.
+    """
 
-    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hang_up)
-    try:
+    def __init__(
+        self,
+        config: Path,
+        binds: Sequence[ListenerSpec] | None,
+        admin: Bind | None,
+        alone: Collection[str],
+        workers: int,
+    ) -> None:
+        self._config = config
+        self._binds = binds
+        self._admin = admin
+        self._alone = alone
+        self._workers = workers
+        self._prepared: Runtime | None = None
+
+    async def serve(self) -> int:
+        """From start to stop. ConfigError, NotStarted and OSError for what cannot start."""
+        loop = asyncio.get_running_loop()
+        told, hung_up = asyncio.Event(), asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, told.set)
+        loop.add_signal_handler(signal.SIGHUP, hung_up.set)
+        runtime = self._prepared = self._runtime()
         runtime.prepare()
-        # From here on it can be asked whether it is ready.
-        await admin.start(runtime.admin_bind)
-        await runtime.start()
-    except (ConfigError, OSError) as error:
-        sys.stderr.write(f"{error}\n")
-        await admin.stop()
-        await runtime.stop()
-        return EXIT_BAD_CONFIG
-    for listener in runtime.listeners:
-        assert runtime.generation is not None
-        log.info("listening on %s%s", listener.address, served_at(runtime.generation, listener.settings))
-    log.info("admin on %s", admin.address)
-    try:
-        await _until_told()
-        log.info("stopping: what is under way may finish")
-        await runtime.drain()
-    finally:
-        await asyncio.gather(*reloads)
-        await admin.stop()
-        await runtime.stop()
-    log.info("stopped")
-    return EXIT_OK
+        slots = self._slots(runtime)
+        admin = self._admin_socket(runtime)
+        runtime.warn()
+        # Pages of memory that nobody writes to stay shared with the workers.
+        gc.freeze()
+        supervisor = Supervisor(self._serve_worker, slots, admin, runtime.spec.timeouts.drain)
+        loop.add_signal_handler(signal.SIGCHLD, supervisor.reap)
+        try:
+            await supervisor.start()
+            for place, sock in zip(runtime.places, slots[0], strict=True):
+                log.info("listening on %s%s", address_of(sock), served_at(runtime.current, place.settings))
+            log.info("admin on %s", address_of(admin))
+            self._prepared = None
+            hanging_up = loop.create_task(_follow(hung_up, supervisor))
+            await told.wait()
+            log.info("stopping: what is under way may finish")
+            # The second signal ends it at once.
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.add_signal_handler(number, _give_up, supervisor, number)
+            hanging_up.cancel()
+            await supervisor.stop()
+        except BaseException:
+            supervisor.kill()
+            raise
+        log.info("stopped")
+        return EXIT_OK
+
+    def _slots(self, runtime: Runtime) -> list[list[socket.socket]]:
+        """The listening sockets of each worker."""
+        opened = [open_sockets(place.bind, self._workers) for place in runtime.places]
+        return [[sockets[slot] for sockets in opened] for slot in range(self._workers)]
+
+    def _admin_socket(self, runtime: Runtime) -> socket.socket:
+        try:
+            return open_sockets(runtime.admin_bind)[0]
+        except OSError as error:
+            raise OSError(f"the admin listener {error}") from None
+
+    def _runtime(self) -> Runtime:
+        return Runtime(self._config, dict(os.environ), self._binds, self._admin, self._alone)
+
+    def _serve_worker(
+        self, control: socket.socket, sockets: Sequence[socket.socket], admin: socket.socket, version: int
+    ) -> int:
+        """A worker's life, in its own process."""
+        runtime = self._prepared or self._runtime()
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(Worker(runtime, control).serve(sockets, admin, version))
 
 
-async def _hang_up(runtime: Runtime) -> None:
-    """SIGHUP: log files that were moved away are opened anew, and the configuration is read again."""
-    runtime.reopen_logs()
-    if not runtime.proxy.stopping:
-        await runtime.reload()
+async def _follow(hung_up: asyncio.Event, supervisor: Supervisor) -> None:
+    while True:
+        await hung_up.wait()
+        hung_up.clear()
+        await supervisor.hang_up()
 
 
-async def _until_told() -> None:
-    loop = asyncio.get_running_loop()
-    told = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, told.set)
-    await told.wait()
-    # The second signal does what signals do.
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.remove_signal_handler(number)
+def _give_up(supervisor: Supervisor, number: int) -> None:
+    supervisor.kill()
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)

@@ -38,7 +38,13 @@ def test_defaults_units_and_aliases(tmp_path: Path) -> None:
         tmp_path,
         "trusted_proxies: [10.0.0.0/8]\nroutes: [{name: r, respond: {json: {a: 1}}}]\nlimits: {request_body: 1MiB}",
     )
-    assert data["timeouts"] == {"request_head": "10s", "request_body": "30s", "idle": "75s", "drain": "30s"}
+    assert data["timeouts"] == {
+        "request_head": "10s",
+        "request_body": "30s",
+        "idle": "75s",
+        "drain": "30s",
+        "grace": "0s",
+    }
     assert data["limits"]["request_body"] == "1MiB"
     assert data["listeners"] == [{"bind": "0.0.0.0:8080", "half_close": "abort"}]
     assert data["trusted_proxies"] == ["10.0.0.0/8"]

@@ -9,7 +9,8 @@ import pytest
 from gateway.config.fields import Bind
 from gateway.errors import ConfigError
 from gateway.process import runtime as runtime_module
-from gateway.process.runtime import Runtime, VersionChanged
+from gateway.process.reloading import VersionChanged
+from gateway.process.runtime import Runtime
 from tests.support.gateways import request
 from tests.support.polling import eventually, soon
 from tests.support.raw_upstream import Peer, answering, upstream

@@ -18,11 +18,12 @@ ADMIN = re.compile(r" admin on (\S+)")
 
 
 class GatewayProcess:
-    """One `gateway run`. `lines` is what it has said on stderr."""
+    """One `gateway run`. `lines` is what it has said on stderr, `stack` is closed before it ends."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self.process = process
         self.lines: list[str] = []
+        self.stack = contextlib.AsyncExitStack()
         self._heard = asyncio.Condition()
         self._task = asyncio.create_task(self._listen())
 
@@ -55,6 +56,11 @@ class GatewayProcess:
         """Where its admin listener is, once everything runs."""
         return (await self.says(ADMIN))[1]
 
+    def workers(self) -> list[int]:
+        """The process ids of its workers."""
+        pid = self.process.pid
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
     def send(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
 
@@ -75,13 +81,15 @@ async def gateway_run(folder: Path, *options: str, **environ: str) -> AsyncItera
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.PIPE,
         env={**os.environ, **environ},
+        start_new_session=True,
     )
     running = GatewayProcess(process)
     try:
-        yield running
+        async with running.stack:
+            yield running
     finally:
         with contextlib.suppress(ProcessLookupError):
-            process.kill()
+            os.killpg(process.pid, signal.SIGKILL)
         await running.ended()
 
 

@@ -15,6 +15,7 @@ from gateway.admin.server import AdminServer
 from gateway.config.fields import Bind
 from gateway.config.specs import ListenerSpec
 from gateway.process.runtime import Runtime
+from gateway.process.sockets import open_sockets
 from tests.support.polling import soon
 from tests.support.raw_client import RawClient, connected
 
@@ -91,7 +92,7 @@ async def prepared(
     thresholds = gc.get_threshold()
     try:
         runtime.prepare()
-        await admin.start(runtime.admin_bind)
+        await admin.start(open_sockets(runtime.admin_bind)[0])
         async with aiohttp.ClientSession() as session:
             yield Running(runtime, admin, session)
     finally:

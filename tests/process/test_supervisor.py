@@ -1,0 +1,195 @@
+"""Several workers as one gateway: real processes, real signals."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.support.gateways import request
+from tests.support.polling import eventually
+from tests.support.processes import GatewayProcess, gateway_run
+from tests.support.raw_client import RawClient, connected
+from tests.support.raw_upstream import Peer, upstream
+from tests.support.runtimes import HEAD, PING, write_config, write_plugin
+
+# Says which worker answered.
+WHO = """
+import os
+from gateway.plugin import Plugin, Reply
+class Who(Plugin):
+    def on_request(self, exchange):
+        return Reply.text(200, str(os.getpid()))
+"""
+PLUGINS = "plugins: [who]\n" + PING
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    write_plugin(tmp_path, "who", WHO)
+    write_config(tmp_path, HEAD + PLUGINS)
+    return tmp_path
+
+
+async def who(client: RawClient) -> int:
+    return int((await client.ask(request("/ping"))).body)
+
+
+async def everybody(gateway: GatewayProcess, workers: int) -> dict[int, RawClient]:
+    """An open connection to each worker. The system divides connections as it likes: some more are made."""
+    port, found = await gateway.port(), dict[int, RawClient]()
+    for _ in range(200):
+        client = await gateway.stack.enter_async_context(connected(port))
+        found.setdefault(await who(client), client)
+        if len(found) == workers:
+            return found
+    raise AssertionError(f"only {len(found)} of {workers} workers answer")
+
+
+async def test_a_worker_that_is_killed_takes_nothing_but_its_own_connections(folder: Path) -> None:
+    async with gateway_run(folder, "--workers", "3") as gateway:
+        await gateway.admin()
+        before = await everybody(gateway, 3)
+        assert set(before) == set(gateway.workers())
+        victim, *others = before
+        os.kill(victim, signal.SIGKILL)
+        await gateway.says(rf"worker \d \({victim}\) was killed by SIGKILL; another one starts at once")
+        assert await before[victim].ends() in ("closed", "reset")
+        for pid in others:
+            assert await who(before[pid]) == pid
+        await eventually(lambda: len(gateway.workers()) == 3)
+        after = await everybody(gateway, 3)
+        assert set(after) == set(gateway.workers())
+        assert victim not in after
+
+
+async def test_what_connects_while_a_worker_is_away_waits_for_its_successor(folder: Path) -> None:
+    async with gateway_run(folder) as gateway:
+        await gateway.admin()
+        (victim,) = gateway.workers()
+        os.kill(victim, signal.SIGKILL)
+        async with connected(await gateway.port()) as client:
+            assert await who(client) != victim
+
+
+async def test_a_worker_that_dies_again_and_again_comes_later_and_later(folder: Path) -> None:
+    async with gateway_run(folder) as gateway:
+        await gateway.admin()
+        for how in ("at once", "in 1 s"):
+            await eventually(lambda: len(gateway.workers()) == 1)
+            (victim,) = gateway.workers()
+            os.kill(victim, signal.SIGKILL)
+            await gateway.says(rf"\({victim}\) was killed by SIGKILL; another one starts {how}")
+
+
+async def test_a_reload_is_in_all_workers(folder: Path) -> None:
+    async with gateway_run(folder, "--workers", "3") as gateway:
+        await gateway.admin()
+        clients = await everybody(gateway, 3)
+        write_config(folder, HEAD + PING)
+        gateway.send(signal.SIGHUP)
+        await gateway.says("configuration 2 is in service")
+        for client in clients.values():
+            assert (await client.ask(request("/ping"))).body == b"pong"
+        assert sum("configuration 2 is in service" in line for line in gateway.lines) == 1
+
+
+async def test_what_one_worker_refuses_none_has(folder: Path) -> None:
+    marks = folder / "marks"
+    marks.mkdir()
+    # Only the third to start raises.
+    code = f"""
+import os, pathlib
+from gateway.plugin import Plugin
+class Picky(Plugin):
+    async def start(self):
+        (pathlib.Path({str(marks)!r}) / str(os.getpid())).touch()
+        if len(os.listdir({str(marks)!r})) == 3:
+            raise RuntimeError("not here")
+"""
+    write_plugin(folder, "picky", code)
+    async with gateway_run(folder, "--workers", "3") as gateway:
+        await gateway.admin()
+        clients = await everybody(gateway, 3)
+        write_config(folder, HEAD + "plugins: [picky]\n" + PING)
+        gateway.send(signal.SIGHUP)
+        await gateway.says("the plugin 'picky' did not start: RuntimeError: not here")
+        for pid, client in clients.items():
+            assert await who(client) == pid
+
+
+async def test_a_stop_ends_every_worker_after_what_is_under_way(folder: Path) -> None:
+    go = asyncio.Event()
+
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        await go.wait()
+        peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+        await peer.gone()
+
+    async with upstream(script) as service, contextlib.AsyncExitStack() as stack:
+        up = f"upstreams: {{up: {{endpoints: ['http://127.0.0.1:{service.port}']}}}}\nroutes: [{{name: a, to: up}}]\n"
+        write_config(folder, HEAD + up)
+        gateway = await stack.enter_async_context(gateway_run(folder, "--workers", "2"))
+        clients = [await stack.enter_async_context(connected(await gateway.port())) for _ in range(8)]
+        for client in clients:
+            client.send(request("/slow"))
+        await eventually(lambda: len(service.requests) == len(clients))
+        gateway.send(signal.SIGTERM)
+        await gateway.says("stopping")
+        await eventually(lambda: not _accepts(gateway))
+        go.set()
+        for client in clients:
+            assert (await client.response()).body == b"ok"
+        assert await gateway.ended() == 0
+
+
+def _accepts(gateway: GatewayProcess) -> bool:
+    """Does anybody listen still?"""
+    import socket
+
+    address = next(line.rpartition(" ")[2] for line in gateway.lines if " listening on " in line)
+    try:
+        socket.create_connection(("127.0.0.1", int(address.rpartition(":")[2]))).close()
+    except ConnectionRefusedError:
+        return False
+    return True
+
+
+async def test_workers_end_with_their_supervisor(folder: Path) -> None:
+    async with gateway_run(folder, "--workers", "2") as gateway:
+        await gateway.admin()
+        workers = gateway.workers()
+        gateway.send(signal.SIGKILL)
+        await eventually(lambda: not any(Path(f"/proc/{pid}/exe").exists() for pid in workers))
+
+
+async def test_a_plugin_that_does_not_start_is_said_once(folder: Path) -> None:
+    write_plugin(folder, "broken", "from gateway.plugin import Plugin\nclass Broken(Plugin):\n"
+                 "    async def start(self):\n        raise RuntimeError('no')\n")  # fmt: skip
+    write_config(folder, HEAD + "plugins: [broken]\n" + PING)
+    async with gateway_run(folder, "--workers", "3") as gateway:
+        assert await gateway.ended() == 2
+        assert sum("the plugin 'broken' did not start" in line for line in gateway.lines) == 1
+
+
+async def test_the_second_signal_waits_for_nobody(folder: Path) -> None:
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        await peer.gone()
+
+    async with upstream(script) as service:
+        up = f"upstreams: {{up: {{endpoints: ['http://127.0.0.1:{service.port}']}}}}\nroutes: [{{name: a, to: up}}]\n"
+        write_config(folder, HEAD + up)
+        async with gateway_run(folder) as gateway, connected(await gateway.port()) as client:
+            client.send(request("/never"))
+            await eventually(lambda: service.requests)
+            gateway.send(signal.SIGTERM)
+            await gateway.says("stopping")
+            gateway.send(signal.SIGTERM)
+            assert await gateway.ended() == -signal.SIGTERM
+            assert await client.ends() in ("closed", "reset")
