@@ -6,8 +6,13 @@ There `sys.executable` is the executable itself. What starts another Python with
 
 from __future__ import annotations
 
+import contextlib
+import os
 import runpy
 import sys
+
+# They wait for a signal, and a second one means "at once".
+WAIT_FOR_SIGNALS = ("run", "demo")
 
 
 def main() -> None:
@@ -15,10 +20,14 @@ def main() -> None:
     words = [word for word in sys.argv[1:3] if word != "-P"]
     if words[:1] == ["-m"]:
         sys.argv = sys.argv[sys.argv.index("-m") + 1 :]
-        if sys.argv[0].partition(".")[0] == "gateway":
-            runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
-            return
-        raise SystemExit(f"{sys.argv[0]} is no module of the gateway")
+        if sys.argv[0].partition(".")[0] != "gateway":
+            raise SystemExit(f"{sys.argv[0]} is no module of the gateway")
+        runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+        return
+    if words[:1] and words[0] in WAIT_FOR_SIGNALS:
+        # The process that unpacked this one hands on what it gets: without a group of its own, Ctrl-C would come twice.
+        with contextlib.suppress(OSError):
+            os.setpgid(0, 0)
     from gateway.cli.main import main as command
 
     command(prog_name="gateway")
