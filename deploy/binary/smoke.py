@@ -1,4 +1,4 @@
-"""Does the one-file executable work? `python smoke.py dist/gateway` asks it for what it could lack, runs it, and stops it."""
+"""Does the one-file executable work? `python smoke.py dist/gateway` asks it for what it could lack, and runs it."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def main(executable: str) -> None:
         assert {"access_log", "jwt", "mine"} <= {plugin["name"] for plugin in plugins}, plugins
         serve(folder, executable)
         size = Path(executable).stat().st_size / 2**20
-        print(f"{executable} works: {version}, {len(plugins['plugins']) - 1} built-in plugins, {size:.0f} MiB")
+        print(f"{executable} works: {version}, {len(plugins) - 1} built-in plugins, {size:.0f} MiB")
 
 
 def said(folder: Path, *words: str) -> str:
