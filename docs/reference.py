@@ -86,7 +86,7 @@ class Reference:
             name = todo.pop(0)
             if name not in reached and name != "PluginUse":
                 reached[name] = None
-                todo = [*self._named(self._mappings[name].get("properties", {})), *todo]
+                todo = [*self._named(self._mappings[name]), *todo]
         return list(reached)
 
     def _named(self, schema: Any) -> list[str]:
@@ -228,50 +228,60 @@ def errors() -> Iterator[str]:
 
 def metrics(root: Path) -> Iterator[str]:
     """Every metric that some code registers, by name. ValueError for one whose labels cannot be read."""
-    trees = [ast.parse(path.read_text()) for path in (*root.glob("gateway/**/*.py"), *root.glob("plugins/*.py"))]
-    calls = [(call, tree) for tree in trees for call in ast.walk(tree) if isinstance(call, ast.Call)]
+    files = [File(path) for path in (*root.glob("gateway/**/*.py"), *root.glob("plugins/*.py"))]
     # A class that is given the name and the text registers for whoever makes one.
-    helpers = {
-        node.name: call
-        for tree in trees
-        for node in ast.walk(tree)
-        if isinstance(node, ast.ClassDef)
-        for call in ast.walk(node)
-        if registers(call) and constant(call.args[0], tree) is None
-    }
+    helpers = {name: call for file in files for name, call in file.helpers()}
     found: dict[str, tuple[str, ...]] = {}
-    for call, tree in calls:
-        registering = call if registers(call) else helpers.get(ast.unparse(call.func))
-        texts = [value for value in (constant(argument, tree) for argument in call.args) if isinstance(value, str)]
-        if registering is not None and texts and texts[0].startswith("gateway_"):
-            # Behind the labels of every series come those that one may lack.
-            labels = [constant(argument, tree) for argument in registering.args[2:4]]
-            if len(texts) < 2 or not all(isinstance(some, tuple) for some in labels):
-                raise ValueError(f"{texts[0]} is registered in a way that cannot be read")
-            words = ", ".join(f"`{label}`" for some in labels for label in some)
-            found[texts[0]] = (f"`{texts[0]}`", registering.func.attr, words, one_line(texts[1]))
+    for file in files:
+        for call in file.calls:
+            registering = call if registers(call) else helpers.get(getattr(call.func, "id", ""))
+            texts = [text for text in map(file.constant, call.args) if isinstance(text, str)] if registering else []
+            if registering is not None and texts and texts[0].startswith("gateway_"):
+                # Behind the labels of every series come those that one may lack.
+                labels = [file.constant(argument) for argument in registering.args[2:4]]
+                if len(texts) < 2 or not all(isinstance(some, tuple) for some in labels):
+                    raise ValueError(f"{file.path} registers {texts[0]} in a way that cannot be read")
+                words = ", ".join(f"`{label}`" for some in labels for label in some)
+                found[texts[0]] = (f"`{texts[0]}`", registering.func.attr, words, one_line(texts[1]))
     yield from table(("metric", "kind", "labels", "what it is"), (found[name] for name in sorted(found)))
+
+
+class File:
+    """The calls of a source file, and what its names stand for where that is one constant."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._tree = ast.parse(path.read_text())
+        nodes = list(ast.walk(self._tree))
+        self.calls = [node for node in nodes if isinstance(node, ast.Call)]
+        self._assigned: dict[str, list[ast.expr]] = {}
+        for node in nodes:
+            if isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
+                self._assigned.setdefault(node.targets[0].id, []).append(node.value)
+
+    def helpers(self) -> Iterator[tuple[str, ast.Call]]:
+        """Classes that register a metric whose name they are given, each with the call that does."""
+        for node in self._tree.body:
+            if isinstance(node, ast.ClassDef):
+                for call in ast.walk(node):
+                    if registers(call) and self.constant(call.args[0]) is None:
+                        yield node.name, call
+
+    def constant(self, node: ast.expr) -> object:
+        """The value of an expression that is a constant, or of a name that only one is assigned to; else None."""
+        if isinstance(node, ast.Name):
+            assigned = self._assigned.get(node.id, [])
+            node = assigned[0] if len(assigned) == 1 else node
+        try:
+            value: object = ast.literal_eval(node)
+        except ValueError:
+            return None
+        return value
 
 
 def registers(node: ast.AST) -> bool:
     """Whether it is a call such as `metrics.counter(name, text, labels)`."""
     return isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in REGISTERS
-
-
-def constant(node: ast.expr, tree: ast.AST) -> object:
-    """The value of an expression that is a constant, or of a name that one is assigned to; else None."""
-    if isinstance(node, ast.Name):
-        assigned = [
-            one.value
-            for one in ast.walk(tree)
-            if isinstance(one, ast.Assign) and any(ast.unparse(name) == node.id for name in one.targets)
-        ]
-        return constant(assigned[0], ast.Module([], [])) if len(assigned) == 1 else None
-    try:
-        value: object = ast.literal_eval(node)
-    except ValueError:
-        return None
-    return value
 
 
 if __name__ == "__main__":
