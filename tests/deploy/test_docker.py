@@ -58,6 +58,7 @@ def test_what_is_copied_is_let_into_the_build() -> None:
     ]
 
     assert sorted(copied) == sorted(let_in)
+    assert {"gateway gateway", "plugins plugins"} <= {rest for name, rest in INSTRUCTIONS if name == "COPY"}
 
 
 @pytest.mark.parametrize("secret", [".git/config", ".env", "routes.yaml", "tests/conftest.py"])
