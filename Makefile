@@ -92,7 +92,7 @@ docs: .venv-run .venv-docs ## the site of docs/, in build/docs; a broken link fa
 	@echo "build/docs/index.html"
 
 wheel: .venv-run ## the wheel and the source distribution, in dist/
-	@rm -rf build/lib build/bdist.* dist/aiogate-*; mkdir -p dist
+	@rm -rf build/lib build/bdist.* *.egg-info dist/aiogate-*; mkdir -p dist
 	@$(BIN)/python -c 'from setuptools import build_meta as b; b.build_sdist("dist"); b.build_wheel("dist")' >/dev/null
 	@ls dist/aiogate-*
 

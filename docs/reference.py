@@ -1,7 +1,8 @@
 """The pages of docs/ with what the code alone knows: `python docs/reference.py FOLDER` writes the site's source there.
 
 The hand-written pages are copied. Beside them, in generated/, come tables that are read from the schema of routes.yaml,
-the built-in plugins, the table of failures and the places where metrics are registered, so that they cannot be wrong.
+the built-in plugins, the table of failures, the commands and the places where metrics are registered, so that they
+cannot be wrong.
 """
 
 from __future__ import annotations
@@ -15,6 +16,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import click
+
+from gateway.cli.main import main as main_command
 from gateway.config.schema import json_schema
 from gateway.dry_run import phases_of
 from gateway.errors import ANSWERS
@@ -40,6 +44,7 @@ def main(folder: Path) -> None:
         ("plugins", reference.plugins()),
         ("errors", errors()),
         ("metrics", metrics(ROOT)),
+        ("commands", commands()),
     ):
         (generated / f"{name}.md").write_text("\n".join(lines) + "\n")
 
@@ -224,6 +229,29 @@ def errors() -> Iterator[str]:
             for kind, answer in ANSWERS.items()
         ),
     )
+
+
+def commands() -> Iterator[str]:
+    """Every command of the command line, with its options."""
+    context = click.Context(main_command, info_name="gateway")
+    for name in main_command.list_commands(context):
+        command = main_command.get_command(context, name)
+        assert command is not None
+        below = command.commands.items() if isinstance(command, click.Group) else ()
+        for words, one in (((name,), command), *(((name, inner), one) for inner, one in below)):
+            if not isinstance(one, click.Group):
+                yield from _command(click.Context(one, context, " ".join(words)), one)
+
+
+def _command(context: click.Context, command: click.Command) -> Iterator[str]:
+    usage = " ".join(command.collect_usage_pieces(context))
+    yield from ("", f"## {context.command_path}", "", "```console", f"$ {context.command_path} {usage}", "```", "")
+    yield inspect.cleandoc(command.help or "")
+    records = [record for one in command.params if (record := one.get_help_record(context)) is not None]
+    if records:
+        yield from table(
+            ("option", "what it is"), ((f"`{one_line(words)}`", one_line(text)) for words, text in records)
+        )
 
 
 def metrics(root: Path) -> Iterator[str]:

@@ -9,6 +9,7 @@ from types import ModuleType
 
 import pytest
 
+from gateway.cli.main import COMMANDS
 from gateway.config.specs import ConfigSpec
 from gateway.config.upstream_specs import UpstreamSpec
 from gateway.errors import ANSWERS
@@ -52,6 +53,14 @@ def test_every_failure_has_a_row(reference: ModuleType) -> None:
     rows = "\n".join(reference.errors())
 
     assert [f"`{kind.value}`" for kind in ANSWERS] == re.findall(r"^\| (`\w+`)", rows, re.MULTILINE)
+
+
+def test_every_command_has_a_section(reference: ModuleType) -> None:
+    lines = list(reference.commands())
+    sections = {line.removeprefix("## gateway ").split()[0] for line in lines if line.startswith("## ")}
+
+    assert sections == set(COMMANDS)
+    assert any(line.startswith("| `-c, --config") for line in lines)
 
 
 def test_metrics_are_found_where_they_are_registered(reference: ModuleType, tmp_path: Path) -> None:
