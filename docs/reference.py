@@ -14,7 +14,7 @@ import shutil
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import click
 
@@ -267,10 +267,12 @@ def metrics(root: Path) -> Iterator[str]:
             if registering is not None and texts and texts[0].startswith("gateway_"):
                 # Behind the labels of every series come those that one may lack.
                 labels = [file.constant(argument) for argument in registering.args[2:4]]
-                if len(texts) < 2 or not all(isinstance(some, tuple) for some in labels):
+                known = [some for some in labels if isinstance(some, tuple)]
+                if len(texts) < 2 or known != labels:
                     raise ValueError(f"{file.path} registers {texts[0]} in a way that cannot be read")
-                words = ", ".join(f"`{label}`" for some in labels for label in some)
-                found[texts[0]] = (f"`{texts[0]}`", registering.func.attr, words, one_line(texts[1]))
+                words = ", ".join(f"`{label}`" for some in known for label in some)
+                kind = ast.unparse(registering.func).rpartition(".")[2]
+                found[texts[0]] = (f"`{texts[0]}`", kind, words, one_line(texts[1]))
     yield from table(("metric", "kind", "labels", "what it is"), (found[name] for name in sorted(found)))
 
 
@@ -307,7 +309,7 @@ class File:
         return value
 
 
-def registers(node: ast.AST) -> bool:
+def registers(node: ast.AST) -> TypeGuard[ast.Call]:
     """Whether it is a call such as `metrics.counter(name, text, labels)`."""
     return isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in REGISTERS
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import re
 import signal
@@ -80,9 +81,10 @@ def address(gateway: subprocess.Popen[str], words: str) -> str:
     raise AssertionError(f"it ended and never said {words!r}")
 
 
-def answer(url: str) -> urllib.request.addinfourl:
+def answer(url: str) -> http.client.HTTPResponse:
     """The answer to one GET."""
-    return urllib.request.urlopen(url, timeout=WITHIN)  # type: ignore[no-any-return]
+    response: http.client.HTTPResponse = urllib.request.urlopen(url, timeout=WITHIN)
+    return response
 
 
 if __name__ == "__main__":
