@@ -1,6 +1,7 @@
 # What a developer types. `make` alone lists it; nothing but make and Python 3.11 or newer with venv has to be there.
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format bench load soak schema lock clean .venv-run .venv-test .venv-load .npm-oidc
+.PHONY: help run test lint format bench load soak schema docs wheel binary lock clean
+.PHONY: .venv-run .venv-test .venv-load .venv-deploy .venv-docs .venv-binary .lint-deploy .npm-oidc
 
 # The first Python that starts and is new enough; `make run PYTHON=/path/to/python` overrides it.
 # (Each is started, for a name on PATH may be only a version manager's shim.)
@@ -44,10 +45,20 @@ run: .venv-run ## the sample services and the gateway on routes.yaml; Ctrl-C sto
 test: lint .npm-oidc ## everything that must be green: lint, types, tests (PYTEST_ARGS=...)
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-lint: .venv-test ## ruff and mypy
+lint: .venv-test .lint-deploy ## ruff, mypy, and the checks of deploy/
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy gateway plugins
+
+# What a unit starts has to be there for systemd-analyze, so another program stands in for it.
+.lint-deploy: .venv-deploy
+	.venv-deploy/bin/hadolint deploy/docker/Dockerfile
+	.venv-deploy/bin/kubernetes-validate --strict --quiet $(filter-out %/kustomization.yaml,$(wildcard deploy/kubernetes/*.yaml))
+	@set -e; if ! command -v systemd-analyze >/dev/null; then \
+		echo "systemd-analyze is not there: the units in deploy/systemd are not verified"; exit 0; fi; \
+	echo "systemd-analyze verify deploy/systemd/*"; units=`mktemp -d`; trap 'rm -rf "$$units"' EXIT; \
+	for unit in deploy/systemd/*; do sed 's|^ExecStart=[^ ]*|ExecStart=/bin/true|' "$$unit" > "$$units/$${unit##*/}"; done; \
+	systemd-analyze verify "$$units"/*
 
 format: .venv-test ## let ruff put the sources in shape
 	$(BIN)/ruff check --fix .
@@ -75,6 +86,22 @@ schema: .venv-run ## write routes.schema.json, for editors
 	@$(BIN)/gateway schema > routes.schema.json.new || { rm -f routes.schema.json.new; exit 1; }
 	mv routes.schema.json.new routes.schema.json
 
+docs: .venv-run .venv-docs ## the site of docs/, in build/docs; a broken link fails
+	$(BIN)/python docs/reference.py build/docs-source
+	.venv-docs/bin/sphinx-build --quiet --fail-on-warning --keep-going --nitpicky -c docs build/docs-source build/docs
+	@echo "build/docs/index.html"
+
+wheel: .venv-run ## the wheel and the source distribution, in dist/
+	@rm -rf build/lib build/bdist.* *.egg-info dist/aiogate-*; mkdir -p dist
+	@$(BIN)/python -c 'from setuptools import build_meta as b; b.build_sdist("dist"); b.build_wheel("dist")' >/dev/null
+	@ls dist/aiogate-*
+
+binary: wheel .venv-binary ## dist/gateway: Python, gateway and all in one executable file
+	@rm -rf build/binary; $(BIN)/python -m zipfile -e dist/aiogate-*.whl build/binary/wheel
+	PYTHONPATH=build/binary/wheel .venv-binary/bin/pyinstaller --noconfirm --log-level WARN \
+		--distpath dist --workpath build/binary deploy/binary/gateway.spec
+	@$(BIN)/python deploy/binary/smoke.py dist/gateway
+
 LOCK = "$(UV)" pip compile --quiet --universal --python-version 3.11 --generate-hashes --only-binary :all: \
 	--custom-compile-command "make lock" $(LOCK_ARGS)
 
@@ -83,9 +110,13 @@ lock: ## pin the dependencies anew (LOCK_ARGS=--upgrade for newer ones); needs u
 	$(LOCK) pyproject.toml --group build --output-file requirements/run.txt
 	$(LOCK) pyproject.toml --group build --extra test --constraint requirements/run.txt --output-file requirements/test.txt
 	$(LOCK) --group load --output-file requirements/load.txt
+	$(LOCK) --group deploy --output-file requirements/deploy.txt
+	$(LOCK) --group docs --output-file requirements/docs.txt
+	$(LOCK) pyproject.toml --extra memcached --group binary --constraint requirements/run.txt \
+		--output-file requirements/binary.txt
 
 clean: ## remove the virtual environments, caches and results
-	rm -rf .venv .venv-load build dist ./*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis loadtest/results \
+	rm -rf .venv .venv-load .venv-deploy .venv-docs .venv-binary build dist ./*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis loadtest/results \
 		tests/oidc/node_modules
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -97,6 +128,15 @@ clean: ## remove the virtual environments, caches and results
 
 .venv-load:
 	$(call install,.venv-load,load,)
+
+.venv-deploy:
+	$(call install,.venv-deploy,deploy,)
+
+.venv-docs:
+	$(call install,.venv-docs,docs,)
+
+.venv-binary:
+	$(call install,.venv-binary,binary,)
 
 # A peer of the tests that only npm brings; without it they are skipped. No package's install script is run.
 .npm-oidc:
