@@ -72,6 +72,11 @@ class RateMetrics(Plugin):
             "upstreams": {name: merged(parts) for name, parts in upstreams.items()},
         }
 
+    def totals(self) -> tuple[int, int]:
+        """Calls and errors of all routes."""
+        found = self._traffic.values()
+        return sum(traffic.calls for traffic in found), sum(traffic.errors for traffic in found)
+
     def _new_meter(self, route_id: str, method: str, status: int, upstream: str) -> Meter:
         """What one more combination counts on. Unknown methods share one, so that clients cannot make more."""
         known = method if method in METHODS else "other"

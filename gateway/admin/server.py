@@ -8,6 +8,7 @@ from aiohttp import web
 
 from gateway.admin.app import make_app
 from gateway.config.fields import Bind
+from gateway.process.siblings import Alone, Siblings
 from gateway.process.sockets import open_sockets
 from gateway.wire.listener import address_of
 
@@ -18,8 +19,10 @@ if TYPE_CHECKING:
 class AdminServer:
     """Serves the admin application. Mutable state: the runner while it serves."""
 
-    def __init__(self, runtime: Runtime) -> None:
+    def __init__(self, runtime: Runtime, siblings: Siblings | None = None) -> None:
+        """Without `siblings` the runtime is the only worker."""
         self._runtime = runtime
+        self._siblings = siblings or Alone(runtime)
         self._runner: web.AppRunner | None = None
         self.address = ""
 
@@ -29,7 +32,9 @@ class AdminServer:
             (sock,) = open_sockets(bind)
         except OSError as error:
             raise OSError(f"the admin listener {error}") from None
-        runner = self._runner = web.AppRunner(make_app(self._runtime), access_log=None, shutdown_timeout=1.0)
+        runner = self._runner = web.AppRunner(
+            make_app(self._runtime, self._siblings), access_log=None, shutdown_timeout=1.0
+        )
         await runner.setup()
         await web.SockSite(runner, sock).start()
         self.address = address_of(sock)

@@ -1,8 +1,10 @@
-"""What the admin API shows of a runtime, as plain data. Nothing here changes anything."""
+"""What one worker says of itself to the admin API, as plain data. Nothing here changes anything; see `merged_rows`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import os
+import time
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -39,21 +41,23 @@ class Counting(Protocol):
     def snapshot(self, now: float) -> dict[str, dict[str, Figures]]:
         """`routes` by their ids, and `upstreams`, as of `now` in monotonic seconds."""
 
+    def totals(self) -> tuple[int, int]:
+        """Calls and errors of all routes."""
+
 
 def routes(runtime: Runtime) -> list[dict[str, Any]]:
     """Every route in file order, and `-` for requests without one, then the same of each frontend. Figures are null
     where nothing counts."""
-    generation = _generation(runtime)
-    now = runtime.env.clock.now()
-    table = generation.table
-    rows = _routes_of("", table.router, table.chain, now)
+    table = _generation(runtime).table
+    figures = RouteFigures(runtime.env.clock.now())
+    rows = _routes_of("", table.router, table.chain, figures)
     for frontend in table.frontends.named.values() if table.frontends is not None else ():
-        rows += _routes_of(frontend.name, frontend.router, frontend.chain, now)
+        rows += _routes_of(frontend.name, frontend.router, frontend.chain, figures)
     return rows
 
 
-def _routes_of(frontend: str, router: Router, chain: Chain, now: float) -> list[dict[str, Any]]:
-    rows = [{**route_row(route), **_route_figures(route.id, route.chain.plugins, now)} for route in router.routes]
+def _routes_of(frontend: str, router: Router, chain: Chain, figures: RouteFigures) -> list[dict[str, Any]]:
+    rows = [{**route_row(route), **figures.of(route.id, route.chain.plugins)} for route in router.routes]
     nowhere: dict[str, Any] = {
         "name": "-",
         "frontend": frontend or None,
@@ -63,8 +67,8 @@ def _routes_of(frontend: str, router: Router, chain: Chain, now: float) -> list[
         "conditions": [],
         "priority": 0,
     }
-    figures = _route_figures(join_route_id(frontend, "-"), chain.plugins, now)
-    rest = {"action": None, "plugins": [plugin.name for plugin in chain.plugins], **figures}
+    found = figures.of(join_route_id(frontend, "-"), chain.plugins)
+    rest = {"action": None, "plugins": [plugin.name for plugin in chain.plugins], **found}
     return [*rows, {**nowhere, **rest}]
 
 
@@ -83,12 +87,22 @@ def route_row(route: Route) -> dict[str, Any]:
     }
 
 
-def _route_figures(route_id: str, plugins: Iterable[Plugin], now: float) -> dict[str, Any]:
-    # Of several in one chain each counts the same requests: the first one's count is the count.
-    for plugin in plugins:
-        if plugin.name == RATES and isinstance(plugin, Counting):
-            return {**(plugin.snapshot(now)["routes"].get(route_id) or NONE_YET)}
-    return NO_FIGURES
+class RouteFigures:
+    """What is counted by route as of `now`. Mutable state: each plugin's figures, asked for once for all routes."""
+
+    def __init__(self, now: float) -> None:
+        self._now = now
+        self._known: dict[Plugin, dict[str, Figures]] = {}
+
+    def of(self, route_id: str, plugins: Iterable[Plugin]) -> dict[str, Any]:
+        """The figures of one route with these plugins."""
+        # Of several in one chain each counts the same requests: the first one's count is the count.
+        for plugin in plugins:
+            if plugin.name == RATES and isinstance(plugin, Counting):
+                if plugin not in self._known:
+                    self._known[plugin] = plugin.snapshot(self._now)["routes"]
+                return {**(self._known[plugin].get(route_id) or NONE_YET)}
+        return NO_FIGURES
 
 
 def upstreams(runtime: Runtime) -> list[dict[str, Any]]:
@@ -111,10 +125,16 @@ def upstreams(runtime: Runtime) -> list[dict[str, Any]]:
 
 
 def _concurrency(upstream: Upstream) -> dict[str, Any] | None:
+    """`fixed` is for merging: such a limit is the gateway's."""
     limiter = upstream.limiter
     if limiter is None:
         return None
-    return {"limit": int(limiter.limit.value), "in_flight": limiter.in_flight, "refused": limiter.refused}
+    return {
+        "limit": int(limiter.limit.value),
+        "fixed": limiter.is_fixed,
+        "in_flight": limiter.in_flight,
+        "refused": limiter.refused,
+    }
 
 
 def endpoint_row(endpoint: Endpoint, now: float) -> dict[str, Any]:
@@ -142,27 +162,70 @@ def endpoint_row(endpoint: Endpoint, now: float) -> dict[str, Any]:
             "idle": len(pool.idle),
             "connecting": len(pool.connecting),
             "queued": len(pool.queue),
+            "max_connections": pool.limits.max_connections,
+            "max_queue": pool.limits.max_queue,
         },
     }
 
 
 def _upstream_figures(generation: Generation, now: float) -> dict[str, dict[str, Any]] | None:
-    """By upstream, from the instance for every route if there is one, else from all of them."""
-    counting = [plugin for plugin in generation.plugin(RATES) if isinstance(plugin, Counting)]
+    """By upstream; None where nothing counts."""
+    counting = _counting(generation)
     if not counting:
         return None
-    everywhere = [plugin for plugin in counting if plugin in generation.table.chain.plugins][:1]
     parts: dict[str, list[Figures]] = {}
-    for plugin in everywhere or counting:
+    for plugin in counting:
         for name, figures in plugin.snapshot(now)["upstreams"].items():
             parts.setdefault(name, []).append(figures)
     return {name: {**merged(found)} for name, found in parts.items()}
+
+
+def _counting(generation: Generation) -> Sequence[Counting]:
+    """The instance for every route if there is one, else all of them."""
+    counting = [plugin for plugin in generation.plugin(RATES) if isinstance(plugin, Counting)]
+    return [plugin for plugin in counting if plugin in generation.table.chain.plugins][:1] or counting
 
 
 def breakers(runtime: Runtime) -> list[dict[str, Any]]:
     """Every breaker with its state and its window."""
     now = runtime.env.clock.now()
     return [breaker_row(circuit, now) for circuit in circuits(_generation(runtime))]
+
+
+def worker(runtime: Runtime) -> dict[str, Any]:
+    """One row: which process it is, what it does now and what it uses. `rss_bytes` is null where the system does not
+    tell."""
+    return {
+        "slot": runtime.slot,
+        "pid": os.getpid(),
+        "started_at": iso(runtime.started),
+        "version": runtime.version,
+        "active_requests": runtime.proxy.active,
+        "connections": sum(len(listener.connections) for listener in runtime.listeners),
+        "cpu_seconds": round(time.process_time(), 3),
+        "rss_bytes": _rss(),
+    }
+
+
+def _rss() -> int | None:
+    try:
+        with open("/proc/self/statm", "rb") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return None
+
+
+def summary(runtime: Runtime) -> dict[str, Any]:
+    """In a few numbers; `calls` and `errors` are null where nothing counts."""
+    counting = _counting(_generation(runtime))
+    totals = [plugin.totals() for plugin in counting]
+    return {
+        "version": runtime.version,
+        "active_requests": runtime.proxy.active,
+        "connections": sum(len(listener.connections) for listener in runtime.listeners),
+        "calls": sum(calls for calls, _ in totals) if counting else None,
+        "errors": sum(errors for _, errors in totals) if counting else None,
+    }
 
 
 def plugins(runtime: Runtime) -> list[dict[str, Any]]:
@@ -251,7 +314,8 @@ def secrets_of(runtime: Runtime) -> frozenset[str]:
 
 def without_secrets(runtime: Runtime, data: Any) -> Any:
     """Plain data with `***` in place of secrets."""
-    return mask_data(data, secrets_of(runtime))
+    secrets = secrets_of(runtime)
+    return mask_data(data, secrets) if secrets else data
 
 
 def iso(seconds: float) -> str:

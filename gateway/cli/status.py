@@ -32,6 +32,7 @@ def command(context: click.Context, config: Path, admin: str | None, output: str
             key: about[key] for key in ("version", "digest", "loaded_at", "gateway", "started_at", "files", "last_load")
         },
         "name": about["config"]["name"],
+        "workers": about["workers"],
         "routes": client.get("/api/routes")["routes"],
         "upstreams": client.get("/api/upstreams")["upstreams"],
         "breakers": client.get("/api/breakers")["breakers"],
@@ -53,6 +54,18 @@ def _print(data: dict[str, Any]) -> None:
         click.echo(click.style(f"the reload at {last['at']} was refused:", fg="red"))
         for problem in last["problems"]:
             print_problem(problem["text"], problem["severity"])
+    click.echo()
+    print_table(
+        ("WORKER", "PID", "STARTED", "VERSION", "REQUESTS", "CONNECTIONS", "CPU S", "MEMORY MIB"),
+        [
+            [
+                *(row[key] for key in ("slot", "pid", "started_at", "version")),
+                *(row[key] for key in ("active_requests", "connections", "cpu_seconds")),
+                row["rss_bytes"] and row["rss_bytes"] / 2**20,
+            ]
+            for row in data["workers"]
+        ],
+    )
     click.echo()
     print_table(
         ("ROUTE", "CALLS", "ERRORS", "AVG MS", "MAX MS", "RATE 1M", "RATE 5M"),

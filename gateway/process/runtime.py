@@ -68,7 +68,7 @@ class Runtime:
 
     `problems` are those of the last load, whether it went into service or not; `version` counts those that did.
     `last` is what came of the last load, `loaded_at` when the one in service was put there, `ready` whether requests
-    are served and new ones are welcome.
+    are served and new ones are welcome, `slot` its number among the gateway's workers.
     """
 
     def __init__(
@@ -97,6 +97,7 @@ class Runtime:
         self.started = time.time()
         self.loaded_at = 0.0
         self.ready = False
+        self.slot = 0
         self.proxy = Proxy(RouteTable.empty())
         self._environ = environ
         clock = SystemClock()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from gateway import __version__
 from gateway.telemetry.exposition import expose
+from gateway.telemetry.merging import collected
 from tests.support.gateways import request
 from tests.support.polling import eventually
 from tests.support.raw_upstream import OK, Peer, upstream
@@ -13,7 +14,7 @@ from tests.support.runtimes import HEAD, Running, prepared, running
 
 
 def scrape(worker: Running) -> dict[str, float]:
-    body, _ = expose(worker.runtime.metrics)
+    body, _ = expose([collected(worker.runtime.metrics)])
     lines = (line.rpartition(" ") for line in body.decode().splitlines() if not line.startswith("#"))
     return {name: float(value) for name, _, value in lines}
 

@@ -8,6 +8,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from gateway.telemetry.exposition import expose
+from gateway.telemetry.merging import collected
 from gateway.telemetry.metrics import Metrics
 
 OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8,text/plain;version=0.0.4;q=0.5"
@@ -25,7 +26,7 @@ def metrics() -> Metrics:
 
 
 def test_prometheus_text(metrics: Metrics) -> None:
-    text, content_type = expose(metrics)
+    text, content_type = expose([collected(metrics)])
 
     assert content_type == "text/plain; version=0.0.4; charset=utf-8"
     assert b'gateway_requests_total{code="200",route="a\\"\\\\\\n"} 3.0' in text.replace(
@@ -39,7 +40,7 @@ def test_prometheus_text(metrics: Metrics) -> None:
 
 
 def test_openmetrics_for_those_who_ask(metrics: Metrics) -> None:
-    text, content_type = expose(metrics, OPENMETRICS)
+    text, content_type = expose([collected(metrics)], OPENMETRICS)
 
     assert content_type.startswith("application/openmetrics-text; version=1.0.0; charset=utf-8")
     assert text.endswith(b"# EOF\n")
@@ -48,7 +49,7 @@ def test_openmetrics_for_those_who_ask(metrics: Metrics) -> None:
 
 @pytest.mark.parametrize("accept", ("", OPENMETRICS))
 def test_histograms_are_cumulative_up_to_infinity(metrics: Metrics, accept: str) -> None:
-    text, _ = expose(metrics, accept)
+    text, _ = expose([collected(metrics)], accept)
 
     lines = [line for line in text.decode().splitlines() if line.startswith("gateway_seconds_")]
     assert lines == [
@@ -64,7 +65,7 @@ def test_a_family_without_children_is_named_all_the_same() -> None:
     metrics = Metrics()
     metrics.counter("gateway_retries_total", "Retries.", ("upstream",))
 
-    assert b"# TYPE gateway_retries_total counter" in expose(metrics)[0]
+    assert b"# TYPE gateway_retries_total counter" in expose([collected(metrics)])[0]
 
 
 def test_gauges_are_set_before_a_scrape_and_one_failure_hides_nothing(metrics: Metrics) -> None:
@@ -74,13 +75,13 @@ def test_gauges_are_set_before_a_scrape_and_one_failure_hides_nothing(metrics: M
     gauge = metrics.gauge("gateway_idle", "Idle.").labels()
     metrics.at_scrape += [fail, lambda: gauge.set(7)]
 
-    assert b"gateway_idle 7.0" in expose(metrics)[0]
+    assert b"gateway_idle 7.0" in expose([collected(metrics)])[0]
 
 
 def test_the_default_registry_is_left_alone(metrics: Metrics) -> None:
     before = prometheus_client.generate_latest().count(b"gateway_")
 
-    expose(metrics)
+    expose([collected(metrics)])
 
     assert prometheus_client.generate_latest().count(b"gateway_") == before == 0
-    assert b"python_info" not in expose(metrics)[0]
+    assert b"python_info" not in expose([collected(metrics)])[0]
