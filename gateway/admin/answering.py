@@ -5,18 +5,12 @@ Answers are plain data without secrets. `remains` are those that still count whe
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from gateway.admin import breakers, endpoints, views
-from gateway.admin.merged_rows import (
-    departed_routes,
-    departed_summary,
-    departed_upstreams,
-    fold_routes,
-    fold_summary,
-    fold_upstreams,
-)
+from gateway.admin.merged_rows import fold_routes, fold_summary, fold_upstreams
 from gateway.telemetry import merging
 
 if TYPE_CHECKING:
@@ -50,16 +44,28 @@ def answer(runtime: Runtime, what: str, *arguments: Any) -> Any:
     return views.without_secrets(runtime, view(runtime, *arguments))
 
 
-def remains(runtime: Runtime) -> dict[str, Any]:
-    """What still counts when this worker has ended, by what is asked for."""
-    found: dict[str, Any] = {"metrics": merging.packed(merging.lasting(merging.collected(runtime.metrics)))}
-    if runtime.generation is not None:
-        found["routes"] = departed_routes(views.routes(runtime))
-        found["upstreams"] = departed_upstreams(views.upstreams(runtime))
-        found["summary"] = departed_summary(views.summary(runtime))
+async def remains(runtime: Runtime) -> dict[str, Any]:
+    """What still counts when this worker has ended, by what is asked for. In slices, since it is handed in often."""
+    collected = merging.lasting(merging.collected(runtime.metrics))
+    await asyncio.sleep(0)
+    found: dict[str, Any] = {"metrics": merging.packed(collected)}
+    for what, view in REMAINS.items():
+        await asyncio.sleep(0)
+        if runtime.generation is not None:
+            found[what] = view(runtime)
     return found
 
 
+def _summary_served(runtime: Runtime) -> dict[str, Any]:
+    summary = views.summary(runtime)
+    return {key: summary[key] for key in ("calls", "errors")}
+
+
+REMAINS: dict[str, Callable[[Runtime], Any]] = {
+    "routes": views.routes_served,
+    "upstreams": views.upstreams_served,
+    "summary": _summary_served,
+}
 FOLDS: dict[str, Callable[[Any, Any], Any]] = {
     "metrics": lambda departed, last: merging.packed(merging.fold(merging.unpacked(departed), merging.unpacked(last))),
     "routes": fold_routes,

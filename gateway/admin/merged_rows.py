@@ -1,7 +1,7 @@
 """The rows of several workers as one list. Pure: plain data in, plain data out.
 
-What one worker says stands in `views`. What workers that have ended have counted comes in the same lists, as rows that
-hold counts alone (`departed`): they add to what a living worker has, and nothing else.
+What one worker says stands in `views`. What workers that have ended have served comes in the same lists, as rows that
+hold counts alone: they add to what a living worker has, and nothing else.
 """
 
 from __future__ import annotations
@@ -82,42 +82,17 @@ def summary(parts: Sequence[Row]) -> Row:
     }
 
 
-# What is left of a worker that has ended
-
-
-def departed_routes(rows: Iterable[Row]) -> list[Row]:
-    """What still counts of one worker's routes."""
-    return [
-        {"name": row["name"], "frontend": row["frontend"], **_counted(row)} for row in rows if row["calls"] is not None
-    ]
-
-
-def departed_upstreams(rows: Iterable[Row]) -> list[Row]:
-    """What still counts of one worker's upstreams."""
-    return [
-        {
-            "name": row["name"],
-            "endpoints": [{key: one[key] for key in ("address", "requests", "errors")} for one in row["endpoints"]],
-            "concurrency": {"refused": row["concurrency"]["refused"]} if row["concurrency"] else None,
-            **_counted(row),
-        }
-        for row in rows
-    ]
-
-
-def departed_summary(row: Row) -> Row:
-    """What still counts of one worker."""
-    return {"calls": row["calls"], "errors": row["errors"]}
+# What is left of workers that have ended
 
 
 def fold_routes(departed: list[Row], last: list[Row]) -> list[Row]:
-    """With one more worker's; both as `departed_routes` gives them."""
+    """With one more worker's; both as `views.routes_served` gives them."""
     return _merged([last, departed], _route_key, lambda rows: {**rows[0], **_figures(rows, rows)})
 
 
 def fold_upstreams(departed: list[Row], last: list[Row]) -> list[Row]:
-    """With one more worker's; both as `departed_upstreams` gives them. Addresses come and go: those that the younger
-    one does not know are forgotten."""
+    """With one more worker's; both as `views.upstreams_served` gives them. Addresses come and go: those that the
+    younger one does not know are forgotten."""
     return _merged([last, departed], _name, _fold_upstream)
 
 
@@ -133,7 +108,7 @@ def _fold_upstream(rows: list[Row]) -> Row:
 
 
 def fold_summary(departed: Row, last: Row) -> Row:
-    """With one more worker's; both as `departed_summary` gives them."""
+    """With one more worker's; both `calls` and `errors`."""
     parts = [last, departed]
     return _sums(parts, parts, ("calls", "errors"))
 
@@ -228,12 +203,6 @@ def _figures(rows: Iterable[Row], living: Iterable[Row]) -> Row:
         return dict.fromkeys(FIGURES)
     counted = [cast(Figures, row) for row in rows if row["calls"] is not None]
     return {**merged(counted)}
-
-
-def _counted(row: Row) -> Row:
-    """The figures of one that serves no more."""
-    rates = {} if row["calls"] is None else {"rate_1m": 0.0, "rate_5m": 0.0}
-    return {**{key: row[key] for key in FIGURES}, **rates}
 
 
 def _sums(parts: Iterable[Row], living: Iterable[Row], keys: Iterable[str]) -> Row:

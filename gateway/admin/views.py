@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -20,7 +20,7 @@ from gateway.config.specs import ConfigSpec
 from gateway.exchange import join_route_id
 from gateway.plugin import Plugin
 from gateway.routing.route import Route
-from gateway.routing.router import Router
+from gateway.table import RouteTable
 from gateway.telemetry.traffic import Figures, merged
 from gateway.upstreams.endpoint import Endpoint
 from gateway.upstreams.upstream import Upstream
@@ -38,8 +38,8 @@ NONE_YET: dict[str, Any] = {**merged(())}
 class Counting(Protocol):
     """A plugin that keeps figures by route and by upstream."""
 
-    def snapshot(self, now: float) -> dict[str, dict[str, Figures]]:
-        """`routes` by their ids, and `upstreams`, as of `now` in monotonic seconds."""
+    def snapshot(self, now: float | None) -> dict[str, dict[str, Figures]]:
+        """`routes` by their ids, and `upstreams`, as of `now` in monotonic seconds; without it no rates."""
 
     def totals(self) -> tuple[int, int]:
         """Calls and errors of all routes."""
@@ -48,17 +48,38 @@ class Counting(Protocol):
 def routes(runtime: Runtime) -> list[dict[str, Any]]:
     """Every route in file order, and `-` for requests without one, then the same of each frontend. Figures are null
     where nothing counts."""
-    table = _generation(runtime).table
     figures = RouteFigures(runtime.env.clock.now())
-    rows = _routes_of("", table.router, table.chain, figures)
-    for frontend in table.frontends.named.values() if table.frontends is not None else ():
-        rows += _routes_of(frontend.name, frontend.router, frontend.chain, figures)
-    return rows
+    return [
+        {**(_nowhere_row(frontend, chain) if route is None else route_row(route)), **figures.of(frontend, route, chain)}
+        for frontend, route, chain in _places(_generation(runtime).table)
+    ]
 
 
-def _routes_of(frontend: str, router: Router, chain: Chain, figures: RouteFigures) -> list[dict[str, Any]]:
-    rows = [{**route_row(route), **figures.of(route.id, route.chain.plugins)} for route in router.routes]
-    nowhere: dict[str, Any] = {
+def routes_served(runtime: Runtime) -> list[dict[str, Any]]:
+    """Names and figures alone, without rates, of those that have served anything."""
+    figures = RouteFigures(None)
+    rows = [
+        {
+            "name": "-" if route is None else route.name,
+            "frontend": frontend or None,
+            **figures.of(frontend, route, chain),
+        }
+        for frontend, route, chain in _places(_generation(runtime).table)
+    ]
+    return [row for row in rows if row["calls"]]
+
+
+def _places(table: RouteTable) -> Iterator[tuple[str, Route | None, Chain]]:
+    """Every route with its frontend and its chain; None for requests without one."""
+    named = table.frontends.named.values() if table.frontends is not None else ()
+    own = [("", table.router, table.chain), *((one.name, one.router, one.chain) for one in named)]
+    for frontend, router, chain in own:
+        yield from ((frontend, route, route.chain) for route in router.routes)
+        yield frontend, None, chain
+
+
+def _nowhere_row(frontend: str, chain: Chain) -> dict[str, Any]:
+    return {
         "name": "-",
         "frontend": frontend or None,
         "host": None,
@@ -66,10 +87,9 @@ def _routes_of(frontend: str, router: Router, chain: Chain, figures: RouteFigure
         "methods": None,
         "conditions": [],
         "priority": 0,
+        "action": None,
+        "plugins": [plugin.name for plugin in chain.plugins],
     }
-    found = figures.of(join_route_id(frontend, "-"), chain.plugins)
-    rest = {"action": None, "plugins": [plugin.name for plugin in chain.plugins], **found}
-    return [*rows, {**nowhere, **rest}]
 
 
 def route_row(route: Route) -> dict[str, Any]:
@@ -90,17 +110,18 @@ def route_row(route: Route) -> dict[str, Any]:
 class RouteFigures:
     """What is counted by route as of `now`. Mutable state: each plugin's figures, asked for once for all routes."""
 
-    def __init__(self, now: float) -> None:
+    def __init__(self, now: float | None) -> None:
         self._now = now
         self._known: dict[Plugin, dict[str, Figures]] = {}
 
-    def of(self, route_id: str, plugins: Iterable[Plugin]) -> dict[str, Any]:
-        """The figures of one route with these plugins."""
+    def of(self, frontend: str, route: Route | None, chain: Chain) -> dict[str, Any]:
+        """The figures of one route with this chain, or of requests without one."""
         # Of several in one chain each counts the same requests: the first one's count is the count.
-        for plugin in plugins:
+        for plugin in chain.plugins:
             if plugin.name == RATES and isinstance(plugin, Counting):
                 if plugin not in self._known:
                     self._known[plugin] = plugin.snapshot(self._now)["routes"]
+                route_id = join_route_id(frontend, "-") if route is None else route.id
                 return {**(self._known[plugin].get(route_id) or NONE_YET)}
         return NO_FIGURES
 
@@ -118,6 +139,23 @@ def upstreams(runtime: Runtime) -> list[dict[str, Any]]:
             "retries": {"in_flight": upstream.budget.taken},
             "hedges": {"in_flight": upstream.hedges.taken},
             "concurrency": _concurrency(upstream),
+            **(NO_FIGURES if figures is None else figures.get(name, NONE_YET)),
+        }
+        for name, upstream in generation.table.upstreams.items()
+    ]
+
+
+def upstreams_served(runtime: Runtime) -> list[dict[str, Any]]:
+    """Counts alone, without rates."""
+    generation = _generation(runtime)
+    figures = _upstream_figures(generation, None)
+    return [
+        {
+            "name": name,
+            "endpoints": [
+                {"address": one.address, "requests": one.requests, "errors": one.errors} for one in upstream.endpoints
+            ],
+            "concurrency": {"refused": upstream.limiter.refused} if upstream.limiter is not None else None,
             **(NO_FIGURES if figures is None else figures.get(name, NONE_YET)),
         }
         for name, upstream in generation.table.upstreams.items()
@@ -168,7 +206,7 @@ def endpoint_row(endpoint: Endpoint, now: float) -> dict[str, Any]:
     }
 
 
-def _upstream_figures(generation: Generation, now: float) -> dict[str, dict[str, Any]] | None:
+def _upstream_figures(generation: Generation, now: float | None) -> dict[str, dict[str, Any]] | None:
     """By upstream; None where nothing counts."""
     counting = _counting(generation)
     if not counting:
