@@ -112,18 +112,21 @@ class RouteFigures:
 
     def __init__(self, now: float | None) -> None:
         self._now = now
-        self._known: dict[Plugin, dict[str, Figures]] = {}
+        self._known: dict[Plugin, dict[str, Figures] | None] = {}
 
     def of(self, frontend: str, route: Route | None, chain: Chain) -> dict[str, Any]:
         """The figures of one route with this chain, or of requests without one."""
         # Of several in one chain each counts the same requests: the first one's count is the count.
         for plugin in chain.plugins:
-            if plugin.name == RATES and isinstance(plugin, Counting):
-                if plugin not in self._known:
-                    self._known[plugin] = plugin.snapshot(self._now)["routes"]
+            if plugin.name == RATES and (counted := self._of(plugin)) is not None:
                 route_id = join_route_id(frontend, "-") if route is None else route.id
-                return {**(self._known[plugin].get(route_id) or NONE_YET)}
+                return {**(counted.get(route_id) or NONE_YET)}
         return NO_FIGURES
+
+    def _of(self, plugin: Plugin) -> dict[str, Figures] | None:
+        if plugin not in self._known:
+            self._known[plugin] = plugin.snapshot(self._now)["routes"] if isinstance(plugin, Counting) else None
+        return self._known[plugin]
 
 
 def upstreams(runtime: Runtime) -> list[dict[str, Any]]:

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import accumulate
+from math import inf
+from typing import Any, cast
+
 import prometheus_client
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.exposition import choose_encoder
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
+from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
 
 from gateway.telemetry.exposition import expose
-from gateway.telemetry.merging import collected
+from gateway.telemetry.merging import Data, collected
 from gateway.telemetry.metrics import Metrics
 
 OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8,text/plain;version=0.0.4;q=0.5"
@@ -85,3 +96,59 @@ def test_the_default_registry_is_left_alone(metrics: Metrics) -> None:
 
     assert prometheus_client.generate_latest().count(b"gateway_") == before == 0
     assert b"python_info" not in expose([collected(metrics)])[0]
+
+
+class Peer(Collector):
+    """The same metrics, as prometheus_client would have them."""
+
+    def __init__(self, data: Data) -> None:
+        self._data = data
+
+    def collect(self) -> Iterator[Metric]:
+        for name, family in self._data.items():
+            labels = family["labels"]
+            metric: Any
+            if family["kind"] == "histogram":
+                metric = HistogramMetricFamily(name, family["text"], labels=labels)
+                bounds = [*map(floatToGoString, family["buckets"]), "+Inf"]
+                for values, (*counts, total) in cast(Any, family["children"]).items():
+                    metric.add_metric(values, list(zip(bounds, accumulate(counts), strict=True)), total)
+            else:
+                made = CounterMetricFamily if family["kind"] == "counter" else GaugeMetricFamily
+                metric = made(name, family["text"], labels=labels)
+                for values, value in family["children"].items():
+                    metric.add_metric(values, value[1] if isinstance(value, tuple) else value)
+            yield metric
+
+
+TEXTS = st.text(st.sampled_from('ab\\"\n é{},='), max_size=4)
+NUMBERS = st.floats(0, 1e12) | st.integers(0, 10**15) | st.sampled_from([0.1, 999999.0, 1e6, 1234567, 1e21, 1e-9])
+
+
+@pytest.mark.parametrize("accept", ("", OPENMETRICS))
+@settings(max_examples=25)
+@given(st.data())
+def test_the_text_is_prometheus_clients_own(accept: str, data: st.DataObject) -> None:
+    metrics = Metrics()
+    for values in data.draw(st.lists(st.tuples(TEXTS, TEXTS), max_size=3)):
+        metrics.counter("a_total", data.draw(TEXTS), ("zone", "code")).labels(*values).inc(data.draw(NUMBERS))
+        gauge = metrics.gauge("b", "B.", ("zone",)).labels(values[0])
+        gauge.set(data.draw(NUMBERS.map(lambda number: -number) | NUMBERS | st.sampled_from([inf, -inf])))
+        histogram = metrics.histogram("c", "C.", ("a", "zone"), (0.5, 2.0, 1e7), ("host",))
+        for number in data.draw(st.lists(NUMBERS, max_size=3)):
+            histogram.labels(*values).observe(number)
+            histogram.labels(*values, "h").observe(number)
+    found = collected(metrics)
+    encode, content_type = choose_encoder(accept)
+
+    assert expose([found], accept) == (encode(Peer(found)), content_type)
+
+
+def test_workers_are_added_up(metrics: Metrics) -> None:
+    found = collected(metrics)
+
+    text = expose([found, found])[0].decode()
+
+    assert "gateway_active_requests 4.0" in text
+    assert 'gateway_seconds_bucket{le="0.1",route="a"} 4.0' in text
+    assert text.count("# TYPE gateway_seconds histogram") == 1
