@@ -29,6 +29,8 @@ LAYERS = {
 }
 # What decides, with time and events passed in.
 PURE = (
+    "gateway.admin.hystrix",
+    "gateway.admin.merged_rows",
     "gateway.answers",
     "gateway.auth.access_rules",
     "gateway.auth.basic",
@@ -45,8 +47,6 @@ PURE = (
     "gateway.auth.passwords",
     "gateway.auth.session_options",
     "gateway.auth.tokens",
-    "gateway.admin.hystrix",
-    "gateway.admin.merged_rows",
     "gateway.breaker.circuit",
     "gateway.breaker.stale",
     "gateway.breaker.window",

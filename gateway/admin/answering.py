@@ -66,18 +66,29 @@ REMAINS: dict[str, Callable[[Runtime], Any]] = {
     "upstreams": views.upstreams_served,
     "summary": _summary_served,
 }
-FOLDS: dict[str, Callable[[Any, Any], Any]] = {
-    "metrics": lambda departed, last: merging.packed(merging.fold(merging.unpacked(departed), merging.unpacked(last))),
-    "routes": fold_routes,
-    "upstreams": fold_upstreams,
-    "summary": fold_summary,
+
+
+def _fold_metrics(departed: bytes, last: bytes) -> bytes:
+    return merging.packed(merging.fold(merging.unpacked(departed), merging.unpacked(last)))
+
+
+# How two are folded, and what there is before the first.
+FOLDS: dict[str, tuple[Callable[[Any, Any], Any], Any]] = {
+    "metrics": (_fold_metrics, merging.packed({})),
+    "routes": (fold_routes, []),
+    "upstreams": (fold_upstreams, []),
+    "summary": (fold_summary, {"calls": None, "errors": None}),
 }
 
 
 def fold(departed: dict[str, Any], last: dict[str, Any]) -> dict[str, Any]:
-    """The remains of all workers that have ended, with those of one more; {} for none yet. What is in it stands, by
-    its name, behind the living workers' answers."""
-    return {
-        what: FOLDS[what](departed[what], last[what]) if what in departed and what in last else known
-        for what, known in {**departed, **last}.items()
-    }
+    """The remains of all workers that have ended, {} for none yet, with those of one more.
+
+    `last` is the youngest of what it handed in and of its answers, by what was asked: no count that was shown is lost.
+    What is in the result stands, by its name, behind the living workers' answers.
+    """
+    folded = dict(departed)
+    for what, (merge, nothing) in FOLDS.items():
+        if what in last:
+            folded[what] = merge(departed.get(what, nothing), last[what])
+    return folded

@@ -82,35 +82,46 @@ def summary(parts: Sequence[Row]) -> Row:
     }
 
 
-# What is left of workers that have ended
+# What is left of workers that have ended. `last` is what one more of them said last, in answers or as remains.
 
 
 def fold_routes(departed: list[Row], last: list[Row]) -> list[Row]:
-    """With one more worker's; both as `views.routes_served` gives them."""
-    return _merged([last, departed], _route_key, lambda rows: {**rows[0], **_figures(rows, rows)})
+    """Names and figures of all that served anything."""
+    counted = [row for row in last if row["calls"]]
+    return _merged([counted, departed], _route_key, lambda rows: {**_names(rows[0]), **_figures_left(rows)})
 
 
 def fold_upstreams(departed: list[Row], last: list[Row]) -> list[Row]:
-    """With one more worker's; both as `views.upstreams_served` gives them. Addresses come and go: those that the
-    younger one does not know are forgotten."""
+    """Names and counts. Addresses come and go: those that `last` does not know are forgotten."""
     return _merged([last, departed], _name, _fold_upstream)
 
 
 def _fold_upstream(rows: list[Row]) -> Row:
     known = set(map(_address, rows[0]["endpoints"]))
     endpoints = [[one for one in row["endpoints"] if one["address"] in known] for row in rows]
+    refused = [row["concurrency"]["refused"] for row in rows if row["concurrency"] is not None]
     return {
-        **rows[0],
-        "endpoints": _merged(endpoints, _address, lambda found: {**found[0], **_added(found)}),
-        "concurrency": _refused(rows),
-        **_figures(rows, rows),
+        **_names(rows[0]),
+        "endpoints": _merged(endpoints, _address, lambda found: {"address": found[0]["address"], **_added(found)}),
+        "concurrency": {"refused": sum(refused)} if refused else None,
+        **_figures_left(rows),
     }
 
 
 def fold_summary(departed: Row, last: Row) -> Row:
-    """With one more worker's; both `calls` and `errors`."""
+    """Calls and errors."""
     parts = [last, departed]
     return _sums(parts, parts, ("calls", "errors"))
+
+
+def _names(row: Row) -> Row:
+    return {key: row[key] for key in ("name", "frontend") if key in row}
+
+
+def _figures_left(rows: list[Row]) -> Row:
+    """Rates have ended with who served."""
+    figures = _figures(rows, rows)
+    return figures if figures["calls"] is None else {**figures, "rate_1m": 0.0, "rate_5m": 0.0}
 
 
 # Details
@@ -187,11 +198,6 @@ def _concurrency(rows: list[Row], living: list[Row]) -> Row | None:
     }
 
 
-def _refused(rows: Iterable[Row]) -> Row | None:
-    found = [row["concurrency"]["refused"] for row in rows if row["concurrency"] is not None]
-    return {"refused": sum(found)} if found else None
-
-
 def _added(rows: list[Row]) -> Row:
     """What an endpoint has served."""
     return {key: sum(row[key] for row in rows) for key in ("requests", "errors")}
@@ -201,7 +207,7 @@ def _figures(rows: Iterable[Row], living: Iterable[Row]) -> Row:
     """Those of all; null where no living worker counts."""
     if all(row["calls"] is None for row in living):
         return dict.fromkeys(FIGURES)
-    counted = [cast(Figures, row) for row in rows if row["calls"] is not None]
+    counted = [cast(Figures, {key: row[key] for key in FIGURES}) for row in rows if row["calls"] is not None]
     return {**merged(counted)}
 
 

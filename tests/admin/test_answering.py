@@ -83,3 +83,12 @@ async def test_what_is_left(tmp_path: Path) -> None:
         assert unpacked(twice["metrics"])["gateway_requests_total"]["children"]["ping", "GET", "200"] == 2
         early = {"metrics": found["metrics"]}
         assert fold(found, early)["summary"] == found["summary"], "one that never got so far takes nothing away"
+
+
+async def test_answers_are_as_good_as_what_is_handed_in(tmp_path: Path) -> None:
+    """Whoever was asked a moment before a worker was killed has seen more than it had handed in."""
+    async with running(tmp_path, COUNTED) as worker, worker.client() as client:
+        await client.ask(request("/ping"))
+        await client.ask(request("/up"))
+        seen = {what: answer(worker.runtime, what) for what in QUESTIONS}
+        assert fold({}, seen) == fold({}, await remains(worker.runtime))
