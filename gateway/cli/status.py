@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,11 @@ def command(context: click.Context, config: Path, admin: str | None, output: str
         _print(data)
 
 
+def _uptime(started_at: str) -> timedelta:
+    """In whole seconds."""
+    return timedelta(seconds=round((datetime.now(UTC) - datetime.fromisoformat(started_at)).total_seconds()))
+
+
 def _print(data: dict[str, Any]) -> None:
     from gateway.cli.output import print_problem, print_table
 
@@ -56,11 +62,13 @@ def _print(data: dict[str, Any]) -> None:
             print_problem(problem["text"], problem["severity"])
     click.echo()
     print_table(
-        ("WORKER", "PID", "STARTED", "VERSION", "REQUESTS", "CONNECTIONS", "CPU S", "MEMORY MIB"),
+        ("WORKER", "PID", "UPTIME", "VERSION", "REQUESTS", "CONNECTIONS", "CPU S", "MEMORY MIB"),
         [
             [
-                *(row[key] for key in ("slot", "pid", "started_at", "version")),
-                *(row[key] for key in ("active_requests", "connections", "cpu_seconds")),
+                row["slot"],
+                row["pid"],
+                _uptime(row["started_at"]),
+                *(row[key] for key in ("version", "active_requests", "connections", "cpu_seconds")),
                 row["rss_bytes"] and row["rss_bytes"] / 2**20,
             ]
             for row in data["workers"]
