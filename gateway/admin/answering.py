@@ -68,13 +68,13 @@ REMAINS: dict[str, Callable[[Runtime], Any]] = {
 }
 
 
-def _fold_metrics(departed: bytes, last: bytes) -> bytes:
-    return merging.packed(merging.fold(merging.unpacked(departed), merging.unpacked(last)))
+def _fold_metrics(departed: dict[str, bytes], last: dict[str, bytes]) -> dict[str, bytes]:
+    return merging.packed(merging.fold(merging.Packed(departed), merging.Packed(last)))
 
 
 # How two are folded, and what there is before the first.
 FOLDS: dict[str, tuple[Callable[[Any, Any], Any], Any]] = {
-    "metrics": (_fold_metrics, merging.packed({})),
+    "metrics": (_fold_metrics, {}),
     "routes": (fold_routes, []),
     "upstreams": (fold_upstreams, []),
     "summary": (fold_summary, {"calls": None, "errors": None}),

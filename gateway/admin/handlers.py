@@ -24,7 +24,7 @@ from gateway.dry_run import dry_run, header_pairs, make_request
 from gateway.process.runtime import Runtime, VersionChanged
 from gateway.process.siblings import Siblings
 from gateway.telemetry.exposition import expose
-from gateway.telemetry.merging import unpacked
+from gateway.telemetry.merging import Packed
 
 STATES = ("drain", "enabled")
 # Hystrix's own figures: so many readers, and milliseconds from one round of events to the next.
@@ -94,10 +94,10 @@ class Handlers:
 
     async def metrics(self, request: web.Request) -> web.Response:
         """Prometheus text, or OpenMetrics for who accepts it."""
-        parts = await self._siblings.gather("metrics")
+        parts = list(map(Packed, await self._siblings.gather("metrics")))
         accept = ",".join(request.headers.getall("Accept", []))
         # With 1,000 routes and 4 workers it takes a tenth of a second.
-        body, content_type = await asyncio.to_thread(_expose, parts, accept)
+        body, content_type = await asyncio.to_thread(expose, parts, accept)
         return web.Response(body=body, headers={"Content-Type": content_type})
 
     async def config(self, request: web.Request) -> web.Response:
@@ -237,10 +237,6 @@ class Handlers:
     def _json(self, data: Any, headers: dict[str, str] | None = None) -> web.Response:
         body = orjson.dumps(views.without_secrets(self._runtime, data), option=orjson.OPT_APPEND_NEWLINE)
         return web.Response(body=body, content_type="application/json", headers=headers)
-
-
-def _expose(parts: list[bytes], accept: str) -> tuple[bytes, str]:
-    return expose(list(map(unpacked, parts)), accept)
 
 
 def _expected(fields: list[str]) -> frozenset[int] | None:

@@ -33,10 +33,10 @@ def expose(parts: Sequence[Data], accept: str = "") -> tuple[bytes, str]:
     """
     _, content_type = choose_encoder(accept)
     open_metrics = content_type.startswith("application/openmetrics-text")
-    lines: list[str] = []
+    texts: list[bytes] = []
     for name in dict.fromkeys(name for part in parts for name in part):
-        family = merge_family([part[name] for part in parts if name in part])
-        lines += _head(name, family, open_metrics)
+        family = merge_family(list(_unpacked(parts, name)))
+        lines = [*_head(name, family, open_metrics)]
         bounds = [f'"{GO_NUMBER(bound)}"' for bound in (*family["buckets"], inf)]
         for number, (values, value) in enumerate(family["children"].items()):
             if not number % PAUSE_EVERY:
@@ -46,9 +46,17 @@ def expose(parts: Sequence[Data], accept: str = "") -> tuple[bytes, str]:
                 lines += _histogram(name, pairs, bounds, cast(tuple[float, ...], value))
             else:
                 lines.append(_line(name, pairs, value[1] if isinstance(value, tuple) else value))
+        texts.append("".join(lines).encode())
     if open_metrics:
-        lines.append("# EOF\n")
-    return "".join(lines).encode(), content_type
+        texts.append(b"# EOF\n")
+    return b"".join(texts), content_type
+
+
+def _unpacked(parts: Sequence[Data], name: str) -> Iterator[FamilyData]:
+    for part in parts:
+        if name in part:
+            time.sleep(PAUSE)
+            yield part[name]
 
 
 def _head(name: str, family: FamilyData, open_metrics: bool) -> tuple[str, str]:

@@ -6,7 +6,7 @@ Counters and histograms add up; gauges add up, or the largest or the smallest st
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypedDict, cast
 
 from gateway.telemetry.metrics import Counter, Gauge, Histogram, Kind, Merge, Metrics
@@ -25,13 +25,13 @@ class FamilyData(TypedDict):
     children: dict[tuple[str, ...], Value]
 
 
-Data = dict[str, FamilyData]
+Data = Mapping[str, FamilyData]
 
 
 def collected(metrics: Metrics) -> Data:
     """All metrics as they are now, by name."""
     metrics.refresh()
-    found: Data = {}
+    found: dict[str, FamilyData] = {}
     for family in metrics:
         children: dict[tuple[str, ...], Value] = {}
         buckets: tuple[float, ...] = ()
@@ -94,14 +94,26 @@ def fold(departed: Data, last: Data) -> Data:
     return lasting(merge([last, departed]))
 
 
-def packed(data: Data) -> bytes:
-    """As bytes, for another process of the same gateway: those who pass them on need not take them apart."""
-    return pickle.dumps(data)
+def packed(data: Data) -> dict[str, bytes]:
+    """For another process of the same gateway: those who pass it on need not take it apart."""
+    return {name: pickle.dumps(family) for name, family in data.items()}
 
 
-def unpacked(raw: bytes) -> Data:
-    """What `packed` packed."""
-    return cast(Data, pickle.loads(raw))
+class Packed(Mapping[str, FamilyData]):
+    """What `packed` packed. A family is unpacked each time that it is asked for: all of them at once would hold up
+    whoever waits, and memory."""
+
+    def __init__(self, raw: Mapping[str, bytes]) -> None:
+        self._raw = raw
+
+    def __getitem__(self, name: str) -> FamilyData:
+        return cast(FamilyData, pickle.loads(self._raw[name]))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._raw)
+
+    def __len__(self) -> int:
+        return len(self._raw)
 
 
 def _add_numbers(one: Any, other: Any) -> Value:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from gateway.admin.answering import FOLDS, answer, fold, remains
-from gateway.telemetry.merging import unpacked
+from gateway.telemetry.merging import Packed
 from tests.support.gateways import request
 from tests.support.runtimes import HEAD, PING, prepared, running
 
@@ -40,7 +40,7 @@ async def test_before_the_start(tmp_path: Path) -> None:
         assert answer(worker.runtime, "routes") is None
         assert answer(worker.runtime, "force_breaker", "up", "auto") is None
         assert answer(worker.runtime, "worker")["version"] == 0
-        assert "gateway_build_info" in unpacked(answer(worker.runtime, "metrics"))
+        assert "gateway_build_info" in Packed(answer(worker.runtime, "metrics"))
         assert set(await remains(worker.runtime)) == {"metrics"}
 
 
@@ -70,7 +70,7 @@ async def test_what_is_left(tmp_path: Path) -> None:
         }
         assert found["upstreams"][0]["endpoints"] == [{"address": "127.0.0.1:9", "requests": 1, "errors": 1}]
         assert found["summary"] == {"calls": 2, "errors": 1}
-        metrics = unpacked(found["metrics"])
+        metrics = Packed(found["metrics"])
         assert metrics["gateway_requests_total"]["children"]["ping", "GET", "200"] == 1
         assert "gateway_active_requests" not in metrics
         assert set(FOLDS) == set(found)
@@ -80,7 +80,7 @@ async def test_what_is_left(tmp_path: Path) -> None:
         assert twice["summary"] == {"calls": 4, "errors": 2}
         assert twice["upstreams"][0]["endpoints"][0]["requests"] == 2
         assert {row["name"]: row["calls"] for row in twice["routes"]} == {"ping": 2, "up": 2}
-        assert unpacked(twice["metrics"])["gateway_requests_total"]["children"]["ping", "GET", "200"] == 2
+        assert Packed(twice["metrics"])["gateway_requests_total"]["children"]["ping", "GET", "200"] == 2
         early = {"metrics": found["metrics"]}
         assert fold(found, early)["summary"] == found["summary"], "one that never got so far takes nothing away"
 

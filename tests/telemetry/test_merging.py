@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.telemetry.exposition import expose
-from gateway.telemetry.merging import Data, collected, fold, lasting, merge, packed, unpacked
+from gateway.telemetry.merging import Data, Packed, collected, fold, lasting, merge, packed
 from gateway.telemetry.metrics import Merge, Metrics
 
 # Sums of these are exact.
@@ -79,7 +79,7 @@ def test_the_order_does_not_matter(one: Data, two: Data, three: Data) -> None:
 @settings(max_examples=25)
 @given(workers())
 def test_a_worker_alone_is_as_it_is(one: Data) -> None:
-    assert merge([one]) == one == unpacked(packed(one)) == pickle.loads(pickle.dumps(one))
+    assert merge([one]) == one == dict(Packed(packed(one))) == pickle.loads(pickle.dumps(one))
 
 
 @settings(max_examples=25)
