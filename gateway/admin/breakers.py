@@ -38,7 +38,7 @@ def breaker_row(circuit: Circuit, now: float) -> dict[str, Any]:
         "state": shown["state"],
         "since_seconds": round(shown["age"], 3),
         "retry_after_seconds": round(shown["retry_after"], 3),
-        "in_flight": shown["in_flight"],
+        "in_flight": circuit.in_flight,
         "calls": shown["calls"],
         "errors": shown["errors"],
         "error_rate": shown["error_share"],

@@ -17,7 +17,7 @@ def put(runtime: Runtime, name: str, address: str, state: State) -> dict[str, An
     upstream = runtime.proxy.table.upstreams.get(name)
     if upstream is None:
         return None
-    found = next((one for one in upstream.endpoints if one.address == address.lower()), None)
+    found = next((one for one in upstream.endpoints if one.address in (address, address.lower())), None)
     if found is None:
         return [one.address for one in upstream.endpoints]
     now = runtime.env.clock.now()

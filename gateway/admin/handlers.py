@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -15,7 +15,7 @@ from gateway.admin import merged_rows, views
 from gateway.admin.bodies import json_body, text_of
 from gateway.admin.hystrix import PING, events
 from gateway.admin.page import index_page
-from gateway.admin.problems import Refused
+from gateway.admin.problems import Handler, Refused
 from gateway.admin.revocations import KEYS as REVOCATION_KEYS
 from gateway.admin.revocations import revoke
 from gateway.admin.streams import Stream
@@ -52,10 +52,10 @@ class Handlers:
             web.get("/healthz", self.healthz),
             web.get("/readyz", self.readyz),
             web.get("/metrics", self.metrics),
-            web.get("/api/routes", self._view("routes", merged_rows.routes)),
-            web.get("/api/upstreams", self._view("upstreams", merged_rows.upstreams)),
-            web.get("/api/plugins", self.plugins),
-            web.get("/api/breakers", self._view("breakers", merged_rows.breakers)),
+            web.get("/api/routes", self._whole("routes", merged_rows.routes)),
+            web.get("/api/upstreams", self._whole("upstreams", merged_rows.upstreams)),
+            web.get("/api/plugins", self._view("plugins", views.plugins)),
+            web.get("/api/breakers", self._whole("breakers", merged_rows.breakers)),
             web.get("/api/workers", self.workers),
             web.get("/api/events", self.events),
             web.get("/hystrix.stream", self.hystrix),
@@ -105,11 +105,6 @@ class Handlers:
         self._check_started()
         data = {**views.config(self._runtime), "workers": await self._workers()}
         return self._json(data, {"ETag": self._etag()})
-
-    async def plugins(self, request: web.Request) -> web.Response:
-        """What is in the lists of plugins: the same in all workers."""
-        self._check_started()
-        return self._json({"plugins": views.plugins(self._runtime)})
 
     async def workers(self, request: web.Request) -> web.Response:
         """A row for each worker."""
@@ -218,12 +213,21 @@ class Handlers:
         shown = {"at": at, **merged_rows.summary(await self._siblings.gather("summary"))}
         return b"data: " + orjson.dumps(shown) + b"\n\n"
 
-    def _view(
-        self, what: str, merge: Callable[[list[list[dict[str, Any]]]], list[dict[str, Any]]]
-    ) -> Callable[[web.Request], Awaitable[web.Response]]:
+    def _whole(self, what: str, merge: Callable[[list[Any]], list[dict[str, Any]]]) -> Handler:
+        """What all workers say, merged."""
+
         async def show(request: web.Request) -> web.Response:
             self._check_started()
             return self._json({what: merge(await self._siblings.gather(what))})
+
+        return show
+
+    def _view(self, key: str, view: Callable[[Runtime], Any]) -> Handler:
+        """What is the same in all workers."""
+
+        async def show(request: web.Request) -> web.Response:
+            self._check_started()
+            return self._json({key: view(self._runtime)})
 
         return show
 
