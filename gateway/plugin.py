@@ -121,8 +121,10 @@ class Metrics(Protocol):
     ) -> Family[Counter]:
         """A counter; its name ends in `_total`. A child may do without the `optional` labels, which come last."""
 
-    def gauge(self, name: str, text: str, labels: tuple[str, ...] = ()) -> Family[Gauge]:
-        """A gauge."""
+    def gauge(
+        self, name: str, text: str, labels: tuple[str, ...] = (), merge: Literal["sum", "max", "min"] = "sum"
+    ) -> Family[Gauge]:
+        """A gauge. The gateway's is the sum of its workers', or the largest or smallest of them."""
 
     def histogram(
         self,

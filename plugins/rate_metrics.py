@@ -59,18 +59,25 @@ class RateMetrics(Plugin):
         durations.observe(seconds)
         overheads.observe(seconds - waited if seconds > waited else 0.0)
 
-    def snapshot(self, now: float) -> dict[str, dict[str, Figures]]:
-        """The figures of all routes, by their ids, and upstreams as of `now`, in monotonic seconds."""
+    def snapshot(self, now: float | None) -> dict[str, dict[str, Figures]]:
+        """The figures of all routes, by their ids, and upstreams as of `now`, in monotonic seconds; without it no
+        rates."""
         routes: dict[str, list[Figures]] = {}
         upstreams: dict[str, list[Figures]] = {}
         for (route, upstream), traffic in self._traffic.items():
-            routes.setdefault(route, []).append(traffic.figures(now))
+            figures = traffic.figures(now)
+            routes.setdefault(route, []).append(figures)
             if upstream:
-                upstreams.setdefault(upstream, []).append(traffic.upstream_figures(now))
+                upstreams.setdefault(upstream, []).append(traffic.upstream_figures(figures))
         return {
             "routes": {name: merged(parts) for name, parts in routes.items()},
             "upstreams": {name: merged(parts) for name, parts in upstreams.items()},
         }
+
+    def totals(self) -> tuple[int, int]:
+        """Calls and errors of all routes."""
+        found = self._traffic.values()
+        return sum(traffic.calls for traffic in found), sum(traffic.errors for traffic in found)
 
     def _new_meter(self, route_id: str, method: str, status: int, upstream: str) -> Meter:
         """What one more combination counts on. Unknown methods share one, so that clients cannot make more."""

@@ -29,6 +29,8 @@ LAYERS = {
 }
 # What decides, with time and events passed in.
 PURE = (
+    "gateway.admin.hystrix",
+    "gateway.admin.merged_rows",
     "gateway.answers",
     "gateway.auth.access_rules",
     "gateway.auth.basic",
@@ -61,6 +63,9 @@ PURE = (
     "gateway.routing",
     "gateway.shaping",
     "gateway.state.outage",
+    "gateway.telemetry.merging",
+    "gateway.telemetry.traffic",
+    "gateway.telemetry.window",
     "gateway.upstreams.balance",
     "gateway.upstreams.concurrency",
     "gateway.upstreams.health",

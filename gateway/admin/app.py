@@ -13,12 +13,13 @@ from gateway.admin.problems import problems
 
 if TYPE_CHECKING:
     from gateway.process.runtime import Runtime
+    from gateway.process.siblings import Siblings
 
 
-def make_app(runtime: Runtime) -> web.Application:
-    """The application of one runtime."""
+def make_app(runtime: Runtime, siblings: Siblings) -> web.Application:
+    """The application of one worker."""
     app = web.Application(middlewares=[problems, make_guard(runtime)], client_max_size=MAX_BODY)
-    app.add_routes(Handlers(runtime).routes())
+    app.add_routes(Handlers(runtime, siblings).routes())
     app.on_response_prepare.append(_finish_head)
     return app
 

@@ -11,12 +11,10 @@ from typing import Any
 
 import orjson
 
-from gateway.breaker.circuit import Circuit, Snapshot
-from gateway.upstreams.upstream import Upstream
-
 PING = b"ping: \n\n"
 # Hystrix has no bound on what a semaphore without a limit lets in; its records want a number.
 NO_LIMIT = 2**31 - 1
+POOL = ("active", "idle", "queued", "max_connections", "max_queue")
 NOT_COUNTED = (
     "rollingCountBadRequests",
     "rollingCountCollapsedRequests",
@@ -30,33 +28,34 @@ NOT_COUNTED = (
 )
 
 
-def events(
-    circuits: Iterable[Circuit], upstreams: Iterable[Upstream], group: str, now: float, wall: float
-) -> Iterator[bytes]:
-    """One event a breaker and one an upstream. `now` is monotonic, `wall` since 1970, both in seconds."""
+Row = dict[str, Any]
+
+
+def events(breakers: Iterable[Row], upstreams: Iterable[Row], group: str, wall: float) -> Iterator[bytes]:
+    """One event a breaker and one an upstream, from the rows that the admin API shows of them. `wall` is in seconds
+    since 1970."""
     milliseconds = int(wall * 1000)
-    for circuit in circuits:
-        yield _event(command(circuit, group, now, milliseconds))
+    for breaker in breakers:
+        yield _event(command(breaker, group, milliseconds))
     for upstream in upstreams:
         yield _event(thread_pool(upstream, milliseconds))
 
 
-def command(circuit: Circuit, group: str, now: float, milliseconds: int) -> dict[str, Any]:
+def command(breaker: Row, group: str, milliseconds: int) -> Row:
     """The HystrixCommand record of one breaker. Counts are of its window; requests that were short-circuited are no
     part of `requestCount`, as with Hystrix."""
-    shown = circuit.snapshot(now)
-    counts = shown["counts"]
-    latency = {name: round(seconds * 1000) for name, seconds in shown["latency"].items()}
-    mean = round(shown["latency_mean"] * 1000)
+    counts = breaker["counts"]
+    latency = {name: round(value) for name, value in breaker["latency_ms"].items()}
+    mean = round(breaker["latency_avg_ms"])
     return {
         "type": "HystrixCommand",
-        "name": circuit.name,
+        "name": breaker["name"],
         "group": group,
         "currentTime": milliseconds,
-        "isCircuitBreakerOpen": shown["state"] in ("open", "forced_open"),
-        "errorPercentage": round(shown["error_share"] * 100),
-        "errorCount": shown["errors"],
-        "requestCount": shown["calls"],
+        "isCircuitBreakerOpen": breaker["state"] in ("open", "forced_open"),
+        "errorPercentage": round(breaker["error_rate"] * 100),
+        "errorCount": breaker["errors"],
+        "requestCount": breaker["calls"],
         **dict.fromkeys(NOT_COUNTED, 0),
         "rollingCountSuccess": counts["success"],
         "rollingCountFailure": counts["failure"],
@@ -65,26 +64,26 @@ def command(circuit: Circuit, group: str, now: float, milliseconds: int) -> dict
         "rollingCountShortCircuited": counts["short_circuited"],
         "rollingCountFallbackSuccess": counts["fallback_success"],
         "rollingCountFallbackFailure": counts["fallback_failure"],
-        "currentConcurrentExecutionCount": shown["in_flight"],
-        "rollingMaxConcurrentExecutionCount": shown["in_flight"],
+        "currentConcurrentExecutionCount": breaker["in_flight"],
+        "rollingMaxConcurrentExecutionCount": breaker["in_flight"],
         "latencyExecute_mean": mean,
         "latencyExecute": latency,
         "latencyTotal_mean": mean,
         "latencyTotal": latency,
-        **_properties(circuit, shown),
+        **_properties(breaker),
         "reportingHosts": 1,
         "threadPool": group,
     }
 
 
-def _properties(circuit: Circuit, shown: Snapshot) -> dict[str, Any]:
-    policy = circuit.policy
+def _properties(breaker: Row) -> Row:
+    policy = breaker["policy"]
     return {
-        "propertyValue_circuitBreakerRequestVolumeThreshold": policy.requests,
-        "propertyValue_circuitBreakerSleepWindowInMilliseconds": round(policy.sleep * 1000),
-        "propertyValue_circuitBreakerErrorThresholdPercentage": round(policy.errors * 100),
-        "propertyValue_circuitBreakerForceOpen": shown["state"] == "forced_open",
-        "propertyValue_circuitBreakerForceClosed": shown["state"] == "forced_closed",
+        "propertyValue_circuitBreakerRequestVolumeThreshold": policy["requests"],
+        "propertyValue_circuitBreakerSleepWindowInMilliseconds": round(policy["sleep_seconds"] * 1000),
+        "propertyValue_circuitBreakerErrorThresholdPercentage": round(policy["error_rate"] * 100),
+        "propertyValue_circuitBreakerForceOpen": breaker["state"] == "forced_open",
+        "propertyValue_circuitBreakerForceClosed": breaker["state"] == "forced_closed",
         "propertyValue_circuitBreakerEnabled": True,
         "propertyValue_executionIsolationStrategy": "SEMAPHORE",
         "propertyValue_executionIsolationThreadTimeoutInMilliseconds": 0,
@@ -95,37 +94,38 @@ def _properties(circuit: Circuit, shown: Snapshot) -> dict[str, Any]:
         "propertyValue_fallbackIsolationSemaphoreMaxConcurrentRequests": NO_LIMIT,
         "propertyValue_requestCacheEnabled": False,
         "propertyValue_requestLogEnabled": False,
-        "propertyValue_metricsRollingStatisticalWindowInMilliseconds": round(policy.window * 1000),
+        "propertyValue_metricsRollingStatisticalWindowInMilliseconds": round(policy["window_seconds"] * 1000),
     }
 
 
-def thread_pool(upstream: Upstream, milliseconds: int) -> dict[str, Any]:
+def thread_pool(upstream: Row, milliseconds: int) -> Row:
     """The HystrixThreadPool record of an upstream's connections: a connection is a thread, the pool's queue the
     queue."""
-    pools = [endpoint.pool for endpoint in upstream.endpoints]
-    active = sum(pool.active for pool in pools)
-    most = sum(pool.limits.max_connections for pool in pools)
-    requests = sum(endpoint.requests for endpoint in upstream.endpoints)
+    endpoints = upstream["endpoints"]
+    pool = {key: sum(one["pool"][key] for one in endpoints) for key in POOL}
+    requests = sum(one["requests"] for one in endpoints)
+    in_flight = sum(one["in_flight"] for one in endpoints)
+    active, most = pool["active"], pool["max_connections"]
     return {
         "type": "HystrixThreadPool",
-        "name": upstream.name,
+        "name": upstream["name"],
         "currentTime": milliseconds,
         "currentActiveCount": active,
-        "currentCompletedTaskCount": requests - upstream.in_flight,
+        "currentCompletedTaskCount": requests - in_flight,
         "currentCorePoolSize": most,
         "currentLargestPoolSize": most,
         "currentMaximumPoolSize": most,
-        "currentPoolSize": sum(len(pool.connections) for pool in pools),
-        "currentQueueSize": sum(len(pool.queue) for pool in pools),
+        "currentPoolSize": active + pool["idle"],
+        "currentQueueSize": pool["queued"],
         "currentTaskCount": requests,
         "rollingCountThreadsExecuted": active,
         "rollingMaxActiveThreads": active,
         "rollingCountCommandRejections": 0,
-        "propertyValue_queueSizeRejectionThreshold": sum(pool.limits.max_queue for pool in pools),
+        "propertyValue_queueSizeRejectionThreshold": pool["max_queue"],
         "propertyValue_metricsRollingStatisticalWindowInMilliseconds": 10_000,
         "reportingHosts": 1,
     }
 
 
-def _event(record: dict[str, Any]) -> bytes:
+def _event(record: Row) -> bytes:
     return b"data: " + orjson.dumps(record) + b"\n\n"

@@ -23,6 +23,8 @@ ENTRIES = (
     ("GET", "/api/upstreams", "endpoints, their health and their connections"),
     ("GET", "/api/breakers", "breakers, their state and what they counted"),
     ("GET", "/api/plugins", "plugins, where they come from, their options"),
+    ("GET", "/api/workers", "worker processes and what they use"),
+    ("GET", "/api/events", "how the gateway is, in a few numbers, every second"),
     ("GET", "/api/config", "the configuration in service, and problems of the last reload"),
     ("POST", "/api/explain", "which route takes a request, and why: {method, url, headers, frontend}"),
     ("POST", "/api/reload", "read the configuration again; If-Match: VERSION"),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from gateway.admin.app import make_app
+from gateway.process.siblings import Alone, Siblings
 from gateway.wire.listener import address_of
 
 if TYPE_CHECKING:
@@ -17,15 +18,19 @@ if TYPE_CHECKING:
 class AdminServer:
     """Serves the admin application. Mutable state: the runner while it serves, and its socket."""
 
-    def __init__(self, runtime: Runtime) -> None:
+    def __init__(self, runtime: Runtime, siblings: Siblings | None = None) -> None:
+        """Without `siblings` the runtime is the only worker."""
         self._runtime = runtime
+        self._siblings = siblings or Alone(runtime)
         self._runner: web.AppRunner | None = None
         self._socket: socket.socket | None = None
         self.address = ""
 
     async def start(self, sock: socket.socket) -> None:
         """Accept from a listening socket."""
-        runner = self._runner = web.AppRunner(make_app(self._runtime), access_log=None, shutdown_timeout=1.0)
+        runner = self._runner = web.AppRunner(
+            make_app(self._runtime, self._siblings), access_log=None, shutdown_timeout=1.0
+        )
         await runner.setup()
         await web.SockSite(runner, sock).start()
         self._socket = sock

@@ -1,8 +1,10 @@
-"""What the admin API shows of a runtime, as plain data. Nothing here changes anything."""
+"""What one worker says of itself to the admin API, as plain data. Nothing here changes anything; see `merged_rows`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import os
+import time
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -18,7 +20,7 @@ from gateway.config.specs import ConfigSpec
 from gateway.exchange import join_route_id
 from gateway.plugin import Plugin
 from gateway.routing.route import Route
-from gateway.routing.router import Router
+from gateway.table import RouteTable
 from gateway.telemetry.traffic import Figures, merged
 from gateway.upstreams.endpoint import Endpoint
 from gateway.upstreams.upstream import Upstream
@@ -36,25 +38,48 @@ NONE_YET: dict[str, Any] = {**merged(())}
 class Counting(Protocol):
     """A plugin that keeps figures by route and by upstream."""
 
-    def snapshot(self, now: float) -> dict[str, dict[str, Figures]]:
-        """`routes` by their ids, and `upstreams`, as of `now` in monotonic seconds."""
+    def snapshot(self, now: float | None) -> dict[str, dict[str, Figures]]:
+        """`routes` by their ids, and `upstreams`, as of `now` in monotonic seconds; without it no rates."""
+
+    def totals(self) -> tuple[int, int]:
+        """Calls and errors of all routes."""
 
 
 def routes(runtime: Runtime) -> list[dict[str, Any]]:
     """Every route in file order, and `-` for requests without one, then the same of each frontend. Figures are null
     where nothing counts."""
-    generation = _generation(runtime)
-    now = runtime.env.clock.now()
-    table = generation.table
-    rows = _routes_of("", table.router, table.chain, now)
-    for frontend in table.frontends.named.values() if table.frontends is not None else ():
-        rows += _routes_of(frontend.name, frontend.router, frontend.chain, now)
-    return rows
+    figures = RouteFigures(runtime.env.clock.now())
+    return [
+        {**(_nowhere_row(frontend, chain) if route is None else route_row(route)), **figures.of(frontend, route, chain)}
+        for frontend, route, chain in _places(_generation(runtime).table)
+    ]
 
 
-def _routes_of(frontend: str, router: Router, chain: Chain, now: float) -> list[dict[str, Any]]:
-    rows = [{**route_row(route), **_route_figures(route.id, route.chain.plugins, now)} for route in router.routes]
-    nowhere: dict[str, Any] = {
+def routes_served(runtime: Runtime) -> list[dict[str, Any]]:
+    """Names and figures alone, without rates, of those that have served anything."""
+    figures = RouteFigures(None)
+    rows = [
+        {
+            "name": "-" if route is None else route.name,
+            "frontend": frontend or None,
+            **figures.of(frontend, route, chain),
+        }
+        for frontend, route, chain in _places(_generation(runtime).table)
+    ]
+    return [row for row in rows if row["calls"]]
+
+
+def _places(table: RouteTable) -> Iterator[tuple[str, Route | None, Chain]]:
+    """Every route with its frontend and its chain; None for requests without one."""
+    named = table.frontends.named.values() if table.frontends is not None else ()
+    own = [("", table.router, table.chain), *((one.name, one.router, one.chain) for one in named)]
+    for frontend, router, chain in own:
+        yield from ((frontend, route, route.chain) for route in router.routes)
+        yield frontend, None, chain
+
+
+def _nowhere_row(frontend: str, chain: Chain) -> dict[str, Any]:
+    return {
         "name": "-",
         "frontend": frontend or None,
         "host": None,
@@ -62,10 +87,9 @@ def _routes_of(frontend: str, router: Router, chain: Chain, now: float) -> list[
         "methods": None,
         "conditions": [],
         "priority": 0,
+        "action": None,
+        "plugins": [plugin.name for plugin in chain.plugins],
     }
-    figures = _route_figures(join_route_id(frontend, "-"), chain.plugins, now)
-    rest = {"action": None, "plugins": [plugin.name for plugin in chain.plugins], **figures}
-    return [*rows, {**nowhere, **rest}]
 
 
 def route_row(route: Route) -> dict[str, Any]:
@@ -83,12 +107,26 @@ def route_row(route: Route) -> dict[str, Any]:
     }
 
 
-def _route_figures(route_id: str, plugins: Iterable[Plugin], now: float) -> dict[str, Any]:
-    # Of several in one chain each counts the same requests: the first one's count is the count.
-    for plugin in plugins:
-        if plugin.name == RATES and isinstance(plugin, Counting):
-            return {**(plugin.snapshot(now)["routes"].get(route_id) or NONE_YET)}
-    return NO_FIGURES
+class RouteFigures:
+    """What is counted by route as of `now`. Mutable state: each plugin's figures, asked for once for all routes."""
+
+    def __init__(self, now: float | None) -> None:
+        self._now = now
+        self._known: dict[Plugin, dict[str, Figures] | None] = {}
+
+    def of(self, frontend: str, route: Route | None, chain: Chain) -> dict[str, Any]:
+        """The figures of one route with this chain, or of requests without one."""
+        # Of several in one chain each counts the same requests: the first one's count is the count.
+        for plugin in chain.plugins:
+            if plugin.name == RATES and (counted := self._of(plugin)) is not None:
+                route_id = join_route_id(frontend, "-") if route is None else route.id
+                return {**(counted.get(route_id) or NONE_YET)}
+        return NO_FIGURES
+
+    def _of(self, plugin: Plugin) -> dict[str, Figures] | None:
+        if plugin not in self._known:
+            self._known[plugin] = plugin.snapshot(self._now)["routes"] if isinstance(plugin, Counting) else None
+        return self._known[plugin]
 
 
 def upstreams(runtime: Runtime) -> list[dict[str, Any]]:
@@ -110,11 +148,34 @@ def upstreams(runtime: Runtime) -> list[dict[str, Any]]:
     ]
 
 
+def upstreams_served(runtime: Runtime) -> list[dict[str, Any]]:
+    """Counts alone, without rates."""
+    generation = _generation(runtime)
+    figures = _upstream_figures(generation, None)
+    return [
+        {
+            "name": name,
+            "endpoints": [
+                {"address": one.address, "requests": one.requests, "errors": one.errors} for one in upstream.endpoints
+            ],
+            "concurrency": {"refused": upstream.limiter.refused} if upstream.limiter is not None else None,
+            **(NO_FIGURES if figures is None else figures.get(name, NONE_YET)),
+        }
+        for name, upstream in generation.table.upstreams.items()
+    ]
+
+
 def _concurrency(upstream: Upstream) -> dict[str, Any] | None:
+    """`fixed` is for merging: such a limit is the gateway's."""
     limiter = upstream.limiter
     if limiter is None:
         return None
-    return {"limit": int(limiter.limit.value), "in_flight": limiter.in_flight, "refused": limiter.refused}
+    return {
+        "limit": int(limiter.limit.value),
+        "fixed": limiter.is_fixed,
+        "in_flight": limiter.in_flight,
+        "refused": limiter.refused,
+    }
 
 
 def endpoint_row(endpoint: Endpoint, now: float) -> dict[str, Any]:
@@ -142,27 +203,70 @@ def endpoint_row(endpoint: Endpoint, now: float) -> dict[str, Any]:
             "idle": len(pool.idle),
             "connecting": len(pool.connecting),
             "queued": len(pool.queue),
+            "max_connections": pool.limits.max_connections,
+            "max_queue": pool.limits.max_queue,
         },
     }
 
 
-def _upstream_figures(generation: Generation, now: float) -> dict[str, dict[str, Any]] | None:
-    """By upstream, from the instance for every route if there is one, else from all of them."""
-    counting = [plugin for plugin in generation.plugin(RATES) if isinstance(plugin, Counting)]
+def _upstream_figures(generation: Generation, now: float | None) -> dict[str, dict[str, Any]] | None:
+    """By upstream; None where nothing counts."""
+    counting = _counting(generation)
     if not counting:
         return None
-    everywhere = [plugin for plugin in counting if plugin in generation.table.chain.plugins][:1]
     parts: dict[str, list[Figures]] = {}
-    for plugin in everywhere or counting:
+    for plugin in counting:
         for name, figures in plugin.snapshot(now)["upstreams"].items():
             parts.setdefault(name, []).append(figures)
     return {name: {**merged(found)} for name, found in parts.items()}
+
+
+def _counting(generation: Generation) -> Sequence[Counting]:
+    """The instance for every route if there is one, else all of them."""
+    counting = [plugin for plugin in generation.plugin(RATES) if isinstance(plugin, Counting)]
+    return [plugin for plugin in counting if plugin in generation.table.chain.plugins][:1] or counting
 
 
 def breakers(runtime: Runtime) -> list[dict[str, Any]]:
     """Every breaker with its state and its window."""
     now = runtime.env.clock.now()
     return [breaker_row(circuit, now) for circuit in circuits(_generation(runtime))]
+
+
+def worker(runtime: Runtime) -> dict[str, Any]:
+    """One row: which process it is, what it does now and what it uses. `rss_bytes` is null where the system does not
+    tell."""
+    return {
+        "slot": runtime.slot,
+        "pid": os.getpid(),
+        "started_at": iso(runtime.started),
+        "version": runtime.version,
+        "active_requests": runtime.proxy.active,
+        "connections": sum(len(listener.connections) for listener in runtime.listeners),
+        "cpu_seconds": round(time.process_time(), 3),
+        "rss_bytes": _rss(),
+    }
+
+
+def _rss() -> int | None:
+    try:
+        with open("/proc/self/statm", "rb") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return None
+
+
+def summary(runtime: Runtime) -> dict[str, Any]:
+    """In a few numbers; `calls` and `errors` are null where nothing counts."""
+    counting = _counting(_generation(runtime))
+    totals = [plugin.totals() for plugin in counting]
+    return {
+        "version": runtime.version,
+        "active_requests": runtime.proxy.active,
+        "connections": sum(len(listener.connections) for listener in runtime.listeners),
+        "calls": sum(calls for calls, _ in totals) if counting else None,
+        "errors": sum(errors for _, errors in totals) if counting else None,
+    }
 
 
 def plugins(runtime: Runtime) -> list[dict[str, Any]]:
@@ -251,7 +355,8 @@ def secrets_of(runtime: Runtime) -> frozenset[str]:
 
 def without_secrets(runtime: Runtime, data: Any) -> Any:
     """Plain data with `***` in place of secrets."""
-    return mask_data(data, secrets_of(runtime))
+    secrets = secrets_of(runtime)
+    return mask_data(data, secrets) if secrets else data
 
 
 def iso(seconds: float) -> str:

@@ -30,7 +30,10 @@ class Circuits:
         self._log = env.log
         self._clock = env.clock
         self._states = env.metrics.gauge(
-            "gateway_breaker_state", "1 for the state that a breaker is in, 0 for the others.", ("breaker", "state")
+            "gateway_breaker_state",
+            "1 for the state that a breaker is in, 0 for the others.",
+            ("breaker", "state"),
+            merge="max",
         )
         self._fallbacks = env.metrics.counter(
             "gateway_fallbacks_total", "Answers in place of a failure, by what gave them.", ("breaker", "fallback")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ def command(context: click.Context, config: Path, admin: str | None, output: str
             key: about[key] for key in ("version", "digest", "loaded_at", "gateway", "started_at", "files", "last_load")
         },
         "name": about["config"]["name"],
+        "workers": about["workers"],
         "routes": client.get("/api/routes")["routes"],
         "upstreams": client.get("/api/upstreams")["upstreams"],
         "breakers": client.get("/api/breakers")["breakers"],
@@ -40,6 +42,11 @@ def command(context: click.Context, config: Path, admin: str | None, output: str
         print_json(data)
     else:
         _print(data)
+
+
+def _uptime(started_at: str) -> timedelta:
+    """In whole seconds."""
+    return timedelta(seconds=round((datetime.now(UTC) - datetime.fromisoformat(started_at)).total_seconds()))
 
 
 def _print(data: dict[str, Any]) -> None:
@@ -53,6 +60,20 @@ def _print(data: dict[str, Any]) -> None:
         click.echo(click.style(f"the reload at {last['at']} was refused:", fg="red"))
         for problem in last["problems"]:
             print_problem(problem["text"], problem["severity"])
+    click.echo()
+    print_table(
+        ("WORKER", "PID", "UPTIME", "VERSION", "REQUESTS", "CONNECTIONS", "CPU S", "MEMORY MIB"),
+        [
+            [
+                row["slot"],
+                row["pid"],
+                _uptime(row["started_at"]),
+                *(row[key] for key in ("version", "active_requests", "connections", "cpu_seconds")),
+                row["rss_bytes"] and row["rss_bytes"] / 2**20,
+            ]
+            for row in data["workers"]
+        ],
+    )
     click.echo()
     print_table(
         ("ROUTE", "CALLS", "ERRORS", "AVG MS", "MAX MS", "RATE 1M", "RATE 5M"),

@@ -16,11 +16,15 @@ if TYPE_CHECKING:
 def watch_runtime(runtime: Runtime) -> None:
     """Register the gauges of a worker."""
     metrics = runtime.metrics
-    build = metrics.gauge("gateway_build_info", "Always 1; the labels say what runs.", ("version", "python"))
+    build = metrics.gauge(
+        "gateway_build_info", "Always 1; the labels say what runs.", ("version", "python"), merge="max"
+    )
     build.labels(__version__, platform.python_version()).set(1)
     active = metrics.gauge("gateway_active_requests", "Requests under way.").labels()
     connections = metrics.gauge("gateway_connections", "Open connections.", ("side", "state"))
-    version = metrics.gauge("gateway_config_version", "The configuration in service, counted from 1.").labels()
+    version = metrics.gauge(
+        "gateway_config_version", "The configuration in service, counted from 1.", merge="max"
+    ).labels()
     blocks = metrics.gauge("gateway_allocated_blocks", "Memory blocks that the interpreter has handed out.").labels()
     children = {
         (side, state): connections.labels(side, state)
@@ -30,8 +34,10 @@ def watch_runtime(runtime: Runtime) -> None:
 
     endpoints = metrics.gauge(
         "gateway_upstream_endpoints",
-        "Endpoints by whether they may be given requests, and if not, why not.",
+        "Endpoints by whether they may be given requests, and if not, why not. Each worker judges for itself: of "
+        "those that are available the fewest that one finds, of the others the most.",
         ("upstream", "state"),
+        merge="max",
     )
     limits = metrics.gauge("gateway_upstream_concurrency_limit", "The most requests at a time, now.", ("upstream",))
 
@@ -40,9 +46,13 @@ def watch_runtime(runtime: Runtime) -> None:
         for name, upstream in runtime.proxy.table.upstreams.items():
             found = [endpoint.availability(now) for endpoint in upstream.endpoints]
             for state in AVAILABILITIES:
-                endpoints.labels(name, state).set(found.count(state))
+                child = endpoints.labels(name, state)
+                child.set(found.count(state))
+                child.merge = "min" if state == "available" else "max"
             if upstream.limiter is not None:
-                limits.labels(name).set(int(upstream.limiter.limit.value))
+                limit = limits.labels(name)
+                limit.set(int(upstream.limiter.limit.value))
+                limit.merge = "max" if upstream.limiter.is_fixed else "sum"
 
     def scrape() -> None:
         active.set(runtime.proxy.active)

@@ -65,7 +65,7 @@ class Runtime:
 
     `problems` are those of the last load, whether it went into service or not; `version` counts those that did.
     `last` is what came of the last load, `loaded_at` when the one in service was put there, `ready` whether requests
-    are served and new ones are welcome, `leaving` whether it will stop.
+    are served and new ones are welcome, `leaving` whether it will stop, `slot` its number among the gateway's workers.
     """
 
     def __init__(
@@ -94,6 +94,7 @@ class Runtime:
         self.started = time.time()
         self.loaded_at = 0.0
         self.ready = self.leaving = False
+        self.slot = 0
         self.proxy = Proxy(RouteTable.empty())
         self._environ = environ
         clock = SystemClock()

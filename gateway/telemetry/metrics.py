@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from typing import Generic, Literal, TypeVar
 
+log = logging.getLogger("gateway.telemetry")
+Merge = Literal["sum", "max", "min"]
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 METRIC_NAME = re.compile(r"[a-z_][a-z0-9_]*")
 
@@ -27,12 +30,13 @@ class Counter:
 
 
 class Gauge:
-    """A number that goes both ways."""
+    """A number that goes both ways. `merge` says what several workers' numbers make of the gateway's."""
 
-    __slots__ = ("value",)
+    __slots__ = ("merge", "value")
 
-    def __init__(self) -> None:
+    def __init__(self, merge: Merge = "sum") -> None:
         self.value: float = 0
+        self.merge: Merge = merge
 
     def inc(self, amount: float = 1) -> None:
         """Add `amount`."""
@@ -111,9 +115,9 @@ class Metrics:
             raise ValueError(f"a counter's name ends in _total, not {name!r}")
         return self._family("counter", name, text, labels, Counter, optional)
 
-    def gauge(self, name: str, text: str, labels: tuple[str, ...] = ()) -> Family[Gauge]:
-        """A gauge."""
-        return self._family("gauge", name, text, labels, Gauge)
+    def gauge(self, name: str, text: str, labels: tuple[str, ...] = (), merge: Merge = "sum") -> Family[Gauge]:
+        """A gauge. The gateway's is the sum of its workers', or the largest or smallest of them."""
+        return self._family("gauge", name, text, labels, lambda: Gauge(merge))
 
     def histogram(
         self,
@@ -146,6 +150,15 @@ class Metrics:
         if known.kind != kind or names not in (known.label_names, known.label_names[: -known.optional or None]):
             raise ValueError(f"the metric {name!r} exists with another type or other labels")
         return known  # type: ignore[return-value]
+
+    def refresh(self) -> None:
+        """Run what has to run before a scrape."""
+        for refresh in self.at_scrape:
+            try:
+                refresh()
+            except Exception:
+                # One gauge that cannot be read must not hide all the others.
+                log.exception("%r failed before a scrape", refresh)
 
     def __iter__(self) -> Iterator[AnyFamily]:
         return iter(self._families.values())

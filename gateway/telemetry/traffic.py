@@ -54,24 +54,27 @@ class Traffic:
             window.advance(now)
         window.counts[window.place] += 1
 
-    def figures(self, now: float) -> Figures:
-        """All figures as of `now`, as the client sees them."""
-        return self._figures(now, self.seconds, self.longest)
-
-    def upstream_figures(self, now: float) -> Figures:
-        """The same, with the latencies of the upstream alone."""
-        return self._figures(now, self.waited, self.longest_wait)
-
-    def _figures(self, now: float, seconds: float, longest: float) -> Figures:
+    def figures(self, now: float | None) -> Figures:
+        """All figures as of `now`, as the client sees them; without `now` the rates are 0, which takes a third of the
+        time."""
         calls = self.calls
         return {
             "calls": calls,
             "errors": self.errors,
             "error_rate": self.errors / calls if calls else 0.0,
-            "latency_avg_ms": seconds / calls * 1000 if calls else 0.0,
-            "latency_max_ms": longest * 1000,
-            "rate_1m": self.window.rate(now, 60),
-            "rate_5m": self.window.rate(now, 300),
+            "latency_avg_ms": self.seconds / calls * 1000 if calls else 0.0,
+            "latency_max_ms": self.longest * 1000,
+            "rate_1m": self.window.rate(now, 60) if now is not None else 0.0,
+            "rate_5m": self.window.rate(now, 300) if now is not None else 0.0,
+        }
+
+    def upstream_figures(self, figures: Figures) -> Figures:
+        """The same with the latencies of the upstream alone."""
+        calls = self.calls
+        return {
+            **figures,
+            "latency_avg_ms": self.waited / calls * 1000 if calls else 0.0,
+            "latency_max_ms": self.longest_wait * 1000,
         }
 
     def __repr__(self) -> str:
@@ -81,6 +84,8 @@ class Traffic:
 def merged(parts: Iterable[Figures]) -> Figures:
     """The figures of several workers, or of several instances, as one."""
     parts = list(parts)
+    if len(parts) == 1:
+        return parts[0]
     calls = sum(part["calls"] for part in parts)
     errors = sum(part["errors"] for part in parts)
     milliseconds = sum(part["latency_avg_ms"] * part["calls"] for part in parts)

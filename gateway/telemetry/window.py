@@ -37,7 +37,8 @@ class RateWindow:
         self.advance(now)
         current = self._current
         counts = self.counts
-        young = sum(counts[position % BUCKETS] for position in range(current - whole + 1, current + 1))
+        first, last = (current - whole + 1) % BUCKETS, self.place
+        young = sum(counts[first : last + 1]) if first <= last else sum(counts[first:]) + sum(counts[: last + 1])
         elapsed = min(max(now / BUCKET_SECONDS - current, 0.0), 1.0)
         return (young + counts[(current - whole) % BUCKETS] * (1 - elapsed)) / seconds
 

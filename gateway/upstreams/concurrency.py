@@ -150,6 +150,11 @@ class Limiter:
         self.in_flight = 0
         self.refused = 0
 
+    @property
+    def is_fixed(self) -> bool:
+        """Does the limit never change?"""
+        return isinstance(self.limit, Fixed)
+
     def take(self, importance: Importance) -> bool:
         """Is there room for one more? High importance is never refused, low one leaves a quarter to the others."""
         if importance != "high":

@@ -74,7 +74,14 @@ async def test_figures_of_routes_and_upstreams(tmp_path: Path) -> None:
                 "in_flight": 0,
                 "requests": 2,
                 "errors": 0,
-                "pool": {"active": 0, "idle": 1, "connecting": 0, "queued": 0},
+                "pool": {
+                    "active": 0,
+                    "idle": 1,
+                    "connecting": 0,
+                    "queued": 0,
+                    "max_connections": 256,
+                    "max_queue": 1024,
+                },
             }
 
 
@@ -97,7 +104,7 @@ async def test_how_upstreams_fare(tmp_path: Path) -> None:
 
         (found,) = views.upstreams(worker.runtime)
         assert found["available"] == [standby.address]
-        assert found["concurrency"] == {"limit": 5, "in_flight": 5, "refused": 1}
+        assert found["concurrency"] == {"limit": 5, "fixed": True, "in_flight": 5, "refused": 1}
         assert (found["retries"], found["hedges"]) == ({"in_flight": 1}, {"in_flight": 2})
         first, second, third = found["endpoints"]
         assert (first["health"], first["check_failure"], first["availability"]) == (

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import re
 from pathlib import Path
 
 import pytest
@@ -28,9 +30,13 @@ async def test_in_words_and_as_json(tmp_path: Path) -> None:
         assert f"of {tmp_path}/routes.yaml" in result.output
         rows = {line.split()[0]: line.split()[1:] for line in result.output.splitlines() if line}
         assert rows["ping"][:2] == ["1", "0"]
+        pid, uptime, *counts = rows["0"]
+        assert (pid, counts[:3]) == (str(os.getpid()), ["1", "0", "1"])
+        assert re.fullmatch("0:00:[0-9]{2}", uptime)
         assert rows["up"] == ["127.0.0.1:9", "available", "0", "0", "0", "0", "0", "0"]
         data = json.loads((await soon(asyncio.to_thread(command, *words, "--format", "json"))).stdout)
         assert (data["ready"], data["version"], data["routes"][0]["calls"]) == (True, 1, 1)
+        assert data["workers"][0]["pid"] == os.getpid()
         assert data["upstreams"][0]["endpoints"][0]["state"] == "enabled"
         assert data["last_load"]["result"] == "success"
 

@@ -12,6 +12,7 @@ from gateway.plugins.introspection import Introspection
 from gateway.exchange import Exchange
 from gateway.plugin import ADMITTED, GatewayError, Kind, UpstreamReply
 from gateway.telemetry.exposition import expose
+from gateway.telemetry.merging import collected
 from gateway.telemetry.metrics import Metrics
 from gateway.testing import FakeClock, FakeUpstream, make_env, make_exchange, make_plugin, run, run_async
 from gateway.wire.head import ResponseHead
@@ -253,7 +254,13 @@ async def test_neither_token_nor_secret_is_told(answer: Any, caplog: pytest.LogC
     [(_, path, _, body), *_] = bench.service.calls
     assert TOKEN in body.decode()
     error = raised.value
-    told = [path, caplog.text, repr(head.body), repr(list(head.headers.items())), expose(bench.metrics)[0].decode()]
+    told = [
+        path,
+        caplog.text,
+        repr(head.body),
+        repr(list(head.headers.items())),
+        expose([collected(bench.metrics)])[0].decode(),
+    ]
     told += [repr(error), error.cause, error.detail, repr(error.headers), repr(bench.plugin.options)]
     assert not [text for text in told if TOKEN in text or SECRET in text]
 

@@ -9,6 +9,7 @@ from gateway.errors import GatewayError, Kind
 from gateway.exchange import Reply
 from gateway.plugin import Plugin
 from gateway.telemetry.exposition import expose
+from gateway.telemetry.merging import collected
 from gateway.telemetry.metrics import Metrics
 from gateway.testing import Upstream, make_env, make_exchange, make_plugin, run
 
@@ -29,7 +30,7 @@ def test_requests_are_counted_by_route_method_and_code(plugin: RateMetrics, metr
     run(plugin, make_exchange("POST", "/", route="item"), Reply(404))
     run(plugin, make_exchange("BREW", "/", route="-"))
 
-    text = expose(metrics)[0].decode()
+    text = expose([collected(metrics)])[0].decode()
     assert 'gateway_requests_total{code="200",method="GET",route="item"} 2.0' in ordered(text)
     assert 'gateway_requests_total{code="404",method="POST",route="item"} 1.0' in ordered(text)
     assert 'gateway_requests_total{code="200",method="other",route="-"} 1.0' in ordered(text)
@@ -110,7 +111,7 @@ def test_frontends_are_counted_apart(plugin: RateMetrics, metrics: Metrics) -> N
     for frontend in ("", "mobile", "mobile"):
         run(plugin, make_exchange(route="item", frontend=frontend))
 
-    text = expose(metrics)[0].decode()
+    text = expose([collected(metrics)])[0].decode()
     assert 'gateway_requests_total{code="200",method="GET",route="item"} 1.0' in text
     assert 'gateway_requests_total{code="200",frontend="mobile",method="GET",route="item"} 2.0' in text
     figures = plugin.snapshot(0.0)["routes"]

@@ -14,6 +14,7 @@ from gateway.auth.exchanger import TOKEN_TYPE
 from gateway.exchange import Exchange
 from gateway.plugin import ADMITTED, GatewayError, Kind, UpstreamReply
 from gateway.telemetry.exposition import expose
+from gateway.telemetry.merging import collected
 from gateway.telemetry.metrics import Metrics
 from gateway.testing import FakeClock, FakeUpstream, make_env, make_exchange, make_plugin, run, run_async
 from gateway.wire.head import ResponseHead
@@ -162,7 +163,12 @@ async def test_neither_token_nor_secret_is_told(answer: Any, caplog: pytest.LogC
     with caplog.at_level(logging.DEBUG):
         head = await bench.ask()
 
-    told = [caplog.text, repr(head.body), repr(list(head.headers.items())), expose(bench.metrics)[0].decode()]
+    told = [
+        caplog.text,
+        repr(head.body),
+        repr(list(head.headers.items())),
+        expose([collected(bench.metrics)])[0].decode(),
+    ]
     told += [repr(bench.plugin.options), bench.service.calls[0][1]]
     assert not [text for text in told if any(secret in text for secret in (TOKEN, ISSUED, SECRET))]
 

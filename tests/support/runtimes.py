@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import itertools
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from gateway.admin.server import AdminServer
 from gateway.config.fields import Bind
 from gateway.config.specs import ListenerSpec
 from gateway.process.runtime import Runtime
+from gateway.process.siblings import Alone, Siblings
 from gateway.process.sockets import open_sockets
 from tests.support.polling import soon
 from tests.support.raw_client import RawClient, connected
@@ -84,11 +85,12 @@ async def prepared(
     admin_bind: Bind | None = None,
     bind: str | None = None,
     alone: Collection[str] = (),
+    siblings: Callable[[Runtime], Siblings] = Alone,
 ) -> AsyncIterator[Running]:
     """A worker that is compiled and whose admin listener is up, but that has not started."""
     binds = [ListenerSpec(bind=Bind.parse(bind))] if bind is not None else None
     runtime = Runtime(write_config(folder, text), environ or {}, binds, admin_bind, alone)
-    admin = AdminServer(runtime)
+    admin = AdminServer(runtime, siblings(runtime))
     thresholds = gc.get_threshold()
     try:
         runtime.prepare()
@@ -112,9 +114,10 @@ async def running(
     environ: dict[str, str] | None = None,
     bind: str | None = None,
     alone: Collection[str] = (),
+    siblings: Callable[[Runtime], Siblings] = Alone,
 ) -> AsyncIterator[Running]:
     """A worker that serves; with names in `alone` these frontends only."""
-    async with prepared(folder, text, environ, None, bind, alone) as worker:
+    async with prepared(folder, text, environ, None, bind, alone, siblings) as worker:
         await worker.runtime.start()
         yield worker
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.telemetry.exposition import expose
+from gateway.telemetry.merging import collected
 from gateway.telemetry.metrics import Counter, Histogram, Metrics
 
 
@@ -71,7 +72,7 @@ def test_optional_labels_may_be_left_out() -> None:
     for values in (("page",), ("page", "200", "mobile", "x")):
         with pytest.raises(ValueError, match="has the labels"):
             family.labels(*values)
-    text = expose(metrics)[0].decode()
+    text = expose([collected(metrics)])[0].decode()
     assert 'a_total{code="200",route="page"} 1.0' in text
     assert 'a_total{code="200",frontend="mobile",route="page"} 2.0' in text
     assert 'b_count{frontend="web",route="page"} 1.0' in text

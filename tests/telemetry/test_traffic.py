@@ -22,6 +22,22 @@ def test_figures_are_what_was_added() -> None:
     }
 
 
+def test_without_a_time_there_are_no_rates() -> None:
+    traffic = Traffic()
+    traffic.add(100.0, 0.010, False)
+
+    assert traffic.figures(None) == {**traffic.figures(100.0), "rate_1m": 0.0, "rate_5m": 0.0}
+
+
+def test_the_upstreams_part_of_the_latency() -> None:
+    traffic = Traffic()
+    traffic.add(100.0, 0.010, False, 0.004)
+    traffic.add(100.0, 0.030, True, 0.008)
+    figures = traffic.figures(100.0)
+
+    assert traffic.upstream_figures(figures) == {**figures, "latency_avg_ms": 6.0, "latency_max_ms": 8.0}
+
+
 def test_nothing_yet_is_zeros() -> None:
     assert set(Traffic().figures(100.0).values()) == {0}
 
