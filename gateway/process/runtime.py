@@ -36,6 +36,7 @@ from gateway.upstreams.health_checks import HealthChecks, check_session
 from gateway.upstreams.outliers import Outliers
 from gateway.wire.deadlines import Deadlines
 from gateway.wire.listener import Listener
+from gateway.wire.server_tls import ServerTls
 
 log = logging.getLogger("gateway.process")
 POOL_SWEEP = 1.0
@@ -186,6 +187,8 @@ class Runtime:
         )
         for listener, place in zip(self.listeners, places(generation, self._binds), strict=False):
             listener.adopt(place.settings)
+            if place.certificates is not None:
+                await listener.adopt_certificates(place.certificates)
         if before is not None:
             self._retire(before, generation, gone)
 
@@ -291,7 +294,8 @@ class Runtime:
             # A reference from here would keep the first table, and so its plugins, from ever retiring.
             self._prepared = None
             for place in places(generation, self._binds):
-                listener = Listener(open_sockets(place.bind)[0], place.settings, self.proxy, self.deadlines)
+                tls = ServerTls(place.certificates) if place.certificates is not None else None
+                listener = Listener(open_sockets(place.bind)[0], place.settings, self.proxy, self.deadlines, tls)
                 await listener.start()
                 self.listeners.append(listener)
             self._sweep_pools()

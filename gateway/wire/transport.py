@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import socket
 import struct
+import termios
 from typing import cast
 
 WRITE_HIGH = 128 * 1024
@@ -34,3 +36,24 @@ def reset(transport: asyncio.Transport) -> None:
     if sock is not None:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
     transport.abort()
+
+
+def finish_writing(transport: asyncio.Transport) -> None:
+    """Say that nothing more will be sent, and go on reading. TLS does that by itself when it is closed."""
+    if transport.can_write_eof():
+        transport.write_eof()
+    else:
+        transport.close()
+
+
+def still_sending(transport: asyncio.Transport | None) -> bool:
+    """Closing TLS waits for the other side to close too, which not all do. Has it yet to take what was sent? False
+    without TLS, where closing waits for nothing else."""
+    if transport is None or transport.get_extra_info("ssl_object") is None:
+        return False
+    sock = transport.get_extra_info("socket")
+    try:
+        # Of a socket: the bytes that the peer has not acknowledged.
+        return fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(4)) != bytes(4)
+    except OSError:
+        return False
