@@ -29,6 +29,9 @@ class Place:
     shared: bool
     certificates: Certificates | None = None
 
+    def __str__(self) -> str:
+        return f"{self.bind}{' with TLS' if self.certificates is not None else ''}"
+
 
 def places(generation: Generation, binds: Sequence[ListenerSpec] | None = None) -> list[Place]:
     """Every address, in an order that a reload keeps: `listeners`, then the binds of frontends in the order of their
@@ -108,14 +111,11 @@ def moved(before: Generation, after: Generation, loaded: Loaded, binds: Sequence
     """Sockets are opened at the start: a reload cannot move them."""
     problems = []
     old, new = places(before, binds), places(after, binds)
-    where = [str(place.bind) for place in old if place.shared]
-    if where != [str(place.bind) for place in new if place.shared]:
+    where = [str(place) for place in old if place.shared]
+    if where != [str(place) for place in new if place.shared]:
         message = f"a reload cannot change where the gateway listens, {', '.join(where) or 'at its frontends alone'}"
         problems.append(Problem(loaded.position(("listeners",)), message, RESTART))
-    elif [place.certificates is None for place in old] != [place.certificates is None for place in new]:
-        message = "a reload cannot change whether TLS is spoken at an address"
-        problems.append(Problem(loaded.position(("listeners",)), message, RESTART))
-    known, wanted = ({p.settings.frontend: str(p.bind) for p in found if not p.shared} for found in (old, new))
+    known, wanted = ({p.settings.frontend: str(p) for p in found if not p.shared} for found in (old, new))
     for name in dict.fromkeys((*known, *wanted)):
         if known.get(name) != wanted.get(name):
             there = any(frontend.name == name for frontend in loaded.frontends)

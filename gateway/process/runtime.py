@@ -7,7 +7,7 @@ import gc
 import hashlib
 import logging
 import time
-from collections.abc import Collection, Container, Sequence
+from collections.abc import Collection, Container, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from gateway.control import UpstreamCaller
 from gateway.errors import ConfigError
 from gateway.library import Library
 from gateway.plugin import Env, Plugin
+from gateway.process.certificate_watch import CertificateWatch
 from gateway.process.gauges import watch_runtime
 from gateway.process.listening import RESTART, misplaced, moved, places
 from gateway.process.plugin_life import NotStarted, not_among, start_plugins, stop_plugins, stop_when_unused, when_gone
@@ -37,6 +38,7 @@ from gateway.upstreams.outliers import Outliers
 from gateway.wire.deadlines import Deadlines
 from gateway.wire.listener import Listener
 from gateway.wire.server_tls import ServerTls
+from gateway.wire.upstream_tls import UpstreamTls
 
 log = logging.getLogger("gateway.process")
 POOL_SWEEP = 1.0
@@ -114,6 +116,7 @@ class Runtime:
             self._reloads.labels(result)
         self._prepared: tuple[Generation, Loaded] | None = None
         self._sinks = LogSinks(self.metrics)
+        self._certificates = CertificateWatch(self.listeners, self._upstream_tls, clock.wall)
         self._checks = HealthChecks(self._checking_session, lambda endpoint: Outliers.lift(endpoint, clock.now()))
         self.env = Env(
             clock,
@@ -298,6 +301,7 @@ class Runtime:
                 listener = Listener(open_sockets(place.bind)[0], place.settings, self.proxy, self.deadlines, tls)
                 await listener.start()
                 self.listeners.append(listener)
+            self._certificates.start()
             self._sweep_pools()
             # What is alive now stays: the collector need not look at it again, and seldom at the rest.
             gc.collect()
@@ -324,6 +328,7 @@ class Runtime:
             self._sweep.cancel()
         self.deadlines.stop()
         await self._checks.stop()
+        await self._certificates.stop()
         for unused in self._retiring.values():
             unused.set()
         await asyncio.gather(*self._retiring)
@@ -340,6 +345,10 @@ class Runtime:
     def reopen_logs(self) -> None:
         """Log files that were moved away are opened anew."""
         self._sinks.reopen()
+
+    def _upstream_tls(self) -> Iterable[UpstreamTls]:
+        tls = self.generation.tls if self.generation is not None else None
+        return tls.upstreams.values() if tls is not None else ()
 
     def _sweep_pools(self) -> None:
         self._sweep = asyncio.get_running_loop().call_later(POOL_SWEEP, self._sweep_pools)
