@@ -16,7 +16,7 @@ from gateway.wire.framing import JOIN, write_chunk
 from gateway.wire.head import ResponseHead, status_line
 from gateway.wire.response_text import BODYLESS, unusual_framing
 from gateway.wire.stash import PIECE, Stash
-from gateway.wire.transport import finish_writing, opened, peer_address, reset, still_sending
+from gateway.wire.transport import closes_quietly, finish_writing, opened, peer_address, reset
 
 log = logging.getLogger("gateway.wire")
 # Why reading, or the response, stands still.
@@ -266,7 +266,7 @@ class ClientConnection(asyncio.Protocol):
     def expired(self, now: float) -> None:
         """The deadline is over."""
         try:
-            if self._closing and still_sending(self.transport):
+            if self._closing and closes_quietly(self.transport):
                 self.watch(now + self.settings.linger_seconds)
             elif self._closing:
                 self.abort()

@@ -46,14 +46,17 @@ def finish_writing(transport: asyncio.Transport) -> None:
         transport.close()
 
 
-def still_sending(transport: asyncio.Transport | None) -> bool:
-    """Closing TLS waits for the other side to close too, which not all do. Has it yet to take what was sent? False
-    without TLS, where closing waits for nothing else."""
+def closes_quietly(transport: asyncio.Transport | None) -> bool:
+    """A connection that was closed is still there. Over TLS, which ends when both sides have said so, it may stay while
+    it takes what was sent, and is then ended without a reset. False without TLS: there is something to cut off."""
     if transport is None or transport.get_extra_info("ssl_object") is None:
         return False
     sock = transport.get_extra_info("socket")
     try:
         # Of a socket: the bytes that the peer has not acknowledged.
-        return fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(4)) != bytes(4)
+        sending = sock is not None and fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(4)) != bytes(4)
     except OSError:
-        return False
+        sending = False
+    if not sending:
+        transport.abort()
+    return True

@@ -178,34 +178,45 @@ async def test_a_client_that_does_not_say_goodbye_holds_nothing_up(tmp_path: Pat
             plain.close()
 
 
-async def _deaf_client(port: int, folder: Path) -> ssl.SSLSocket:
-    """One that never reads by itself."""
-
-    def connect() -> ssl.SSLSocket:
-        sock = socket.create_connection(("127.0.0.1", port))
-        return client_context(folder).wrap_socket(sock, server_hostname="localhost")
-
-    return await asyncio.to_thread(connect)
-
-
 async def test_a_slow_reader_gets_the_end_of_its_answer(tmp_path: Path) -> None:
-    body = b"0123456789" * 20_000
+    body = b"0123456789" * 100_000
 
     async def answering_much(peer: Peer) -> None:
         await peer.request()
         peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
         await peer.gone()
 
-    async with (
-        upstream(answering_much) as service,
-        secured(tmp_path, service.port, linger_seconds=0.05) as running,
-        client_of(running, tmp_path, receive_buffer=4096) as client,
-    ):
-        client.send(request("/x", b"Connection: close"))
-        await running.idle()
-        await eventually(lambda: running.recorder.finished)
-        (connection,) = running.listener.connections
-        closing = connection.deadline
-        # Its time was over more than once, and each time there was something that it had not taken.
-        await eventually(lambda: connection.deadline > closing + 0.2)
-        assert (await client.response()).body == body
+    async with upstream(answering_much) as service, secured(tmp_path, service.port, linger_seconds=0.05) as running:
+        slow = await _deaf_client(running.port, tmp_path, 4096)
+        try:
+            await asyncio.to_thread(slow.sendall, request("/x", b"Connection: close"))
+            await asyncio.to_thread(_read, slow, len(body) - 150_000)
+            await running.idle()
+            (connection,) = running.listener.connections
+            closing = connection.deadline
+            # Its time was over more than once, and each time there was something that it had not taken.
+            await eventually(lambda: connection.deadline > closing + 0.2)
+            assert len(await asyncio.to_thread(_read, slow, 1 << 30)) >= 150_000
+        finally:
+            slow.close()
+
+
+def _read(sock: ssl.SSLSocket, size: int) -> bytes:
+    """So many bytes, or all until the end, which is one of TLS."""
+    found = b""
+    while len(found) < size and (more := sock.recv(min(65536, size - len(found)))):
+        found += more
+    return found
+
+
+async def _deaf_client(port: int, folder: Path, receive_buffer: int | None = None) -> ssl.SSLSocket:
+    """One that reads only when it is told to."""
+
+    def connect() -> ssl.SSLSocket:
+        sock = socket.socket()
+        if receive_buffer is not None:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        sock.connect(("127.0.0.1", port))
+        return client_context(folder).wrap_socket(sock, server_hostname="localhost", suppress_ragged_eofs=False)
+
+    return await asyncio.to_thread(connect)
