@@ -101,6 +101,7 @@ def tls_failure(address: str, error: ssl.SSLError) -> GatewayError:
     """Why there is no TLS with an endpoint (RFC 9209 §2.3.15 to 17)."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return GatewayError(Kind.TLS_CERTIFICATE_ERROR, cause=f"{address}: {error.verify_message}")
-    reason = error.reason or "no TLS"
+    # One that was not raised by OpenSSL has none.
+    reason: str = getattr(error, "reason", None) or "no TLS"
     kind = Kind.TLS_ALERT_RECEIVED if "ALERT" in reason else Kind.TLS_PROTOCOL_ERROR
     return GatewayError(kind, cause=f"{address}: {reason.lower().replace('_', ' ')}")
