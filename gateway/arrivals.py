@@ -25,8 +25,10 @@ def arrived(proxy: Proxy, exchange: LiveExchange) -> bool:
     certificate, settings = client.certificate, client.settings
     if certificate is not None:
         if certificate.expired:
-            client.refuse_rest()
-            raise GatewayError(Kind.FORBIDDEN, "the client's certificate has expired")
+            # On a new connection it may show a new one.
+            proxy.fail(exchange, GatewayError(Kind.FORBIDDEN, "the client's certificate has expired"))
+            client.close_when_idle()
+            return True
         exchange.client_certificate = certificate
         if settings.client_headers:
             exchange.headers.add_all(certificate.fields_for(settings.client_headers))
