@@ -10,8 +10,8 @@ from typing import TypeVar
 
 from gateway.wire.certificates import CertificateError
 from gateway.wire.listener import Listener
-from gateway.wire.server_tls import Certificates
-from gateway.wire.upstream_tls import UpstreamTls
+from gateway.wire.server_tls import Certificates, ServerTlsSettings
+from gateway.wire.upstream_tls import UpstreamTls, UpstreamTlsSettings
 
 log = logging.getLogger("gateway.process")
 # Seconds between two looks. Systems that write certificates replace them days before the old ones end.
@@ -25,7 +25,7 @@ Read = TypeVar("Read", Certificates, UpstreamTls)
 class CertificateWatch:
     """Looks at the files of everything in service, in a thread, once in a while.
 
-    Mutable state: its task, and `_refused`, the digest of files that are no use, so that it is logged once.
+    Mutable state: its task, and `_refused`, the digests of files that are no use, so that each is logged once.
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class CertificateWatch:
         self._upstreams = upstreams
         self._wall = wall
         self._task: asyncio.Task[None] | None = None
-        self._refused: set[str] = set()
+        self._refused: dict[ServerTlsSettings | UpstreamTlsSettings, str] = {}
 
     def start(self) -> None:
         """Look from now on."""
@@ -85,8 +85,8 @@ class CertificateWatch:
         except CertificateError as error:
             digest = before.settings.digest()
             # Files are seldom written all at once: the next look may find them whole.
-            if digest not in self._refused:
-                self._refused = {digest}
+            if self._refused.get(before.settings) != digest:
+                self._refused[before.settings] = digest
                 log.error("certificates are not changed: %s", error)
             return None
 

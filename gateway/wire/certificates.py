@@ -47,7 +47,10 @@ class KeyPair:
         except ssl.SSLError as error:
             if error.reason == "KEY_VALUES_MISMATCH":
                 raise CertificateError("key", f"{self.key} is not the key of {self.cert}") from None
-            raise CertificateError("cert", f"{self.cert} and {self.key} are no use: {_reason(error)}") from None
+            if error.reason is None:
+                raise CertificateError("key", f"{self.key} holds no private key in PEM") from None
+            reason = error.reason.lower().replace("_", " ")
+            raise CertificateError("cert", f"{self.cert} and {self.key} are no use: {reason}") from None
         return leaf
 
 
@@ -102,7 +105,3 @@ def _read(key: str, path: Path) -> bytes:
 def _no_password() -> str:
     # Without an answer of ours OpenSSL would ask the terminal.
     raise CertificateError("key", "the key is encrypted, and nobody is there to type a password")
-
-
-def _reason(error: ssl.SSLError) -> str:
-    return (error.reason or "not understood").lower().replace("_", " ")

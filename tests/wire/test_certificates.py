@@ -47,7 +47,7 @@ MINE, OTHER = vouched("a", "a.test"), vouched("b", "b.test")
         (MINE.pem[:200] + b"\n-----END CERTIFICATE-----\n", MINE.key_pem(), "cert", "a.crt holds no certificate"),
         (MINE.pem, OTHER.key_pem(), "key", "a.key is not the key of"),
         (MINE.pem, MINE.key_pem("hunter2"), "key", "the key is encrypted"),
-        (MINE.pem, b"rubbish", "cert", "are no use"),
+        (MINE.pem, b"rubbish", "key", "a.key holds no private key in PEM"),
     ),
 )
 def test_a_bad_pair(tmp_path: Path, cert: bytes | None, key: bytes | None, at: str, message: str) -> None:
