@@ -55,7 +55,8 @@ def closes_quietly(transport: asyncio.Transport | None) -> bool:
     try:
         # Of a socket: the bytes that the peer has not acknowledged.
         sending = sock is not None and fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(4)) != bytes(4)
-    except OSError:
+    except (OSError, ValueError):
+        # It is closed, or the system cannot tell.
         sending = False
     if not sending:
         transport.abort()
