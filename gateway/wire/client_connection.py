@@ -85,11 +85,13 @@ class ClientConnection(asyncio.Protocol):
         elif request is not None and request.version == "1.0":
             pieces.append(b"Connection: keep-alive\r\n")
         self._keep = keep
-        pieces += (b"\r\n", body)
         if len(body) <= JOIN:
+            pieces += (b"\r\n", body)
             transport.write(b"".join(pieces))
         else:
-            transport.writelines(pieces)
+            # Over TLS each piece would be a record of its own.
+            pieces.append(b"\r\n")
+            transport.writelines((b"".join(pieces), body))
 
     def send_body(self, body: bytes, ended: bool) -> None:
         """Send more of the body."""
