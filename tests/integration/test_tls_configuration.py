@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import shutil
 import ssl
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from tests.support.raw_client import connected
 from tests.support.raw_upstream import answering, upstream
 from tests.support.runtimes import Running, running
 
+CURL = shutil.which("curl")
 ADMIN = "admin: {bind: '127.0.0.1:0'}\n"
 SERVER = "{cert: server.crt, key: server.key}"
 PING = "routes: [{name: ping, match: {path: /ping}, respond: {text: pong}}, {name: all, to: up}]\n"
@@ -305,13 +307,14 @@ async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
     await writer.wait_closed()
 
 
+@pytest.mark.skipif(CURL is None, reason="curl is not installed")
 @pytest.mark.parametrize("options", (("--tlsv1.2", "--tls-max", "1.2"), ("--tlsv1.3",)))
 async def test_curl(tmp_path: Path, options: tuple[str, ...]) -> None:
     write_server(tmp_path)
     text = listening(f"{{certificates: [{SERVER}]}}") + up(9)
     async with running(tmp_path, text) as worker:
         url = f"https://localhost:{worker.port}/ping"
-        command = ("curl", "-sS", "--http1.1", "--cacert", str(tmp_path / "ca.crt"), *options, url, url)
+        command = (str(CURL), "-sS", "--http1.1", "--cacert", str(tmp_path / "ca.crt"), *options, url, url)
         process = await asyncio.create_subprocess_exec(
             *command,
             "--resolve",
