@@ -19,6 +19,7 @@ from gateway.compile_compose import Surroundings, compile_composition, parts_of
 from gateway.compile_frontends import RouteSet, list_key, make_frontend, make_frontends, unknown_frontends, uses_of
 from gateway.compile_own_paths import own_routes
 from gateway.compile_plugins import PluginKey, PluginMaker, secrets_in, twins
+from gateway.compile_tls import TlsReader, client_headers
 from gateway.compile_unused import unused
 from gateway.compile_upstreams import key_of, make_upstream, pool_limits
 from gateway.config.frontend_specs import FrontendSpec
@@ -81,6 +82,7 @@ class Generation:
     secrets: frozenset[str] = field(default=frozenset(), repr=False)
     frontends: tuple[FrontendSpec, ...] = ()
     alone: bool = False
+    tls: TlsReader | None = field(default=None, repr=False)
 
     def routes(self) -> Iterator[Route]:
         """Every route that is served, those of frontends last."""
@@ -94,7 +96,7 @@ class Generation:
         generation that goes into service."""
         for endpoint, spec, limits in self.settings:
             endpoint.configure(spec.weight, spec.priority)
-            endpoint.pool.limits = limits
+            endpoint.pool.adopt(limits)
         for plugin, routes in self.served().items():
             plugin.routes_served(routes)
 
@@ -179,6 +181,8 @@ class _Compiler:
         self.settings: list[tuple[Endpoint, EndpointSpec, PoolLimits]] = []
         self.upstreams: dict[str, Upstream] = {}
         self.derived: list[Upstream] = []
+        known = before.tls.upstreams if before is not None and before.tls is not None else {}
+        self.tls = TlsReader(loaded, env.folder, env.clock.wall(), known)
 
     def compile(self) -> Generation:
         spec = self.spec
@@ -196,7 +200,9 @@ class _Compiler:
         self.problems += apps.problems
         self.problems += unused(self.loaded, spec, self.library)
         plugins = self.maker.plugins
+        self.tls.read_listeners(spec, self.frontends)
         identities = frozenset(header for plugin in plugins.values() for header in plugin.identity_headers())
+        identities = identities.union(client_headers(spec, self.frontends))
         table = RouteTable(
             router,
             upstreams,
@@ -210,12 +216,12 @@ class _Compiler:
         )
         secrets = self.loaded.secrets.union(*(secrets_in(plugin.options) for plugin in plugins.values()))
         generation = Generation(spec, table, plugins, self.endpoints, uses, self.settings, secrets=secrets)
-        generation.frontends, generation.alone = self.frontends, self.alone
+        generation.frontends, generation.alone, generation.tls = self.frontends, self.alone, self.tls
         for plugin, name in twins(generation.served()):
             message = f"two plugins {plugin.name!r} are named {name!r}"
             hint = "give one a `name`, or list it once for all routes, at the top level"
             self.problems.append(Problem(generation.use_of(plugin).position, message, hint))
-        self.problems += self.maker.problems
+        self.problems += self.maker.problems + self.tls.problems
         return generation
 
     # upstreams
@@ -246,7 +252,8 @@ class _Compiler:
         return make_upstream(name, spec, endpoints, UpstreamMeters(self.metrics, name), rfc7239=rfc7239, before=known)
 
     def _endpoint(self, name: str, spec: UpstreamSpec, one: EndpointSpec, changes: Changes) -> Endpoint:
-        limits = pool_limits(spec.pool, spec.timeouts.connect)
+        tls = self.tls.of_upstream(name, spec) if one.secure else None
+        limits = pool_limits(spec.pool, spec.timeouts.connect, tls)
         pool = Pool(one.host, one.port, limits)
         key = (name, pool.address)
         known = self.before.endpoints.get(key) if self.before is not None else None

@@ -36,6 +36,7 @@ from gateway.upstreams.outliers import OutlierPolicy, SuccessRate
 from gateway.upstreams.retry import HedgePolicy, RetryPolicy, parse_conditions
 from gateway.upstreams.upstream import Upstream, UpstreamTimeouts
 from gateway.wire.pool import PoolLimits
+from gateway.wire.upstream_tls import UpstreamTls
 
 ALGORITHMS: dict[str, Callable[[], Balancer]] = {
     "round_robin": RoundRobin,
@@ -77,9 +78,10 @@ def make_upstream(
     )
 
 
-def pool_limits(pool: PoolSpec, connect: float) -> PoolLimits:
-    """The numbers of each endpoint's pool."""
-    return PoolLimits(pool.max_connections, pool.max_queue, pool.queue_timeout, pool.idle, pool.max_age, connect)
+def pool_limits(pool: PoolSpec, connect: float, tls: UpstreamTls | None = None) -> PoolLimits:
+    """What holds for each endpoint's pool."""
+    numbers = pool.max_connections, pool.max_queue, pool.queue_timeout, pool.idle, pool.max_age, connect
+    return PoolLimits(*numbers, tls=tls)
 
 
 def make_balancer(balance: Balance, upstream: str = "") -> Balancer:

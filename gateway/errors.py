@@ -52,6 +52,9 @@ class Kind(Enum):
     DNS_ERROR = "dns_error"
     CONNECT_FAILED = "connect_failed"
     CONNECT_TIMEOUT = "connect_timeout"
+    TLS_CERTIFICATE_ERROR = "tls_certificate_error"
+    TLS_ALERT_RECEIVED = "tls_alert_received"
+    TLS_PROTOCOL_ERROR = "tls_protocol_error"
     UPSTREAM_RESET = "upstream_reset"
     UPSTREAM_MALFORMED = "upstream_malformed"
     UPSTREAM_HEAD_TOO_LARGE = "upstream_head_too_large"
@@ -127,6 +130,15 @@ ANSWERS: dict[Kind, Answer] = {
     ),
     Kind.CONNECT_TIMEOUT: Answer(
         504, "connection_timeout", "UF", "upstream", "Connecting took too long", "always", "connect"
+    ),
+    Kind.TLS_CERTIFICATE_ERROR: Answer(
+        502, "tls_certificate_error", "UF", "upstream", "The upstream's certificate does not hold", "always", "connect"
+    ),
+    Kind.TLS_ALERT_RECEIVED: Answer(
+        502, "tls_alert_received", "UF", "upstream", "The upstream refused the TLS handshake", "always", "connect"
+    ),
+    Kind.TLS_PROTOCOL_ERROR: Answer(
+        502, "tls_protocol_error", "UF", "upstream", "No TLS with the upstream", "always", "connect"
     ),
     Kind.UPSTREAM_RESET: Answer(
         502, "connection_terminated", "UC", "upstream", "The upstream hung up", "idempotent", "reset"

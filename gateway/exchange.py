@@ -143,6 +143,31 @@ class Attempt:
         return f"<Attempt {self.number} at {self.endpoint}: {self.error or self.status or 'running'}>"
 
 
+class ClientCertificate(Protocol):
+    """The certificate that a client has proved to hold, from an authority that the listener accepts. Each is read when
+    first asked; ValueError where it cannot be."""
+
+    @property
+    def subject(self) -> str:
+        """The distinguished name (RFC 4514)."""
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the certificate, 64 hexadecimal digits in lower case."""
+
+    @property
+    def common_names(self) -> tuple[str, ...]:
+        """The common names of the subject."""
+
+    @property
+    def dns_names(self) -> tuple[str, ...]:
+        """The alternative names that are hosts, in lower case."""
+
+    @property
+    def uris(self) -> tuple[str, ...]:
+        """The alternative names that are URIs, such as spiffe://example.org/ns/a."""
+
+
 class Tap(Protocol):
     """Sees the answer's body as it passes to the client. It may not change it, nor wait."""
 
@@ -168,6 +193,7 @@ class Exchange:
     """
 
     __slots__ = (
+        "_client_certificate",
         "_path",
         "_request_id",
         "_state",
@@ -268,6 +294,16 @@ class Exchange:
             else:
                 self._path = self.raw_path
         return self._path
+
+    @property
+    def client_certificate(self) -> ClientCertificate | None:
+        """What the client's connection has proved; None without a certificate."""
+        # Unset for most: it costs them nothing.
+        return getattr(self, "_client_certificate", None)
+
+    @client_certificate.setter
+    def client_certificate(self, value: ClientCertificate) -> None:
+        self._client_certificate = value
 
     @property
     def request_id(self) -> str:

@@ -4,10 +4,11 @@
 
 All parts of a rule have to hold: `cidr` (the client's address is in one of them), `methods` (GET is HEAD too),
 `claims: {NAME: value or [values]}` (a name may lead inside, as in realm.id; of a list claim one member has to match),
-`scopes` (all of them), `roles` (one of them), `consumers`, `principals`, and `anonymous`: true for who has shown
-nothing, false for who has. A `deny` rule that holds refuses, whatever `allow` says; where `allow` is there, one of its
-rules has to hold. `mode: observe` refuses nothing: it counts and logs what it would have refused, in the log at most
-once a second for each rule.
+`scopes` (all of them), `roles` (one of them), `consumers`, `principals`, `anonymous`: true for who has shown nothing,
+false for who has, and `certificate: {common_names, dns_names, uris, fingerprints}`, what the client's certificate says
+(one of each list; a URI may end in `/*`), which makes nobody less anonymous. A `deny` rule that holds refuses, whatever
+`allow` says; where `allow` is there, one of its rules has to hold. `mode: observe` refuses nothing: it counts and logs
+what it would have refused, in the log at most once a second for each rule.
 """
 
 from __future__ import annotations

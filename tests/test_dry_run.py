@@ -17,7 +17,7 @@ plugins:
   - rate_metrics
 upstreams:
   up: {endpoints: ['http://127.0.0.1:1', 'http://[::1]:2']}
-  canary: {endpoints: ['http://127.0.0.1:3']}
+  canary: {endpoints: ['https://canary.test']}
 routes:
   - name: item
     match: {host: api.example.com, path: "/api/items/{id}"}
@@ -68,6 +68,7 @@ def test_weights(tmp_path: Path) -> None:
     found = run(tmp_path, "POST", "/some/a?b=c")
     assert [(target.upstream, target.share) for target in found.targets] == [("up", 0.75), ("canary", 0.25)]
     assert found.target == "/some/a?b=c"
+    assert found.targets[1].urls == ("https://canary.test:443/some/a?b=c",)
 
 
 def test_answers_of_the_gateway_itself(tmp_path: Path) -> None:

@@ -65,9 +65,13 @@ class ApplicationPool(Pool):
         """`name` stands in logs where other endpoints have their address."""
         super().__init__(name, 0, LIMITS)
         self.address = name.lower()
-        self.origin = f"app://{name}"
+        self._name = name
         self._server: web.Server | None = None
         self._context = Context()
+
+    @property
+    def origin(self) -> str:
+        return f"app://{self._name}"
 
     def open(self, server: web.Server) -> None:
         """Requests go to this server from now on, in the context of who calls this."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from ipaddress import IPv6Address, ip_address, ip_network
@@ -30,6 +31,36 @@ def _network(text: str) -> str:
 
 Network = Annotated[str, AfterValidator(_network)]
 
+
+def _fingerprint(text: str) -> str:
+    """As tools print it, with colons and in upper case, or as `sha256sum` does."""
+    plain = text.replace(":", "").lower()
+    if not re.fullmatch("[0-9a-f]{64}", plain):
+        raise ValueError(f"{text!r} is not the SHA-256 of a certificate; write its 64 hexadecimal digits")
+    return plain
+
+
+Fingerprint = Annotated[str, AfterValidator(_fingerprint)]
+
+
+@dataclass(frozen=True)
+class CertificateRule:
+    """Holds for a client's certificate for which all of its parts do; of each, one of the values has to match."""
+
+    common_names: tuple[str, ...] | None = None
+    dns_names: tuple[str, ...] | None = None
+    uris: tuple[str, ...] | None = None
+    fingerprints: tuple[Fingerprint, ...] | None = None
+
+    def __post_init__(self) -> None:
+        parts = {one.name: getattr(self, one.name) for one in fields(self)}
+        if all(part is None for part in parts.values()):
+            raise ValueError("a certificate of what kind? write one such as {uris: [spiffe://example.org/ns/shop/*]}")
+        empty = [name for name, part in parts.items() if part == ()]
+        if empty:
+            raise ValueError(f"{empty[0]} is empty, and holds for nobody; leave it out, or list something")
+
+
 # The parts of a rule that only a request with an identity has.
 _OF_AN_IDENTITY = ("claims", "scopes", "roles", "consumers", "principals")
 
@@ -46,6 +77,7 @@ class Rule:
     consumers: tuple[str, ...] | None = None
     principals: tuple[str, ...] | None = None
     anonymous: bool | None = None
+    certificate: CertificateRule | None = None
 
     def __post_init__(self) -> None:
         parts = {one.name: getattr(self, one.name) for one in fields(self)}
@@ -177,8 +209,28 @@ def _checks(rule: Rule) -> Iterator[Check]:
     if rule.roles is not None:
         roles = frozenset(rule.roles)
         yield lambda exchange: exchange.claims is not None and not roles.isdisjoint(roles_of(exchange.claims))
+    if rule.certificate is not None:
+        yield _certificate_check(rule.certificate)
     for name, wanted in (rule.claims or {}).items():
         yield _claim_check(name, frozenset(map(_comparable, wanted if isinstance(wanted, tuple) else (wanted,))))
+
+
+def _certificate_check(rule: CertificateRule) -> Check:
+    """Of a URI that ends in `/*` all before the star has to match."""
+    common, fingerprints = frozenset(rule.common_names or ()), frozenset(rule.fingerprints or ())
+    hosts = frozenset(name.lower() for name in rule.dns_names or ())
+    uris = frozenset(rule.uris or ())
+    roots = tuple(uri[:-1] for uri in uris if uri.endswith("/*"))
+
+    def holds(exchange: Exchange) -> bool:
+        shown = exchange.client_certificate
+        if shown is None or (fingerprints and shown.fingerprint not in fingerprints):
+            return False
+        if (common and common.isdisjoint(shown.common_names)) or (hosts and hosts.isdisjoint(shown.dns_names)):
+            return False
+        return not uris or any(uri in uris or uri.startswith(roots) for uri in shown.uris)
+
+    return holds
 
 
 def _claim_check(name: str, wanted: frozenset[Any]) -> Check:

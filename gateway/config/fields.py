@@ -26,6 +26,7 @@ _HOST = re.compile(rf"{_HOST_LABEL}(?:\.{_HOST_LABEL})*|\[[0-9a-f:.]+\]")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _SPACE_OR_CONTROL = re.compile(r"[\x00-\x20\x7f]")
 
+DEFAULT_PORTS = {"http": 80, "https": 443}
 # The gateway frames every message itself.
 _FRAMING = frozenset(("connection", "content-length", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"))
 
@@ -235,25 +236,24 @@ def _number(value: object) -> object:
 
 
 def endpoint_host_port(url: str) -> tuple[str, int]:
-    """Host and port of an endpoint's URL. ValueError for anything but http://HOST:PORT."""
+    """Host and port of an endpoint's URL. ValueError for anything but http://HOST:PORT and https://HOST:PORT."""
     scheme, separator, rest = url.partition("://")
     if not separator:
         raise ValueError(f"{url!r} is not a URL; write http://{url}")
-    if scheme.lower() == "https":
-        raise ValueError("TLS to upstreams is not available yet; write http://HOST:PORT")
-    if scheme.lower() != "http":
-        raise ValueError(f"{scheme!r} is not a scheme for an endpoint; write http://HOST:PORT")
+    scheme = scheme.lower()
+    if scheme not in DEFAULT_PORTS:
+        raise ValueError(f"{scheme!r} is not a scheme for an endpoint; write http://HOST:PORT or https://HOST:PORT")
     authority = re.split("[/?#]", rest, maxsplit=1)[0]
     if "@" in authority:
-        raise ValueError("user and password have no place in an endpoint; write http://HOST:PORT")
+        raise ValueError(f"user and password have no place in an endpoint; write {scheme}://HOST:PORT")
     if authority != rest.removesuffix("/"):
         raise ValueError(
             f"an endpoint has no path and no query; write {scheme}://{authority}, and `rewrite` at the route"
         )
     host, port = split_host_port(authority, "http://127.0.0.1:9001")
     if not host or port == 0:
-        raise ValueError(f"{url!r} has no {'port' if host else 'host'}; write one such as http://127.0.0.1:9001")
-    return host, 80 if port is None else port
+        raise ValueError(f"{url!r} has no {'port' if host else 'host'}; write one such as {scheme}://127.0.0.1:9001")
+    return host, DEFAULT_PORTS[scheme] if port is None else port
 
 
 def _endpoint_url(text: str) -> str:
@@ -316,3 +316,4 @@ Timeout = Annotated[Duration, AfterValidator(_positive)]
 Number = BeforeValidator(_number)
 Whole = Annotated[int, Strict()]
 Count = Annotated[int, Strict(), Field(ge=1)]
+Port = Annotated[int, Strict(), Field(ge=1, le=65535)]

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from gateway.config.fields import Bind, Count, HeaderPatterns, MatchedHost, Name, PathText
 from gateway.config.plugin_use import PluginUse
 from gateway.config.spec import Spec
 from gateway.config.specs import RouteSpec, RouteTestSpec
+from gateway.config.tls_specs import ListenerTlsSpec
 from gateway.units import Size
 
 # Literal segments that every reader of a path takes for the same.
@@ -44,6 +45,7 @@ class FrontendSpec(Spec):
 
     name: Name = Field(alias="frontend", description="unique; the label in logs and metrics")
     bind: Bind | None = Field(None, description="HOST:PORT of a listener for this frontend alone")
+    tls: ListenerTlsSpec | None = Field(None, description="TLS with clients of that listener; absent is plain HTTP")
     hosts: tuple[MatchedHost, ...] = Field((), description="api.example.com, or *.example.com; any of them")
     prefix: Prefix | None = Field(None, description="what its paths begin with; removed before matching")
     headers: HeaderPatterns = Field(
@@ -53,6 +55,12 @@ class FrontendSpec(Spec):
     limits: FrontendLimitsSpec = Field(FrontendLimitsSpec(), description="in place of the main file's")
     routes: tuple[RouteSpec, ...] = Field((), description="which requests go where; no others are asked")
     tests: tuple[RouteTestSpec, ...] = Field((), description="requests as if they came to this frontend")
+
+    @model_validator(mode="after")
+    def _fits_tls(self) -> Self:
+        if self.tls is not None and self.bind is None:
+            raise ValueError("tls is for a listener of its own; add bind, or write it at the gateway's listeners")
+        return self
 
     @property
     def has_conditions(self) -> bool:

@@ -6,9 +6,9 @@ exist) is in `checks`, which also sees files that do not validate.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 
 from gateway.config.compose_specs import ComposeSpec
 from gateway.config.fields import (
@@ -37,6 +37,7 @@ from gateway.config.fields import (
 from gateway.config.plugin_use import PluginUse
 from gateway.config.spec import Spec, or_text
 from gateway.config.state_specs import MemorySpec, StateSpec
+from gateway.config.tls_specs import HttpsRedirectSpec, ListenerTlsSpec
 from gateway.config.upstream_specs import Forwarded, KeySpec, UpstreamSpec
 from gateway.units import Duration, Secret, Share, Size
 
@@ -52,6 +53,18 @@ class ListenerSpec(Spec):
     half_close: Literal["abort", "allow"] = Field(
         "abort", description="a client that closes its sending side: abort its request, or allow it to read the answer"
     )
+    tls: ListenerTlsSpec | None = Field(None, description="TLS with clients; absent is plain HTTP")
+    redirect: HttpsRedirectSpec | None = Field(
+        None, description="https: answer every request with the same URL by HTTPS; nothing is routed"
+    )
+
+    @model_validator(mode="after")
+    def _fits_tls(self) -> Self:
+        if self.tls is not None and self.redirect is not None:
+            raise ValueError("redirect is for a listener without tls, where clients come by plain HTTP")
+        if self.tls is not None and self.half_close == "allow":
+            raise ValueError("over TLS no client closes one side alone; leave half_close out")
+        return self
 
 
 class AdminSpec(Spec):

@@ -32,6 +32,7 @@ from gateway.config.fields import (
 )
 from gateway.config.problems import closest
 from gateway.config.spec import Spec, not_scalar, or_short, or_text
+from gateway.config.tls_specs import UpstreamTlsSpec
 from gateway.units import Duration, Share, Size
 
 Forwarded = Literal["x-forwarded", "rfc7239"]
@@ -61,7 +62,7 @@ class EndpointSpec(Spec):
 
     model_config = ConfigDict(json_schema_extra=or_text)
 
-    url: EndpointUrl = Field(description="http://HOST:PORT, the port 80 when absent")
+    url: EndpointUrl = Field(description="http://HOST:PORT, or https://; the port 80 or 443 when absent")
     weight: Count = Field(1, description="its part of the requests, next to the other endpoints' weights")
     priority: Annotated[Whole, Field(ge=0)] = Field(
         0, description="endpoints of a higher number get requests only while no lower one is available"
@@ -81,6 +82,11 @@ class EndpointSpec(Spec):
     def port(self) -> int:
         """The port."""
         return endpoint_host_port(self.url)[1]
+
+    @property
+    def secure(self) -> bool:
+        """Is TLS spoken there?"""
+        return self.url.lower().startswith("https:")
 
     @property
     def address(self) -> str:
@@ -360,3 +366,10 @@ class UpstreamSpec(Spec):
     pool: PoolSpec = Field(PoolSpec(), description="connections to each endpoint")
     host: UpstreamHost = Field("client", description="the Host it gets: the client's, the upstream's own, or a name")
     forwarded: Forwarded | None = Field(None, description="as the top-level key, for this upstream alone")
+    tls: UpstreamTlsSpec = Field(UpstreamTlsSpec(), description="TLS with endpoints whose URL begins with https://")
+
+    @model_validator(mode="after")
+    def _speaks_tls(self) -> Self:
+        if "tls" in self.model_fields_set and not any(one.secure for one in self.endpoints):
+            raise ValueError("tls without an endpoint that speaks it; write https:// in endpoints")
+        return self

@@ -54,6 +54,22 @@ def watch_runtime(runtime: Runtime) -> None:
                 limit.set(int(upstream.limiter.limit.value))
                 limit.merge = "max" if upstream.limiter.is_fixed else "sum"
 
+    expiries = metrics.gauge(
+        "gateway_tls_certificate_expiry_seconds",
+        "When a listener's certificate ends, in seconds since 1970.",
+        ("listener", "name"),
+    )
+
+    def scrape_certificates() -> None:
+        shown = {}
+        for listener in runtime.listeners:
+            for name, until in listener.tls.certificates.expiries if listener.tls is not None else ():
+                shown[listener.address, name] = until
+        for gone in expiries.children.keys() - shown.keys():
+            del expiries.children[gone]
+        for (address, name), until in shown.items():
+            expiries.labels(address, name).set(until)
+
     def scrape() -> None:
         active.set(runtime.proxy.active)
         version.set(runtime.version)
@@ -66,4 +82,4 @@ def watch_runtime(runtime: Runtime) -> None:
         children["upstream", "active"].set(sum(pool.active for pool in pools))
         children["upstream", "idle"].set(sum(len(pool.idle) for pool in pools))
 
-    metrics.at_scrape += [scrape, scrape_upstreams]
+    metrics.at_scrape += [scrape, scrape_upstreams, scrape_certificates]

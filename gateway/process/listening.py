@@ -11,7 +11,9 @@ from gateway.config.frontend_specs import FrontendSpec
 from gateway.config.load import Loaded
 from gateway.config.problems import Problem
 from gateway.config.specs import ListenerSpec
-from gateway.wire.client_settings import ClientSettings
+from gateway.config.tls_specs import ListenerTlsSpec
+from gateway.wire.client_settings import ClientSettings, HttpsRedirect
+from gateway.wire.server_tls import Certificates, ServerTls
 from gateway.wire.shapes import request_policy
 
 RESTART = "restart the gateway for that"
@@ -19,11 +21,20 @@ RESTART = "restart the gateway for that"
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """One address. `shared` says that it is one of `listeners`, not a frontend's bind."""
+    """One address. `shared` says that it is one of `listeners`, not a frontend's bind. Without `certificates` plain
+    HTTP is spoken."""
 
     bind: Bind
     settings: ClientSettings
     shared: bool
+    certificates: Certificates | None = None
+
+    def __str__(self) -> str:
+        return f"{self.bind}{' with TLS' if self.certificates is not None else ''}"
+
+    def make_tls(self) -> ServerTls | None:
+        """What its connections begin with. Whoever inherits it resumes the same sessions."""
+        return ServerTls(self.certificates) if self.certificates is not None else None
 
 
 def places(generation: Generation, binds: Sequence[ListenerSpec] | None = None) -> list[Place]:
@@ -43,8 +54,17 @@ def places(generation: Generation, binds: Sequence[ListenerSpec] | None = None) 
         common = replace(common, request_body=_most(common, on_listeners))
     else:
         shared = ()
-    found = [Place(one.bind, replace(common, half_close=one.half_close == "allow"), shared=True) for one in shared]
-    return found + [Place(one.bind, _own_settings(own, one), shared=False) for one in bound if one.bind is not None]
+    read = generation.tls.certificates if generation.tls is not None else {}
+    found = []
+    for one in shared:
+        redirect = HttpsRedirect(one.redirect.https, one.redirect.status) if one.redirect is not None else None
+        settings = replace(_secured(common, one.tls), half_close=one.half_close == "allow", redirect=redirect)
+        found.append(Place(one.bind, settings, True, read[one.tls] if one.tls is not None else None))
+    for frontend in bound:
+        settings, tls = _secured(_own_settings(own, frontend), frontend.tls), frontend.tls
+        if frontend.bind is not None:
+            found.append(Place(frontend.bind, settings, False, read[tls] if tls is not None else None))
+    return found
 
 
 def client_settings(generation: Generation) -> ClientSettings:
@@ -63,6 +83,12 @@ def client_settings(generation: Generation) -> ClientSettings:
         spec.timeouts.idle,
         connections=spec.limits.connections,
     )
+
+
+def _secured(settings: ClientSettings, tls: ListenerTlsSpec | None) -> ClientSettings:
+    if tls is None:
+        return settings
+    return replace(settings, scheme="https", client_headers=tuple(tls.client_headers.names().items()))
 
 
 def _own_settings(common: ClientSettings, frontend: FrontendSpec) -> ClientSettings:
@@ -89,11 +115,11 @@ def moved(before: Generation, after: Generation, loaded: Loaded, binds: Sequence
     """Sockets are opened at the start: a reload cannot move them."""
     problems = []
     old, new = places(before, binds), places(after, binds)
-    where = [str(place.bind) for place in old if place.shared]
-    if where != [str(place.bind) for place in new if place.shared]:
+    where = [str(place) for place in old if place.shared]
+    if where != [str(place) for place in new if place.shared]:
         message = f"a reload cannot change where the gateway listens, {', '.join(where) or 'at its frontends alone'}"
         problems.append(Problem(loaded.position(("listeners",)), message, RESTART))
-    known, wanted = ({p.settings.frontend: str(p.bind) for p in found if not p.shared} for found in (old, new))
+    known, wanted = ({p.settings.frontend: str(p) for p in found if not p.shared} for found in (old, new))
     for name in dict.fromkeys((*known, *wanted)):
         if known.get(name) != wanted.get(name):
             there = any(frontend.name == name for frontend in loaded.frontends)

@@ -58,7 +58,7 @@ class Reloading:
                 raise VersionChanged
             accepted = await self.prepare()
             if accepted:
-                self.commit(self._runtime.version + 1)
+                await self.commit(self._runtime.version + 1)
             self.report(accepted)
             return accepted
 
@@ -87,11 +87,11 @@ class Reloading:
         runtime.note(loaded, generation is not None)
         return generation is not None
 
-    def commit(self, version: int) -> None:
+    async def commit(self, version: int) -> None:
         """Put into service what was prepared."""
         aside, self._aside = self._aside, None
         assert aside is not None
-        self._runtime.serve(aside.generation, aside.loaded, version)
+        await self._runtime.serve(aside.generation, aside.loaded, version)
         gc.collect()
         gc.freeze()
 

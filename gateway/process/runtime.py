@@ -8,7 +8,7 @@ import hashlib
 import logging
 import socket
 import time
-from collections.abc import Awaitable, Callable, Collection, Container, Sequence
+from collections.abc import Awaitable, Callable, Collection, Container, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from gateway.control import UpstreamCaller
 from gateway.errors import ConfigError
 from gateway.library import Library
 from gateway.plugin import Env, Plugin
+from gateway.process.certificate_watch import CertificateWatch
 from gateway.process.gauges import watch_runtime
 from gateway.process.listening import RESTART, Place, misplaced, moved, places
 from gateway.process.plugin_life import NotStarted, not_among, start_plugins, stop_plugins, stop_when_unused, when_gone
@@ -37,9 +38,14 @@ from gateway.upstreams.health_checks import HealthChecks, check_session
 from gateway.upstreams.outliers import Outliers
 from gateway.wire.deadlines import Deadlines
 from gateway.wire.listener import Listener
+from gateway.wire.server_tls import ServerTls
+from gateway.wire.upstream_tls import UpstreamTls
 
 log = logging.getLogger("gateway.process")
 POOL_SWEEP = 1.0
+
+# A listening socket, and what holds for TLS there.
+Doors = Sequence[tuple[socket.socket, ServerTls | None]]
 
 
 class SystemClock:
@@ -107,6 +113,7 @@ class Runtime:
         self.reload_all: Callable[[Container[int] | None], Awaitable[bool]] = self.reload
         self._prepared: tuple[Generation, Loaded] | None = None
         self._sinks = LogSinks(self.metrics)
+        self._certificates = CertificateWatch(self.listeners, self._upstream_tls, clock.wall)
         self._checks = HealthChecks(self._checking_session, lambda endpoint: Outliers.lift(endpoint, clock.now()))
         self.env = Env(
             clock,
@@ -149,7 +156,7 @@ class Runtime:
         self.problems = (*problems, *refused)
         return None if refused else generation
 
-    def serve(self, generation: Generation, loaded: Loaded, version: int) -> None:
+    async def serve(self, generation: Generation, loaded: Loaded, version: int) -> None:
         """Swap the table for that of a generation whose plugins are started, and stop what is old once nobody uses
         it."""
         before = self.generation
@@ -175,6 +182,8 @@ class Runtime:
         )
         for listener, place in zip(self.listeners, places(generation, self._binds), strict=False):
             listener.adopt(place.settings)
+            if place.certificates is not None:
+                await listener.adopt_certificates(place.certificates)
         if before is not None:
             self._retire(before, generation, gone)
 
@@ -251,9 +260,13 @@ class Runtime:
         assert self._prepared is not None
         return self._prepared[0]
 
-    async def start(self, sockets: Sequence[socket.socket] | None = None, version: int = 1) -> None:
-        """Prepare unless that is done, start plugins, and accept from `sockets`, one for each of `places`, else from
-        some of its own. ConfigError with all problems; OSError for an address that cannot be had."""
+    def open(self) -> Doors:
+        """Sockets of its own for all places. OSError for an address that cannot be had."""
+        return [(open_sockets(place.bind)[0], place.make_tls()) for place in self.places]
+
+    async def start(self, doors: Doors | None = None, version: int = 1) -> None:
+        """Prepare unless that is done, start plugins, and accept: at these doors, one for each of `places`, else at some
+        of its own. ConfigError with all problems; OSError for an address that cannot be had."""
         if self._prepared is None:
             self.prepare()
         assert self._prepared is not None
@@ -264,14 +277,16 @@ class Runtime:
             await start_plugins(generation.plugins.values(), generation)
         except NotStarted as error:
             raise ConfigError(loaded.render(error.problem)) from None
-        self.serve(generation, loaded, version)
+        await self.serve(generation, loaded, version)
         # A reference from here would keep the first table, and so its plugins, from ever retiring.
         self._prepared = None
-        found = self.places
-        for place, sock in zip(found, sockets or (open_sockets(place.bind)[0] for place in found), strict=True):
-            listener = Listener(sock, place.settings, self.proxy, self.deadlines)
+        for place, (sock, tls) in zip(self.places, self.open() if doors is None else doors, strict=True):
+            if tls is not None and place.certificates is not None:
+                tls.adopt(place.certificates)
+            listener = Listener(sock, place.settings, self.proxy, self.deadlines, tls)
             await listener.start()
             self.listeners.append(listener)
+        self._certificates.start()
         self._sweep_pools()
         # What is alive now stays: the collector need not look at it again, and seldom at the rest.
         gc.collect()
@@ -302,6 +317,7 @@ class Runtime:
             self._sweep.cancel()
         self.deadlines.stop()
         await self._checks.stop()
+        await self._certificates.stop()
         for unused in self._retiring.values():
             unused.set()
         await asyncio.gather(*self._retiring)
@@ -318,6 +334,10 @@ class Runtime:
     def reopen_logs(self) -> None:
         """Log files that were moved away are opened anew."""
         self._sinks.reopen()
+
+    def _upstream_tls(self) -> Iterable[UpstreamTls]:
+        tls = self.generation.tls if self.generation is not None else None
+        return tls.upstreams.values() if tls is not None else ()
 
     def _sweep_pools(self) -> None:
         self._sweep = asyncio.get_running_loop().call_later(POOL_SWEEP, self._sweep_pools)

@@ -24,6 +24,7 @@ from gateway.process.sockets import open_sockets
 from gateway.process.supervisor import NotStarted, Supervisor
 from gateway.process.worker import Worker
 from gateway.wire.listener import address_of
+from gateway.wire.server_tls import ServerTls
 
 log = logging.getLogger("gateway.process")
 
@@ -58,7 +59,7 @@ class _Gateway:
     """What `gateway run` starts.
 
     Mutable state: the worker's runtime that was made to see whether the configuration is right; the first workers are
-    copies of it.
+    copies of it; and what holds the keys of session tickets, which all workers share.
     """
 
     def __init__(
@@ -75,6 +76,7 @@ class _Gateway:
         self._alone = alone
         self._workers = workers
         self._prepared: Runtime | None = None
+        self._tls: list[ServerTls | None] = []
 
     async def serve(self) -> int:
         """From start to stop. ConfigError, NotStarted and OSError for what cannot start."""
@@ -86,6 +88,7 @@ class _Gateway:
         runtime = self._prepared = self._runtime()
         runtime.prepare()
         slots = self._slots(runtime)
+        self._tls = [place.make_tls() for place in runtime.places]
         admin = self._admin_socket(runtime)
         runtime.warn()
         # Pages of memory that nobody writes to stay shared with the workers.
@@ -132,7 +135,9 @@ class _Gateway:
         """A worker's life, in its own process."""
         runtime = self._prepared or self._runtime()
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            return runner.run(Worker(runtime, control).serve(sockets, admin, version))
+            return runner.run(
+                Worker(runtime, control).serve(list(zip(sockets, self._tls, strict=True)), admin, version)
+            )
 
 
 async def _follow(hung_up: asyncio.Event, supervisor: Supervisor) -> None:

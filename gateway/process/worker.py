@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import Container, Sequence
+from collections.abc import Container
 from typing import Any
 
 from gateway.admin.server import AdminServer
 from gateway.errors import ConfigError
 from gateway.process.channel import Channel, Gone
 from gateway.process.reloading import VersionChanged
-from gateway.process.runtime import Runtime
+from gateway.process.runtime import Doors, Runtime
 
 log = logging.getLogger("gateway.process")
 EXIT_OK = 0
@@ -46,7 +46,7 @@ class Worker:
             self._orphaned,
         )
 
-    async def serve(self, sockets: Sequence[socket.socket], admin: socket.socket, version: int) -> int:
+    async def serve(self, doors: Doors, admin: socket.socket, version: int) -> int:
         """Serve until the supervisor says otherwise, or has gone. The exit code."""
         loop = asyncio.get_running_loop()
         await loop.create_unix_connection(lambda: self._channel, sock=self._control)
@@ -56,7 +56,7 @@ class Worker:
             # From here on it can be asked whether it is ready.
             await self._admin.start(admin)
             try:
-                await runtime.start(sockets, version)
+                await runtime.start(doors, version)
             except (ConfigError, OSError) as error:
                 await self._say("failed", str(error))
                 return EXIT_NOT_STARTED

@@ -118,6 +118,10 @@ class _Check:
                 return await ask()
         except TimeoutError:
             return f"no answer in {policy.timeout:g} s"
+        except aiohttp.ClientConnectorCertificateError:
+            return "its certificate does not hold"
+        except aiohttp.ClientSSLError:
+            return "no TLS with it"
         except (socket.gaierror, aiohttp.ClientConnectorDNSError, UnicodeError):
             return "its name has no address"
         except aiohttp.ServerDisconnectedError:
@@ -129,10 +133,13 @@ class _Check:
 
     async def _ask_http(self) -> str:
         policy, endpoint = self._policy, self._endpoint
+        tls = endpoint.pool.limits.tls
         response = await self._session().request(
             policy.method,
             # Encoded: what is written is sent, `%2F` stays `%2F`.
-            URL(f"http://{endpoint.address}{policy.path}", encoded=True),
+            URL(f"{endpoint.pool.origin}{policy.path}", encoded=True),
+            ssl=tls.context if tls is not None else True,
+            server_hostname=tls.settings.server_name if tls is not None else None,
             headers={
                 "Host": policy.host or endpoint.address,
                 "User-Agent": "aiogate-health-check",

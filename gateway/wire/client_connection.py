@@ -8,15 +8,15 @@ import time
 from typing import Any
 
 from gateway.errors import GatewayError, Kind
+from gateway.wire.client_certificate import client_certificate
 from gateway.wire.client_settings import ClientSettings, Handler
 from gateway.wire.date import DATE
 from gateway.wire.deadlines import NEVER, Deadlines
 from gateway.wire.framing import JOIN, write_chunk
 from gateway.wire.head import ResponseHead, status_line
-from gateway.wire.headers import is_trusted
 from gateway.wire.response_text import BODYLESS, unusual_framing
 from gateway.wire.stash import PIECE, Stash
-from gateway.wire.transport import opened, peer_address, reset
+from gateway.wire.transport import closes_quietly, finish_writing, opened, peer_address, reset
 
 log = logging.getLogger("gateway.wire")
 # Why reading, or the response, stands still.
@@ -29,8 +29,8 @@ class ClientConnection(asyncio.Protocol):
 
     __slots__ = (
         "_bodyless", "_chunked", "_closing", "_connections", "_deadlines", "_eof", "_head_begun", "_keep",
-        "_lingered", "_lingers", "_pauses", "_reading", "_stash", "check_at", "deadline", "exchange", "forwarded",
-        "handler", "parser", "peer", "responded", "settings", "transport", "trusted",
+        "_lingered", "_lingers", "_pauses", "_reading", "_stash", "certificate", "check_at", "deadline", "exchange",
+        "forwarded", "handler", "parser", "peer", "responded", "settings", "transport", "trusted", "unusual",
     )  # fmt: skip
 
     def __init__(
@@ -85,11 +85,13 @@ class ClientConnection(asyncio.Protocol):
         elif request is not None and request.version == "1.0":
             pieces.append(b"Connection: keep-alive\r\n")
         self._keep = keep
-        pieces += (b"\r\n", body)
         if len(body) <= JOIN:
+            pieces += (b"\r\n", body)
             transport.write(b"".join(pieces))
         else:
-            transport.writelines(pieces)
+            # Over TLS each piece would be a record of its own.
+            pieces.append(b"\r\n")
+            transport.writelines((b"".join(pieces), body))
 
     def send_body(self, body: bytes, ended: bool) -> None:
         """Send more of the body."""
@@ -148,7 +150,7 @@ class ClientConnection(asyncio.Protocol):
     def adopt(self, settings: ClientSettings) -> None:
         """A reload: what it trusts and strips holds from the next head on."""
         self.settings = settings
-        self.trusted = is_trusted(self.peer, settings.trusted_proxies)
+        self.trusted, self.unusual = settings.regard(self.peer, self.certificate)
         self.parser.adopt(*settings.parsing(self.trusted))
 
     def break_off(self) -> None:
@@ -177,7 +179,8 @@ class ClientConnection(asyncio.Protocol):
         self.transport = opened(transport)
         self._connections.add(self)
         self.peer, settings = peer_address(self.transport), self.settings
-        self.trusted = is_trusted(self.peer, settings.trusted_proxies)
+        self.certificate = client_certificate(self.transport)
+        self.trusted, self.unusual = settings.regard(self.peer, self.certificate)
         self.forwarded = settings.forwarded_lines(self.peer)
         self.parser = settings.parser(self.trusted)
         self.watch(time.monotonic() + settings.head_timeout)
@@ -265,7 +268,9 @@ class ClientConnection(asyncio.Protocol):
     def expired(self, now: float) -> None:
         """The deadline is over."""
         try:
-            if self._closing:
+            if self._closing and closes_quietly(self.transport):
+                self.watch(now + self.settings.linger_seconds)
+            elif self._closing:
                 self.abort()
             elif self.exchange is not None:
                 self.handler.expired(self.exchange, now)
@@ -373,11 +378,10 @@ class ClientConnection(asyncio.Protocol):
             self.watch(time.monotonic() + self.settings.linger_seconds)
             if self._pauses & (_PIPELINE | _BODY):
                 transport.resume_reading()
-            if transport.can_write_eof():
-                transport.write_eof()
+            finish_writing(transport)
         else:
             # A client that does not read what is still to be written is cut off after as long as it might be idle.
-            self.watch(time.monotonic() + self.settings.idle_timeout)
+            self.watch(time.monotonic() + self.settings.closing_timeout)
             transport.close()
 
     def _pause(self, reason: int) -> None:

@@ -7,7 +7,9 @@ from ipaddress import IPv4Network, IPv6Network
 from typing import TYPE_CHECKING, Any, Protocol
 
 from gateway.errors import GatewayError
+from gateway.wire.client_certificate import ClientCertificate
 from gateway.wire.head import RequestHead
+from gateway.wire.headers import is_trusted
 from gateway.wire.request_parser import RequestParser
 from gateway.wire.shapes import HeaderPolicy
 
@@ -42,9 +44,18 @@ class Handler(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class HttpsRedirect:
+    """Where clients of a listener find the same by HTTPS, and the status that tells them."""
+
+    port: int = 443
+    status: int = 308
+
+
+@dataclass(frozen=True, slots=True)
 class ClientSettings:
     """What the configuration settles for connections of one listener. Times in seconds, sizes in bytes. `frontend` is
-    the one that all of its requests belong to, "" where each is asked."""
+    the one that all of its requests belong to, "" where each is asked. `client_headers` are (property, header) of
+    clients' certificates; with `redirect` nothing is served."""
 
     trusted_policy: HeaderPolicy
     untrusted_policy: HeaderPolicy
@@ -59,6 +70,8 @@ class ClientSettings:
     connections: int = 20_000
     scheme: str = "http"
     frontend: str = ""
+    client_headers: tuple[tuple[str, str], ...] = ()
+    redirect: HttpsRedirect | None = None
     # How long, and how many bytes, a refused client may go on sending before its connection is closed for good:
     # closing at once would answer its bytes with a reset, which takes the refusal out of its hands (RFC 9112 §9.6).
     linger_seconds: float = 2.0
@@ -66,6 +79,17 @@ class ClientSettings:
     # Pipelined bytes that are read ahead of their turn, and requests that are served before others have theirs.
     pipeline_held: int = 64 * 1024
     served_per_turn: int = 32
+
+    @property
+    def closing_timeout(self) -> float:
+        """How long a connection that is closed may take for it. Over TLS both sides have to say so; who still takes
+        what was sent gets more time."""
+        return self.idle_timeout if self.scheme == "http" else self.linger_seconds
+
+    def regard(self, peer: str, certificate: ClientCertificate | None) -> tuple[bool, bool]:
+        """Is this peer one of the trusted proxies, and do its requests need a look before they are routed?"""
+        trusted = is_trusted(peer, self.trusted_proxies)
+        return trusted, trusted or certificate is not None or self.redirect is not None
 
     def parser(self, trusted: bool) -> RequestParser:
         """What reads the requests of one connection."""

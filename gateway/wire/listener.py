@@ -8,6 +8,7 @@ import socket
 from gateway.wire.client_connection import ClientConnection
 from gateway.wire.client_settings import ClientSettings, Handler
 from gateway.wire.deadlines import Deadlines
+from gateway.wire.server_tls import Certificates, ServerTls
 
 BACKLOG = 2048
 
@@ -18,11 +19,19 @@ class Listener:
     Mutable state: the server while it accepts, the set of open connections, and `settings`, which a reload replaces.
     """
 
-    def __init__(self, sock: socket.socket, settings: ClientSettings, handler: Handler, deadlines: Deadlines) -> None:
+    def __init__(
+        self,
+        sock: socket.socket,
+        settings: ClientSettings,
+        handler: Handler,
+        deadlines: Deadlines,
+        tls: ServerTls | None = None,
+    ) -> None:
         self.address = address_of(sock)
         self.port: int = sock.getsockname()[1]
         self.settings = settings
         self.connections: set[ClientConnection] = set()
+        self.tls = tls
         self._socket = sock
         self._handler = handler
         self._deadlines = deadlines
@@ -31,7 +40,26 @@ class Listener:
     async def start(self) -> None:
         """Accept."""
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(self._accepted, sock=self._socket, backlog=BACKLOG)
+        # A server closes its socket, and another one may have to take its place.
+        sock = self._socket.dup()
+        if self.tls is None:
+            self._server = await loop.create_server(self._accepted, sock=sock, backlog=BACKLOG)
+        else:
+            self._server = await loop.create_server(
+                self._accepted,
+                sock=sock,
+                backlog=BACKLOG,
+                ssl=self.tls.context,
+                ssl_handshake_timeout=self.settings.head_timeout,
+                ssl_shutdown_timeout=self.settings.idle_timeout,
+            )
+
+    async def adopt_certificates(self, certificates: Certificates) -> None:
+        """Show these to clients to come. Open connections go on as they are."""
+        if self.tls is not None and self.tls.adopt(certificates) and self._server is not None:
+            # Who connects meanwhile waits in the backlog of the socket.
+            self._server.close()
+            await self.start()
 
     def adopt(self, settings: ClientSettings) -> None:
         """A reload: for connections to come, and from their next request on for those that are open."""

@@ -5,18 +5,21 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import ssl
 import time
 from dataclasses import dataclass
+from typing import Any
 
 from gateway.errors import GatewayError, Kind
 from gateway.wire.upstream_connection import Receiver, UpstreamConnection
+from gateway.wire.upstream_tls import UpstreamTls, tls_failure
 
 log = logging.getLogger("gateway.wire")
 
 
 @dataclass(frozen=True, slots=True)
 class PoolLimits:
-    """Numbers of a pool; times in seconds, `head_limit` in bytes."""
+    """What the configuration says of a pool; times in seconds, `head_limit` in bytes. `tls` None is plain TCP."""
 
     max_connections: int = 256
     max_queue: int = 1024
@@ -25,6 +28,7 @@ class PoolLimits:
     max_age: float = 600.0
     connect: float = 1.0
     head_limit: int = 32 * 1024
+    tls: UpstreamTls | None = None
 
 
 class Pool:
@@ -38,13 +42,24 @@ class Pool:
         self.host = host
         self.port = port
         self.address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        self.origin = f"http://{self.address}"
         self.limits = limits
         self.idle: list[UpstreamConnection] = []
         self.connections: set[UpstreamConnection] = set()
         self.connecting: dict[asyncio.Task[None], Receiver | None] = {}
         self.queue: dict[Receiver, None] = {}
         self.closed = False
+
+    @property
+    def origin(self) -> str:
+        """The URL that its requests go to, up to their path."""
+        return f"{'http' if self.limits.tls is None else 'https'}://{self.address}"
+
+    def adopt(self, limits: PoolLimits) -> None:
+        """What the configuration says now. Connections that were made by other rules of TLS serve no more requests."""
+        if limits.tls is not self.limits.tls:
+            for connection in list(self.connections):
+                connection.born = float("-inf")
+        self.limits = limits
 
     @property
     def active(self) -> int:
@@ -145,13 +160,16 @@ class Pool:
         task = asyncio.current_task()
         assert task is not None
         error: GatewayError
+        tls = self._tls_options()
         try:
             async with asyncio.timeout(self.limits.connect):
                 _, connection = await loop.create_connection(
-                    lambda: UpstreamConnection(self, self.limits.head_limit), self.host, self.port
+                    lambda: UpstreamConnection(self, self.limits.head_limit), self.host, self.port, **tls
                 )
         except TimeoutError:
             error = GatewayError(Kind.CONNECT_TIMEOUT, cause=f"no connection to {self.address}")
+        except ssl.SSLError as reason:
+            error = tls_failure(self.address, reason)
         except socket.gaierror as reason:
             error = GatewayError(Kind.DNS_ERROR, cause=f"{self.host}: {reason.strerror}")
         except ValueError:
@@ -174,6 +192,17 @@ class Pool:
             waiting.failed(error, False)
         if self.queue:
             self._connect(self._next())
+
+    def _tls_options(self) -> dict[str, Any]:
+        """What the loop needs to know of TLS. A connection that is there may shorten the handshake of the next."""
+        tls = self.limits.tls
+        if tls is None:
+            return {}
+        for known in self.connections:
+            if known.transport is not None:
+                tls.remember(known.transport.get_extra_info("ssl_object"))
+                break
+        return tls.connecting(self.host)
 
     def _connect_done(self, task: asyncio.Task[None]) -> None:
         self.connecting.pop(task, None)

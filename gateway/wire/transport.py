@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import socket
 import struct
+import termios
 from typing import cast
 
 WRITE_HIGH = 128 * 1024
@@ -34,3 +36,28 @@ def reset(transport: asyncio.Transport) -> None:
     if sock is not None:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
     transport.abort()
+
+
+def finish_writing(transport: asyncio.Transport) -> None:
+    """Say that nothing more will be sent, and go on reading. TLS does that by itself when it is closed."""
+    if transport.can_write_eof():
+        transport.write_eof()
+    else:
+        transport.close()
+
+
+def closes_quietly(transport: asyncio.Transport | None) -> bool:
+    """A connection that was closed is still there. Over TLS, which ends when both sides have said so, it may stay while
+    it takes what was sent, and is then ended without a reset. False without TLS: there is something to cut off."""
+    if transport is None or transport.get_extra_info("ssl_object") is None:
+        return False
+    sock = transport.get_extra_info("socket")
+    try:
+        # Of a socket: the bytes that the peer has not acknowledged.
+        sending = sock is not None and fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(4)) != bytes(4)
+    except (OSError, ValueError):
+        # It is closed, or the system cannot tell.
+        sending = False
+    if not sending:
+        transport.abort()
+    return True

@@ -57,11 +57,12 @@ class UpstreamConnection(asyncio.Protocol):
     """HTTP/1.1 client side. Owned by its pool while idle, by its receiver while in use.
 
     Mutable state: the parser, the receiver, whether the request has been sent whole, whether the other side takes it
-    too slowly, and whether we do.
+    too slowly, and whether we do, and whether it has said that it ends.
     """
 
     __slots__ = (
         "_congested",
+        "_ended",
         "_paused",
         "_request_ended",
         "born",
@@ -86,6 +87,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._request_ended = True
         self._paused = False
         self._congested = False
+        self._ended = False
 
     # the receiver calls these
 
@@ -175,6 +177,7 @@ class UpstreamConnection(asyncio.Protocol):
             self._fail(receiver, GatewayError(Kind.INTERNAL, cause=repr(error)))
 
     def eof_received(self) -> bool:
+        self._ended = True
         return False
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -187,7 +190,9 @@ class UpstreamConnection(asyncio.Protocol):
         self.receiver = None
         try:
             parser.feed_eof()
-            if began and parser.complete and error is None:
+            # Over TLS anybody on the way could end the connection, but not say close_notify (RFC 9112 §9.8).
+            whole = error is None and (self._ended or self.pool.limits.tls is None)
+            if began and parser.complete and whole:
                 receiver.response_body(b"", True)
             elif began:
                 receiver.failed(GatewayError(Kind.UPSTREAM_INCOMPLETE, cause=str(error or "closed mid-body")), False)

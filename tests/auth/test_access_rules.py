@@ -8,10 +8,14 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import TypeAdapter
 
 import gateway.auth.access_rules as access_rules
-from gateway.auth.access_rules import AccessOptions, AccessRules, Networks, Rule
+from gateway.auth.access_rules import AccessOptions, AccessRules, CertificateRule, Networks, Rule
 from gateway.testing import make_exchange
+from gateway.wire.client_certificate import ClientCertificate
+from tests.support.certificates import vouched
+from tests.support.handshakes import shown
 
 ADA: dict[str, Any] = {
     "principal": "ada",
@@ -239,3 +243,73 @@ def test_rules_that_say_nothing(parts: dict[str, Any], message: str) -> None:
 def test_options_that_decide_nothing(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         AccessOptions(**options)
+
+
+PRINT = "ab" * 32
+SHOP = shown(vouched("shop", "shop.test", "spiffe://example.org/ns/shop/sa/web", "https://x.test").der)
+
+
+def holds_for(certificate: ClientCertificate | None, rule: Rule) -> bool:
+    exchange = make_exchange()
+    if certificate is not None:
+        exchange.client_certificate = certificate
+    allowed = AccessRules(AccessOptions(allow=(rule,))).refused_by(exchange) == ""
+    assert allowed == (AccessRules(AccessOptions(deny=(rule,))).refused_by(exchange) != "")
+    return allowed
+
+
+@pytest.mark.parametrize(
+    ("parts", "holds"),
+    (
+        ({"common_names": ("web", "shop")}, True),
+        ({"common_names": ("Shop",)}, False),
+        ({"dns_names": ("SHOP.test",)}, True),
+        ({"dns_names": ("test",)}, False),
+        ({"uris": ("spiffe://example.org/ns/shop/sa/web",)}, True),
+        ({"uris": ("spiffe://example.org/ns/shop",)}, False),
+        ({"uris": ("spiffe://example.org/ns/shop/*",)}, True),
+        ({"uris": ("spiffe://example.org/ns/sho/*",)}, False),
+        ({"uris": ("spiffe://example.org/ns/sho*",)}, False),
+        ({"uris": ("*",)}, False),
+        ({"fingerprints": (SHOP.fingerprint,)}, True),
+        ({"fingerprints": (PRINT,)}, False),
+        ({"common_names": ("shop",), "uris": ("spiffe://example.org/*",)}, True),
+        ({"common_names": ("web",), "uris": ("spiffe://example.org/*",)}, False),
+        ({"common_names": ("shop",), "fingerprints": (PRINT,)}, False),
+        ({"common_names": ("shop",), "dns_names": ("web.test",)}, False),
+    ),
+)
+def test_certificates(parts: dict[str, tuple[str, ...]], holds: bool) -> None:
+    rule = Rule(certificate=CertificateRule(**parts))
+    assert holds_for(SHOP, rule) is holds
+    assert not holds_for(None, rule)
+    assert not holds_for(shown(vouched("nobody").der), rule)
+
+
+def test_a_certificate_that_cannot_be_read_lets_nobody_in() -> None:
+    rubbish = ClientCertificate(b"rubbish", float("inf"))
+    with pytest.raises(ValueError, match="."):
+        holds_for(rubbish, Rule(certificate=CertificateRule(common_names=("shop",))))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    (
+        ({}, "write one such as {uris: "),
+        ({"uris": ()}, "uris is empty"),
+    ),
+)
+def test_certificate_rules_that_make_no_sense(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        CertificateRule(**options)
+
+
+@pytest.mark.parametrize("text", (PRINT, PRINT.upper(), ":".join(["AB"] * 32)))
+def test_fingerprints_as_tools_print_them(text: str) -> None:
+    options = TypeAdapter(AccessOptions).validate_python({"allow": [{"certificate": {"fingerprints": [text]}}]})
+    assert options.allow[0].certificate.fingerprints == (PRINT,)
+
+
+def test_a_fingerprint_that_is_none() -> None:
+    with pytest.raises(ValueError, match="is not the SHA-256 of a certificate"):
+        TypeAdapter(AccessOptions).validate_python({"allow": [{"certificate": {"fingerprints": ["ab:cd"]}}]})

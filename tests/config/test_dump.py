@@ -46,7 +46,7 @@ def test_defaults_units_and_aliases(tmp_path: Path) -> None:
         "grace": "0s",
     }
     assert data["limits"]["request_body"] == "1MiB"
-    assert data["listeners"] == [{"bind": "0.0.0.0:8080", "half_close": "abort"}]
+    assert data["listeners"] == [{"bind": "0.0.0.0:8080", "half_close": "abort", "tls": None, "redirect": None}]
     assert data["trusted_proxies"] == ["10.0.0.0/8"]
     assert data["routes"][0]["respond"]["json"] == {"a": 1}
     assert json.loads(json.dumps(data)) == data

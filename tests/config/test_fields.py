@@ -156,7 +156,13 @@ def test_a_network_may_be_one_address() -> None:
 
 @pytest.mark.parametrize(
     ("url", "host", "port"),
-    (("http://127.0.0.1:9001", "127.0.0.1", 9001), ("http://Catalog", "catalog", 80), ("http://[::1]:80/", "::1", 80)),
+    (
+        ("http://127.0.0.1:9001", "127.0.0.1", 9001),
+        ("http://Catalog", "catalog", 80),
+        ("http://[::1]:80/", "::1", 80),
+        ("https://a", "a", 443),
+        ("HTTPS://a:8443", "a", 8443),
+    ),
 )
 def test_an_endpoint_is_a_url_of_host_and_port(url: str, host: str, port: int) -> None:
     assert fields.endpoint_host_port(url) == (host, port)
@@ -166,7 +172,7 @@ def test_an_endpoint_is_a_url_of_host_and_port(url: str, host: str, port: int) -
     ("url", "message"),
     (
         ("127.0.0.1:9001", "write http://127.0.0.1:9001"),
-        ("https://a", "TLS to upstreams is not available yet"),
+        ("https://u@a", "write https://HOST:PORT"),
         ("ftp://a", "'ftp' is not a scheme"),
         ("http://a/b", "has no path and no query; write http://a, and `rewrite` at the route"),
         ("http://a?b", "has no path and no query"),

@@ -85,7 +85,7 @@ version: 1
 nmae: edge
 limits: {request_head: 32}
 upstreams:
-  catalog: {endpoints: [https://a], banlance: x}
+  catalog: {endpoints: [ftp://abc], banlance: x}
 routes:
   - {name: one, too: catalog}
   - {name: two, to: catlog, match: {path: x, query: {a: "~("}}}
@@ -96,7 +96,8 @@ include: [more/*.yaml, none.yaml]
     assert folder.problems(text) == [
         "routes.yaml:2:1: unknown key 'nmae'; did you mean 'name'?",
         "routes.yaml:3:24: limits.request_head: '32' has no unit; write 32B",
-        "routes.yaml:5:25: upstreams.catalog.endpoints[0]: TLS to upstreams is not available yet; write http://HOST:PORT",
+        "routes.yaml:5:25: upstreams.catalog.endpoints[0]: 'ftp' is not a scheme for an endpoint;"
+        " write http://HOST:PORT or https://HOST:PORT",
         "routes.yaml:5:37: unknown key 'banlance' in upstreams.catalog; did you mean 'balance'?",
         "routes.yaml:7:17: unknown key 'too' in routes[0]; did you mean 'to'?",
         "routes.yaml:8:21: unknown upstream 'catlog'; did you mean 'catalog'?",

@@ -19,7 +19,7 @@ async def test_what_is_prepared_is_not_in_service_yet(tmp_path: Path) -> None:
         assert events(worker.runtime) == ["start a"]
         assert (await client.ask(request("/ping"))).status == 200
         assert worker.runtime.version == 1
-        reloading.commit(7)
+        await reloading.commit(7)
         assert (await client.ask(request("/ping"))).status == 404
         assert (await client.ask(request("/other"))).status == 200
         assert worker.runtime.version == 7

@@ -55,7 +55,7 @@ async def employed(folder: Path, text: str = HEAD + PING) -> AsyncIterator[tuple
     boss = Boss(runtime)
     mine, its = socket.socketpair()
     await asyncio.get_running_loop().create_unix_connection(lambda: boss.channel, sock=mine)
-    serving = asyncio.create_task(Worker(runtime, its).serve([boss.sock], boss.admin, 5))
+    serving = asyncio.create_task(Worker(runtime, its).serve([(boss.sock, None)], boss.admin, 5))
     try:
         await eventually(lambda: boss.heard)
         yield boss, serving

@@ -113,7 +113,8 @@ class Client:
 
     def __init__(self, trusted: bool = False, identity_headers: tuple[str, ...] = ()) -> None:
         self.settings = make_settings(trusted, identity_headers)
-        self.trusted = trusted
+        self.trusted = self.unusual = trusted
+        self.certificate = None
         self.forwarded = self.settings.forwarded_lines(self.peer)
         self.deadline = NEVER
         self.exchange: LiveExchange | None = None

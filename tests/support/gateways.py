@@ -27,6 +27,7 @@ from gateway.wire.client_settings import ClientSettings
 from gateway.wire.deadlines import Deadlines
 from gateway.wire.listener import Listener
 from gateway.wire.pool import Pool, PoolLimits
+from gateway.wire.server_tls import ServerTls
 from gateway.wire.shapes import request_policy
 from tests.support.polling import eventually
 from tests.support.raw_client import RawClient, connected
@@ -148,6 +149,7 @@ async def gateway(
     upstream_host: str = "127.0.0.1",
     bind: str = "127.0.0.1",
     others: Sequence[Upstream] = (),
+    tls: ServerTls | None = None,
     **options: Any,
 ) -> AsyncIterator[Gateway]:
     """A gateway in front of the services at `ports`, the endpoints of the upstream `up`, whose options are `options`;
@@ -162,7 +164,7 @@ async def gateway(
     proxy = Proxy(RouteTable(Router(routes_of(paths, chain)), upstreams, Chain((recorder,))))
     deadlines = Deadlines()
     deadlines.start()
-    listener = Listener(open_sockets(Bind(bind, 0))[0], settings or make_settings(), proxy, deadlines)
+    listener = Listener(open_sockets(Bind(bind, 0))[0], settings or make_settings(), proxy, deadlines, tls)
     await listener.start()
     running = Gateway(proxy, listener, deadlines, (up, *others), recorder, metrics)
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import ssl
 import struct
 from collections.abc import AsyncIterator
 
@@ -79,8 +80,15 @@ class RawClient:
 
 
 @contextlib.asynccontextmanager
-async def connected(port: int, host: str = "127.0.0.1", receive_buffer: int | None = None) -> AsyncIterator[RawClient]:
-    """A client for a while. `receive_buffer` makes for one that takes little before it has to read."""
+async def connected(
+    port: int,
+    host: str = "127.0.0.1",
+    receive_buffer: int | None = None,
+    tls: ssl.SSLContext | None = None,
+    server_name: str = "localhost",
+) -> AsyncIterator[RawClient]:
+    """A client for a while. `receive_buffer` makes for one that takes little before it has to read; with `tls` it asks
+    for `server_name`."""
     sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     sock.setblocking(False)
     if receive_buffer is not None:
@@ -91,7 +99,12 @@ async def connected(port: int, host: str = "127.0.0.1", receive_buffer: int | No
         sock.close()
         raise
     limit = 1 << 20 if receive_buffer is None else receive_buffer
-    reader, writer = await asyncio.open_connection(sock=sock, limit=limit)
+    secured = {"ssl": tls, "server_hostname": server_name} if tls is not None else {}
+    try:
+        reader, writer = await asyncio.open_connection(sock=sock, limit=limit, **secured)
+    except BaseException:
+        sock.close()
+        raise
     client = RawClient(reader, writer)
     try:
         yield client

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import ssl
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 
@@ -100,8 +101,10 @@ class RawUpstream:
 
 
 @contextlib.asynccontextmanager
-async def upstream(script: Script, receive_buffer: int | None = None) -> AsyncIterator[RawUpstream]:
-    """A service for a while; an AssertionError inside its script is raised at the end."""
+async def upstream(
+    script: Script, receive_buffer: int | None = None, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[RawUpstream]:
+    """A service for a while, over TLS with a context; an AssertionError inside its script is raised at the end."""
     service = RawUpstream(script)
     sock = socket.socket()
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -109,7 +112,7 @@ async def upstream(script: Script, receive_buffer: int | None = None) -> AsyncIt
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
     sock.bind(("127.0.0.1", 0))
     limit = 1 << 20 if receive_buffer is None else receive_buffer
-    server = await asyncio.start_server(service._accepted, sock=sock, limit=limit)
+    server = await asyncio.start_server(service._accepted, sock=sock, limit=limit, ssl=tls)
     service.port = server.sockets[0].getsockname()[1]
     try:
         yield service

@@ -17,6 +17,7 @@ import pytest
 
 from gateway.upstreams.health import BODY_LIMIT, CheckPolicy
 from gateway.upstreams.health_checks import HealthChecks, check_session
+from gateway.wire.pool import PoolLimits
 from tests.support.polling import eventually, turns
 from tests.support.raw_upstream import OK, Peer, answering, in_turn, saying, silent, upstream
 
@@ -29,6 +30,11 @@ DOWN = b"HTTP/1.1 500 Broken\r\nContent-Length: 0\r\n\r\n"
 class Address:
     host: str
     port: int
+    limits: PoolLimits = field(default_factory=PoolLimits)
+
+    @property
+    def origin(self) -> str:
+        return f"http://{self.host}:{self.port}"
 
 
 @dataclass

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from typing import Any
 
 import pytest
 
-from gateway.wire.transport import WRITE_HIGH, WRITE_LOW, opened, peer_address, reset
+from gateway.wire.transport import WRITE_HIGH, WRITE_LOW, closes_quietly, finish_writing, opened, peer_address, reset
 from tests.support.polling import eventually, soon
 
 
@@ -27,6 +28,15 @@ class NoSocket:
 
     def abort(self) -> None:
         self.calls.append("abort")
+
+    def can_write_eof(self) -> bool:
+        return "ssl_object" not in self.extra
+
+    def write_eof(self) -> None:
+        self.calls.append("write_eof")
+
+    def close(self) -> None:
+        self.calls.append("close")
 
 
 def test_new_transport_gets_our_marks() -> None:
@@ -49,6 +59,32 @@ def test_transport_without_a_socket_is_aborted() -> None:
     transport: Any = NoSocket()
     reset(transport)
     assert transport.calls == ["abort"]
+
+
+@pytest.mark.parametrize(("extra", "call"), (({}, "write_eof"), ({"ssl_object": 1}, "close")))
+def test_tls_knows_no_end_of_one_side(extra: dict[str, Any], call: str) -> None:
+    transport: Any = NoSocket(**extra)
+    finish_writing(transport)
+    assert transport.calls == [call]
+
+
+async def test_tls_may_close_while_it_sends() -> None:
+    listening = socket.create_server(("127.0.0.1", 0))
+    with listening, socket.create_connection(listening.getsockname()) as sending, listening.accept()[0]:
+        sending.setblocking(False)
+        slow: Any = NoSocket(ssl_object=1, socket=sending)
+        plain: Any = NoSocket(socket=sending)
+        assert (closes_quietly(slow), slow.calls) == (True, ["abort"])
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                sending.send(bytes(65536))
+        slow.calls.clear()
+        assert (closes_quietly(slow), slow.calls) == (True, [])
+        assert (closes_quietly(plain), plain.calls) == (False, [])
+    assert closes_quietly(None) is False
+    for gone in (NoSocket(ssl_object=1), NoSocket(ssl_object=1, socket=sending)):
+        transport: Any = gone
+        assert (closes_quietly(transport), gone.calls) == (True, ["abort"]), "there is nothing left to ask"
 
 
 @pytest.mark.parametrize("resets", [True, False])
