@@ -34,9 +34,8 @@ def command(config: Path, output: str) -> None:
     from gateway.doctor.services import check_configuration
     from gateway.telemetry.metrics import Metrics
 
-    # What a store logs when it is not reached is a finding here.
+    # What a store logs when it is not reached is a finding here, and not shown twice.
     logging.getLogger("gateway").addHandler(logging.NullHandler())
-    logging.getLogger("gateway").propagate = False
     compiled = compile_offline(config)
     errors = [str(problem) for problem in compiled.problems if problem.severity == "error"]
     own = check_configuration(str(config), errors, len(compiled.problems) - len(errors))

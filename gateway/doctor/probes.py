@@ -1,7 +1,7 @@
 """Asks what a configuration names: stores, addresses, files, upstreams, issuers. Each probe gives facts.
 
-Probes never raise. They block, each at most about PROBE_SECONDS, and run side by side in threads. A name look-up has no time limit of its
-own, so that who comes late is left behind: the threads do not keep the process.
+Probes never raise. They block, each for about PROBE_SECONDS at most, and run side by side in threads. A name look-up
+has no time limit of its own, so who comes late is left behind: the threads do not keep the process.
 """
 
 from __future__ import annotations
@@ -78,9 +78,9 @@ def side_by_side(probes: Sequence[Callable[[], Fact]], late: Sequence[Fact]) -> 
 
 
 def try_connect(host: str, port: int, tls_name: str = "") -> str:
-    """ "" when it takes a connection, and for a `tls_name` a handshake, else why not."""
+    """Why it takes no connection, or for a `tls_name` no handshake; empty when it does. `host` may be `unix:PATH`."""
     try:
-        with socket.create_connection((host, port), timeout=PROBE_SECONDS) as connection:
+        with _connection(host, port) as connection:
             if tls_name:
                 with ssl.create_default_context().wrap_socket(connection, server_hostname=tls_name):
                     pass
@@ -105,7 +105,7 @@ def _connection(host: str, port: int) -> socket.socket:
 
 
 def try_url(url: str, get: bool) -> str:
-    """ "" when the URL's host takes a connection and, with `get`, answers with 200; else why not."""
+    """Why the URL's host takes no connection, or with `get` does not answer with 200; empty when it does."""
     parts = urlsplit(url)
     host, secure = parts.hostname or "", parts.scheme == "https"
     if not get:
@@ -159,7 +159,7 @@ def _status(host: str, port: int, path: str, token: str) -> int:
 
 
 def try_sink(place: str) -> str:
-    """ "" when the file of `file:///PATH` could be opened for writing, else why not. Nothing is created."""
+    """Why the file of `file:///PATH` could not be opened for writing, empty when it could. Nothing is created."""
     if not place.startswith("file://"):
         return ""
     path = Path(unquote(place.removeprefix("file://")))
@@ -215,7 +215,8 @@ async def _ask_store(spec: StateSpec, facts: StoreFacts, clock: Clock, metrics: 
             middle = (before + clock.wall()) / 2
             return told(timed, about.decode("utf-8", "replace"), float(time_there) - middle)
     except SharedUnavailable as error:
-        return replace(facts, problem=str(error).removeprefix(f"{facts.name}: "))
+        # Its name stands before the reason.
+        return replace(facts, problem=str(error).partition(": ")[2] or str(error))
     except TimeoutError:
         return replace(facts, problem=LATE)
     finally:

@@ -140,8 +140,8 @@ def check_admin(facts: AdminFacts) -> Finding:
         return Finding(check, "ok", "no gateway runs there")
     if facts.alive != 200:
         means = "status, reload and the dashboard of this configuration reach somebody else"
-        remedy = ("name another place in routes.yaml: admin: {bind: 127.0.0.1:9901}",)
-        return Finding(check, "warning", f"something answers {facts.alive}, no gateway", means, remedy)
+        other = "name another place in routes.yaml: admin: {bind: 127.0.0.1:9901}"
+        return Finding(check, "warning", f"something answers {facts.alive}, no gateway", means, (other,))
     if facts.asked == 401:
         means = "gateway status and reload are refused until it is started with this one"
         remedy = ("GATEWAY_ADMIN_TOKEN=... gateway status", "or start the gateway anew")
