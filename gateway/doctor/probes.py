@@ -32,7 +32,7 @@ from gateway.state.store import make_shared
 
 PROBE_SECONDS = 1.0
 ALL_SECONDS = 2.0
-MOST_THREADS = 64
+MOST_THREADS = 256
 CALLS = 5
 LATE = "it did not answer in time"
 # The server's clock in seconds, and what it says of itself; "" where the account may not ask.
