@@ -86,7 +86,7 @@ def examine(
         *store_probe(spec, wanted, clock, metrics),
         *listen_probes(loaded, spec),
         *admin_probe(spec, token),
-        *certificate_probes(spec, folder),
+        *certificate_probes([*spec.listeners, *loaded.frontends, *spec.upstreams.values()], folder),
         *endpoint_probes(spec),
         *issuer_probes(generation),
     ]
@@ -159,11 +159,10 @@ def admin_probe(spec: ConfigSpec, token: str) -> list[Probe]:
     return [Probe(partial(ask_admin, str(bind), host, bind.port, given), AdminFacts(str(bind)))]
 
 
-def certificate_probes(spec: ConfigSpec, folder: Path) -> Iterator[Probe]:
-    """The files of `tls:` of listeners and upstreams: certificates with their keys, and authorities."""
-    places = [getattr(one, "tls", None) for one in (*spec.listeners, *spec.upstreams.values())]
+def certificate_probes(specs: Iterable[object], folder: Path) -> Iterator[Probe]:
+    """The files that `tls:` of any of the specs names: certificates with their keys, and authorities."""
     pairs: dict[tuple[str, str], None] = {}
-    for tls in places:
+    for tls in (getattr(one, "tls", None) for one in specs):
         if tls is None:
             continue
         for one in (*getattr(tls, "certificates", ()), tls):

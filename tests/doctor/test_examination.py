@@ -71,8 +71,7 @@ def test_the_files_of_tls() -> None:
     pair = SimpleNamespace(cert="tls.crt", key="tls.key")
     listener = SimpleNamespace(tls=SimpleNamespace(certificates=(pair,), client_ca="ca.pem"))
     upstream = SimpleNamespace(tls=SimpleNamespace(ca="up.pem", cert="me.pem"))
-    spec: Any = SimpleNamespace(listeners=(listener, SimpleNamespace()), upstreams={"a": upstream, "b": None})
-    found = list(certificate_probes(spec, Path("/etc")))
+    found = list(certificate_probes([listener, SimpleNamespace(), upstream, None], Path("/etc")))
     assert [probe.late.file for probe in found] == ["tls.crt", "ca.pem", "me.pem", "up.pem"]
     assert found[0].ask().problem == "/etc/tls.crt: no such file or directory"
 
