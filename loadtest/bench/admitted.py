@@ -52,7 +52,9 @@ def admitted(bench: Bench) -> None:
     options = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
     redis = bench.sandbox.start("redis", [program, *options], None)
     routes = ROUTES.format(rate=RATE, redis=port)
-    gateway: Instance = start(bench.sandbox, "gateway", "full", bench.backend.port, bench.gateway_core, routes=routes)
+    cores = bench.gateway_core if bench.plan.workers == 1 else bench.gateway_cores
+    where = (bench.sandbox, "gateway", "full", bench.backend.port, cores)
+    gateway: Instance = start(*where, routes=routes, workers=bench.plan.workers)
     wait_for_status(gateway.port, "/shared", gateway.child)
     for store in ("local", "shared"):
         tally = _least_disturbed(gateway.port, f"/{store}")

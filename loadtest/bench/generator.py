@@ -48,6 +48,7 @@ class Sample:
     cpu_us: float
     p99_ms: float = 0.0
     stolen: float = 0.0  # the share of the machine's time that its host gave to others
+    failed: int = 0  # requests without the answer that they were to get
     problem: str | None = None
 
     @property
@@ -81,6 +82,11 @@ def parse_wrk(text: str) -> Outcome:
         errors=sum(map(int, sockets.groups())) if sockets else 0,
         p99_ms=float(p99[1]) * UNITS[p99[2]] * 1000 if p99 else 0.0,
     )
+
+
+def failed(outcome: Outcome, succeeds: bool) -> int:
+    """How many requests had no answer, or a wrong one."""
+    return outcome.errors + (outcome.unsuccessful if succeeds else outcome.requests - outcome.unsuccessful)
 
 
 def problem_of(outcome: Outcome, succeeds: bool) -> str | None:
@@ -154,7 +160,8 @@ def measure(sandbox: Sandbox, child: Child, target: Target, seconds: float, core
         problem = "a process of the peer came or went"
     cost = (spent or 0.0) / max(1, outcome.requests) * 1e6
     share = (stolen_now - stolen) / max(1, ticks_now - ticks)
-    return Sample(outcome.requests, outcome.seconds, cost, outcome.p99_ms, share, problem)
+    lost = failed(outcome, target.succeeds)
+    return Sample(outcome.requests, outcome.seconds, cost, outcome.p99_ms, share, lost, problem)
 
 
 def name() -> str:

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType, TracebackType
@@ -104,8 +104,11 @@ class Sandbox:
         path.mkdir()
         return path
 
-    def start(self, name: str, command: list[str], core: int | None, output: IO[bytes] | None = None) -> Child:
-        """Starts a command in a process group of its own, pinned to a core; its output goes to `output` or nowhere."""
+    def start(
+        self, name: str, command: list[str], core: int | Collection[int] | None, output: IO[bytes] | None = None
+    ) -> Child:
+        """Starts a command in a process group of its own, pinned to a core or some; its output goes to `output` or
+        nowhere."""
         errors = self.folder(name) / "stderr"
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": ""}
         with errors.open("wb") as stderr:
@@ -146,7 +149,7 @@ def _leave(number: int, frame: FrameType | None) -> None:
     sys.exit(128 + number)
 
 
-def _prepare(core: int | None) -> Callable[[], None]:
+def _prepare(core: int | Collection[int] | None) -> Callable[[], None]:
     """What a child does between fork and exec: its core, and its wish to die with its parent."""
     libc = ctypes.CDLL(None) if sys.platform == "linux" else None
 
@@ -154,7 +157,7 @@ def _prepare(core: int | None) -> Callable[[], None]:
         if libc is not None:
             libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)  # not SIGKILL: nginx could not end its workers then
         if core is not None:
-            os.sched_setaffinity(0, {core})
+            os.sched_setaffinity(0, {core} if isinstance(core, int) else core)
 
     return prepare
 

@@ -135,6 +135,15 @@ BARS: tuple[Pair | Most, ...] = (
     Share("three parts with picks / a proxied request", "compose", "picked", "plain", 6.0),
     Most("a composition's median behind its slowest chain's", "compose", "compose.behind", 1.0, "ms"),
     Slower("99th percentile beside an upstream that hangs", "neighbours", "beside", "alone", 1.2),
+    Slower("99th percentile with reloads / without", "reloads", "reloading", "steady", 2.0),
+    Most("requests that failed while reloads went on", "reloads", "reloads.failed", 0.0, ""),
+    Most("WebSockets and downloads that ended meanwhile", "reloads", "reloads.ended", 0.0, ""),
+    Most("reloads that were refused", "reloads", "reloads.refused", 0.0, ""),
+    Most("workers killed: requests failed on other connections", "kills", "kills.elsewhere", 0.0, ""),
+    Most("workers killed: WebSockets ended on other connections", "kills", "kills.sockets", 0.0, ""),
+    Most("workers killed: connections refused", "kills", "kills.refused", 0.0, ""),
+    Most("rolling restart: requests that failed", "restart", "restart.failed", 0.0, ""),
+    Least("two workers / one, requests a second", "scaling", "scaling.ratio", 1.9, "x"),
 )
 
 
