@@ -15,6 +15,8 @@ from typing import cast
 from loadtest.own_generator import LENGTH
 
 STATUS = re.compile(rb"HTTP/1\.1 (\d{3}) ")
+# An answer that takes longer is none.
+PATIENCE = 10.0
 CLOSE = re.compile(rb"\r\nconnection: *close\r\n", re.IGNORECASE)
 
 
@@ -135,7 +137,8 @@ async def knock(port: int, path: str, account: Account) -> None:
         local = writer.get_extra_info("sockname")[1]
         try:
             writer.write(request)
-            answer = await reader.read()
+            async with asyncio.timeout(PATIENCE):
+                answer = await reader.read()
             why = "" if answer.startswith(b"HTTP/1.1 2") else f"answered with {answer[:20]!r}"
         except OSError as error:
             why = str(error)

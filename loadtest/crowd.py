@@ -61,6 +61,7 @@ def frame(payload: bytes) -> bytes:
 async def talk(port: int, number: int, report: Report, latencies: list[float], ready: asyncio.Event) -> None:
     """One WebSocket, until it is cancelled."""
     count = local = 0
+    writer: asyncio.StreamWriter | None = None
     try:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         local = writer.get_extra_info("sockname")[1]
@@ -91,6 +92,8 @@ async def talk(port: int, number: int, report: Report, latencies: list[float], r
         report.closed += 1
         report.ended.append(local)
         report.complain(f"a WebSocket ended after {count} messages: {error!r}")
+    finally:
+        _abort(writer)
 
 
 async def read_slowly(port: int, report: Report, ready: asyncio.Event) -> None:
@@ -100,6 +103,7 @@ async def read_slowly(port: int, report: Report, ready: asyncio.Event) -> None:
     sock.setblocking(False)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
     at = 0
+    writer: asyncio.StreamWriter | None = None
     try:
         await loop.sock_connect(sock, ("127.0.0.1", port))
         reader, writer = await asyncio.open_connection(sock=sock, limit=READ_BYTES)
@@ -122,6 +126,15 @@ async def read_slowly(port: int, report: Report, ready: asyncio.Event) -> None:
     except (OSError, TimeoutError, asyncio.IncompleteReadError) as error:
         report.broken += 1
         report.complain(f"a download ended after {at} bytes: {error!r}")
+    finally:
+        _abort(writer)
+        if writer is None:
+            sock.close()
+
+
+def _abort(writer: asyncio.StreamWriter | None) -> None:
+    if writer is not None:
+        writer.transport.abort()
 
 
 async def crowd(port: int, websockets: int, downloads: int) -> Report:

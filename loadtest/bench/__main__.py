@@ -21,6 +21,7 @@ from loadtest.bench import (
     report,
     resilience,
     scenarios,
+    tls,
     workers,
 )
 from loadtest.bench.peers import PEERS, start_backend, version
@@ -48,10 +49,11 @@ LIFECYCLE: dict[str, Callable[[Bench], None]] = {
     "kills": workers.kills,
     "restart": workers.restart,
     "scaling": workers.scaling,
+    "tls": tls.tls,
 }
 ALL = {**SCENARIOS, **LIFECYCLE}
 GATEWAY_ONLY = {"own", "routes", "slow", "guarded", "identity", "admitted", "compose", "neighbours", "episodes"}
-GATEWAY_ONLY |= LIFECYCLE.keys()
+GATEWAY_ONLY |= LIFECYCLE.keys() - {"tls"}
 SETTINGS = ("rounds", "seconds", "workers", "pairs", "reload_seconds", "reloads", "websockets", "downloads")
 SETTINGS += ("websocket_route",)
 
@@ -122,7 +124,7 @@ def main() -> int:
         backend = start_backend(sandbox, load_core)
         bench = Bench(sandbox, plan, present, gateway_core, load_core, backend, results, usable)
         measure(bench, chosen)
-    verdicts = judge(results, chosen)
+    verdicts = judge(results, {*chosen, *results.samples})
     circumstances = report.about(generator.name(), asdict(plan), backend.peer)
     print(report.render(results, verdicts, circumstances))
     write(options.json, json.dumps(report.document(results, verdicts, circumstances), indent=1) + "\n")

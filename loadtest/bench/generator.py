@@ -58,12 +58,15 @@ class Sample:
 
 @dataclass(frozen=True)
 class Target:
-    """What is asked: a port, paths in turn, whether the answer is meant to be an error, and with which headers more."""
+    """What is asked: a port, paths in turn, whether the answer is meant to be an error, and with which headers more.
+    `secure` is by TLS, and with `handshakes` nothing is asked but a new connection each time."""
 
     port: int
     paths: tuple[str, ...]
     succeeds: bool = True
     headers: tuple[tuple[str, str], ...] = ()
+    secure: bool = False
+    handshakes: bool = False
 
 
 def parse_wrk(text: str) -> Outcome:
@@ -111,7 +114,9 @@ def lua_script(paths: tuple[str, ...]) -> str:
 
 def command(target: Target, seconds: float, folder: Path) -> list[str]:
     """wrk's command line, or that of our own generator with the same meaning."""
-    url = f"http://127.0.0.1:{target.port}{target.paths[0]}"
+    url = f"{'https' if target.secure else 'http'}://127.0.0.1:{target.port}{target.paths[0]}"
+    if target.handshakes:
+        return [sys.executable, "-m", "loadtest.handshakes", f"-c{CONNECTIONS}", f"-d{seconds:g}", url]
     headers = [word for name, value in (*HEADERS, *target.headers) for word in ("-H", f"{name}: {value}")]
     wrk = shutil.which("wrk")
     if wrk is None:

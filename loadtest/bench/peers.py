@@ -161,9 +161,11 @@ def start(
     wait: str = SMALL,
     workers: int = 1,
     beside: Iterable[Path] = (),
+    values: Mapping[str, object] | None = None,
 ) -> Instance:
     """Starts a peer and waits until it proxies. `routes` and `upstreams` are more of them for the gateway, as lines of
-    its YAML, `workers` its processes, `beside` files to stand beside the configuration."""
+    its YAML, `workers` its processes, `beside` files to stand beside the configuration, and
+    `values` what else the template is filled in with: with TLS, the peer is asked by TLS whether it is ready."""
     peer = PEERS[name]
     program = peer.find()
     if program is None:
@@ -172,8 +174,8 @@ def start(
     config: Path | None = None
     if peer.template:
         config = sandbox.folder(name) / peer.template
-        values = template_values(config.parent, port, admin, backend)
-        write_config(config, mode, {**values, "ROUTES": routes, "UPSTREAMS": upstreams})
+        known = template_values(config.parent, port, admin, backend)
+        write_config(config, mode, {**known, "ROUTES": routes, "UPSTREAMS": upstreams, **(values or {})})
         for file in beside:
             shutil.copy(file, config.parent)
     command = peer.command(program, mode, config or Path(), port, backend)
@@ -181,13 +183,14 @@ def start(
     child = sandbox.start(f"{name} {mode}", command, core)
     instance = Instance(name, mode, port, admin, child, config)
     if wait:
-        wait_for_status(port, wait, child)
+        wait_for_status(port, wait, child, secure="TLS" in (values or {}))
     return instance
 
 
 def template_values(folder: Path, port: int, admin: int, backend: int) -> dict[str, object]:
     """What every template is filled in with."""
-    return {"PORT": port, "ADMIN": admin, "BACKEND": backend, "ROUTES": "", "UPSTREAMS": "", **_everywhere(folder)}
+    empty = dict.fromkeys(("ROUTES", "UPSTREAMS", "TLS", "CERTIFICATE"), "")
+    return {"PORT": port, "ADMIN": admin, "BACKEND": backend, **empty, **_everywhere(folder)}
 
 
 def write_config(path: Path, mode: str, values: Mapping[str, object]) -> None:

@@ -10,6 +10,7 @@ import resource
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -162,25 +163,35 @@ def _prepare(core: int | Collection[int] | None) -> Callable[[], None]:
     return prepare
 
 
-def wait_for_status(port: int, path: str, child: Child, seconds: float = 30.0, expect: int = 200) -> float:
+def wait_for_status(
+    port: int, path: str, child: Child, seconds: float = 30.0, expect: int = 200, secure: bool = False
+) -> float:
     """Asks until the answer has the expected status; how many seconds that took."""
     started = time.monotonic()
     while time.monotonic() - started < seconds:
         child.require_alive()
-        if ask(port, path) == expect:
+        if ask(port, path, secure) == expect:
             return time.monotonic() - started
         time.sleep(0.005)
     raise HarnessError(f"{child.name} did not answer {path} with {expect} in {seconds:g} s: {child.complaint()}")
 
 
-def ask(port: int, path: str) -> int | None:
-    """The status of one GET on a connection of its own; None when there was no answer."""
+def ask(port: int, path: str, secure: bool = False) -> int | None:
+    """The status of one GET on a connection of its own, None when there was no answer; certificates do not matter."""
     request = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n".encode()
     try:
-        with socket.create_connection(("127.0.0.1", port), timeout=2.0) as connection:
+        plain = socket.create_connection(("127.0.0.1", port), timeout=2.0)
+        with plain, _secured(plain) if secure else plain as connection:
             connection.sendall(request)
             head = connection.recv(64)
     except OSError:
         return None
     parts = head.split(b" ", 2)
     return int(parts[1]) if len(parts) > 1 and parts[1][:3].isdigit() else None
+
+
+def _secured(plain: socket.socket) -> ssl.SSLSocket:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context.wrap_socket(plain)

@@ -139,6 +139,8 @@ BARS: tuple[Pair | Most, ...] = (
     Most("requests that failed while reloads went on", "reloads", "reloads.failed", 0.0, ""),
     Most("WebSockets and downloads that ended meanwhile", "reloads", "reloads.ended", 0.0, ""),
     Most("reloads that were refused", "reloads", "reloads.refused", 0.0, ""),
+    Share("TLS, full chain / HAProxy", "tls", "gateway", "haproxy", 1.8),
+    Share("new TLS 1.3 connections / nginx", "handshakes", "gateway", "nginx", 1.5),
     Most("workers killed: requests failed on other connections", "kills", "kills.elsewhere", 0.0, ""),
     Most("workers killed: WebSockets ended on other connections", "kills", "kills.sockets", 0.0, ""),
     Most("workers killed: connections refused", "kills", "kills.refused", 0.0, ""),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import statistics
@@ -49,8 +50,13 @@ def parse_connections(text: str, port: int) -> dict[int, int]:
 def client_ports(pid: int, port: int, proc: Path = PROC) -> set[int]:
     """The clients' ports of all connections to `port` that the process has."""
     known = parse_connections((proc / "net/tcp").read_text(), port)
-    links = (os.readlink(entry) for entry in (proc / str(pid) / "fd").iterdir())
-    inodes = {int(link[8:-1]) for link in links if link.startswith("socket:[")}
+    inodes = set()
+    for entry in (proc / str(pid) / "fd").iterdir():
+        # One may be closed meanwhile, as is that of the folder when it is this process's own.
+        with contextlib.suppress(FileNotFoundError):
+            link = os.readlink(entry)
+            if link.startswith("socket:["):
+                inodes.add(int(link[8:-1]))
     return {known[inode] for inode in inodes & known.keys()}
 
 
