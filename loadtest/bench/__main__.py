@@ -54,8 +54,8 @@ LIFECYCLE: dict[str, Callable[[Bench], None]] = {
 ALL = {**SCENARIOS, **LIFECYCLE}
 GATEWAY_ONLY = {"own", "routes", "slow", "guarded", "identity", "admitted", "compose", "neighbours", "episodes"}
 GATEWAY_ONLY |= LIFECYCLE.keys() - {"tls"}
-SETTINGS = ("rounds", "seconds", "workers", "pairs", "reload_seconds", "reloads", "websockets", "downloads")
-SETTINGS += ("websocket_route",)
+SETTINGS = ("rounds", "seconds", "workers", "pairs", "reload_seconds", "reloads", "crowd_websockets", "crowd_downloads")
+SETTINGS += ("crowd_route",)
 
 
 def parse() -> argparse.Namespace:
@@ -69,9 +69,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--pairs", type=int, help="reloads: how often each of the two is measured")
     parser.add_argument("--reload-seconds", type=float, help="reloads: how long each time")
     parser.add_argument("--reloads", type=int, help="reloads: how many in that time")
-    parser.add_argument("--websockets", type=int, help="reloads, kills: how many are open")
-    parser.add_argument("--downloads", type=int, help="reloads: how many slow ones are open")
-    parser.add_argument("--websocket-route", choices=reloads.WEBSOCKETS, help="reloads, kills: how they go on")
+    parser.add_argument("--crowd-websockets", type=int, help="reloads, kills: how many are open")
+    parser.add_argument("--crowd-downloads", type=int, help="reloads: how many slow ones are open")
+    parser.add_argument("--crowd-route", choices=reloads.WEBSOCKETS, help="reloads, kills: how they go on")
     parser.add_argument("--strict", action="store_true", help="exit 1 when a bar is missed or could not be measured")
     parser.add_argument("--json", type=Path, default=ROOT / "loadtest/results/bench.json", metavar="FILE")
     parser.add_argument("--chart", type=Path, default=ROOT / "docs/bench.svg", metavar="FILE")

@@ -117,7 +117,7 @@ class Crowd:
         self._output = bench.sandbox.folder("crowd") / "out"
         plan = bench.plan
         command = [sys.executable, "-m", "loadtest.crowd", "--port", str(port)]
-        command += ["--websockets", str(plan.websockets), "--downloads", str(plan.downloads)]
+        command += ["--websockets", str(plan.crowd_websockets), "--downloads", str(plan.crowd_downloads)]
         with self._output.open("wb") as file:
             self.child: Child = bench.sandbox.start("crowd", command, bench.load_core, file)
         deadline = time.monotonic() + START_SECONDS
@@ -141,8 +141,8 @@ class Crowd:
 def start_gateway(bench: Bench, lasting: int) -> tuple[Instance, Reloader]:
     """The gateway on its first configuration, and who changes it."""
     plan = bench.plan
-    routes, upstreams = configuration(0, lasting, bench.backend.port, plan.websocket_route)
-    beside = [ROOT / "loadtest/long_lived.py"] if plan.websocket_route == "app" else []
+    routes, upstreams = configuration(0, lasting, bench.backend.port, plan.crowd_route)
+    beside = [ROOT / "loadtest/long_lived.py"] if plan.crowd_route == "app" else []
     cores = bench.gateway_core if plan.workers == 1 else bench.gateway_cores
     instance = start(
         *(bench.sandbox, "gateway", "full", bench.backend.port, cores),
@@ -154,7 +154,7 @@ def start_gateway(bench: Bench, lasting: int) -> tuple[Instance, Reloader]:
     wait_for_status(instance.port, "/r0/items/1", instance.child)
     assert instance.config is not None
     values = template_values(instance.config.parent, instance.port, instance.admin, bench.backend.port)
-    return instance, Reloader(instance, values, lasting, plan.websocket_route)
+    return instance, Reloader(instance, values, lasting, plan.crowd_route)
 
 
 def reloads(bench: Bench) -> None:

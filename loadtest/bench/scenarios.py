@@ -31,9 +31,9 @@ class Plan:
     pairs: int = 5
     reload_seconds: float = 60.0
     reloads: int = 200
-    websockets: int = 500
-    downloads: int = 50
-    websocket_route: str = "proxied"
+    crowd_websockets: int = 500
+    crowd_downloads: int = 50
+    crowd_route: str = "proxied"
 
 
 QUICK = Plan(
@@ -47,8 +47,8 @@ QUICK = Plan(
     pairs=1,
     reload_seconds=6.0,
     reloads=20,
-    websockets=50,
-    downloads=5,
+    crowd_websockets=50,
+    crowd_downloads=5,
 )
 
 TRIES = 3

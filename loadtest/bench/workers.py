@@ -62,8 +62,8 @@ def client_ports(pid: int, port: int, proc: Path = PROC) -> set[int]:
 
 def _start(bench: Bench, lasting: int, workers: int) -> Instance:
     """The gateway with so many workers, on every core but the generator's where there are some."""
-    routes, upstreams = configuration(0, lasting, bench.backend.port, bench.plan.websocket_route)
-    beside = [Path(__file__).parents[1] / "long_lived.py"] if bench.plan.websocket_route == "app" else []
+    routes, upstreams = configuration(0, lasting, bench.backend.port, bench.plan.crowd_route)
+    beside = [Path(__file__).parents[1] / "long_lived.py"] if bench.plan.crowd_route == "app" else []
     instance = start(
         *(bench.sandbox, "gateway", "full", bench.backend.port, bench.gateway_cores),
         routes=routes,
