@@ -11,8 +11,8 @@ import ssl
 import time
 from urllib.parse import urlsplit
 
+from loadtest.bench.process import unverified
 from loadtest.bench.stats import p99
-from loadtest.own_generator import unverified
 
 
 async def shake(host: str, port: int, until: float, context: ssl.SSLContext, latencies: list[float]) -> int:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import re
-import ssl
 import time
 from pathlib import Path
 from typing import cast
@@ -75,22 +74,7 @@ class Asker(asyncio.Protocol):
             self.totals.read_errors += 1
 
 
-def unverified() -> ssl.SSLContext:
-    """For the bench's own certificates, which nobody signed."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    return context
-
-
-async def load(
-    host: str,
-    port: int,
-    requests: list[bytes],
-    connections: int,
-    seconds: float,
-    context: ssl.SSLContext | None = None,
-) -> tuple[Totals, float]:
+async def load(host: str, port: int, requests: list[bytes], connections: int, seconds: float) -> tuple[Totals, float]:
     totals = Totals()
     loop = asyncio.get_running_loop()
     transports: list[asyncio.BaseTransport] = []
@@ -99,7 +83,7 @@ async def load(
     for number in range(connections):
         asker = Asker(requests, number, totals)
         try:
-            transport, _ = await loop.create_connection(lambda asker=asker: asker, host, port, ssl=context)  # type: ignore[misc]
+            transport, _ = await loop.create_connection(lambda asker=asker: asker, host, port)  # type: ignore[misc]
             transports.append(transport)
         except OSError:
             totals.connect_errors += 1
@@ -123,8 +107,7 @@ def main() -> None:
     paths = options.paths.read_text().split() if options.paths else [url.path]
     headers = "\r\n".join([f"Host: {url.netloc}", *options.headers])
     requests = [f"GET {path} HTTP/1.1\r\n{headers}\r\n\r\n".encode() for path in paths]
-    context = unverified() if url.scheme == "https" else None
-    work = load(url.hostname or "127.0.0.1", url.port or 80, requests, options.connections, options.seconds, context)
+    work = load(url.hostname or "127.0.0.1", url.port or 80, requests, options.connections, options.seconds)
     try:
         import uvloop
 

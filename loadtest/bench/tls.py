@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import ipaddress
+import shutil
 from pathlib import Path
 
 from cryptography import x509
@@ -11,7 +12,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from loadtest.bench.generator import Target
-from loadtest.bench.peers import PEERS, SMALL, Instance, start
+from loadtest.bench.peers import SMALL, Instance, start
 from loadtest.bench.process import HarnessError
 from loadtest.bench.scenarios import Bench, Cell, rotate, say
 
@@ -39,6 +40,9 @@ def write_certificate(path: Path) -> None:
 
 def tls(bench: Bench) -> None:
     """Keep-alive requests with the full chain, then handshakes without a request; every peer in turn."""
+    if shutil.which("wrk") is None:
+        say("  left out: it needs wrk")
+        return
     pem = bench.sandbox.folder("certificate") / "both.pem"
     write_certificate(pem)
     running: list[Instance] = []
@@ -50,7 +54,7 @@ def tls(bench: Bench) -> None:
         except HarnessError as error:
             bench.problem(f"tls: {error}")
     if not running:
-        say(f"  left out: none of {', '.join(PEERS[name].name for name in LINES)} runs with TLS")
+        say(f"  left out: none of {', '.join(LINES)} runs with TLS")
         return
     kept = [Cell(one.peer, one, Target(one.port, (SMALL,), secure=True)) for one in running]
     rotate(bench, "tls", kept, bench.plan.seconds)
