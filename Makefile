@@ -58,7 +58,7 @@ bench: .venv-test ## CPU and latency side by side with the peers that are instal
 	$(BIN)/python -m loadtest.bench $(BENCH_ARGS)
 
 bench-lifecycle: .venv-test ## reloads, kills, restarts, several workers and TLS (BENCH_ARGS=...); some 15 minutes
-	$(BIN)/python -m loadtest.bench --scenario reloads kills restart scaling admitted tls --workers 4 \
+	$(BIN)/python -m loadtest.bench --scenario reloads kills restart scaling shared tls \
 		--json loadtest/results/lifecycle.json $(BENCH_ARGS)
 
 soak: .venv-test ## ten minutes of mixed traffic; memory and sockets must stay level

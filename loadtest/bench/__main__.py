@@ -49,13 +49,14 @@ LIFECYCLE: dict[str, Callable[[Bench], None]] = {
     "kills": workers.kills,
     "restart": workers.restart,
     "scaling": workers.scaling,
+    "shared": admitted.shared,
     "tls": tls.tls,
 }
 ALL = {**SCENARIOS, **LIFECYCLE}
 GATEWAY_ONLY = {"own", "routes", "slow", "guarded", "identity", "admitted", "compose", "neighbours", "episodes"}
 GATEWAY_ONLY |= LIFECYCLE.keys() - {"tls"}
 SETTINGS = ("rounds", "seconds", "workers", "pairs", "reload_seconds", "reloads", "crowd_websockets", "crowd_downloads")
-SETTINGS += ("crowd_route",)
+SETTINGS += ("crowd_route", "reload_workers")
 
 
 def parse() -> argparse.Namespace:
@@ -65,9 +66,10 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--scenario", nargs="+", choices=ALL, help=f"default: all but {', '.join(LIFECYCLE)}")
     parser.add_argument("--rounds", type=int, help="how often each server is measured")
     parser.add_argument("--seconds", type=float, help="how long each time")
-    parser.add_argument("--workers", type=int, help="of the gateway, for reloads, kills, restart and admitted")
+    parser.add_argument("--workers", type=int, help="of the gateway, for kills, restart and shared")
     parser.add_argument("--pairs", type=int, help="reloads: how often each of the two is measured")
     parser.add_argument("--reload-seconds", type=float, help="reloads: how long each time")
+    parser.add_argument("--reload-workers", type=int, help="reloads: of the gateway")
     parser.add_argument("--reloads", type=int, help="reloads: how many in that time")
     parser.add_argument("--crowd-websockets", type=int, help="reloads, kills: how many are open")
     parser.add_argument("--crowd-downloads", type=int, help="reloads: how many slow ones are open")

@@ -143,12 +143,12 @@ def start_gateway(bench: Bench, lasting: int) -> tuple[Instance, Reloader]:
     plan = bench.plan
     routes, upstreams = configuration(0, lasting, bench.backend.port, plan.crowd_route)
     beside = [ROOT / "loadtest/long_lived.py"] if plan.crowd_route == "app" else []
-    cores = bench.gateway_core if plan.workers == 1 else bench.gateway_cores
+    cores = bench.gateway_core if plan.reload_workers == 1 else bench.gateway_cores
     instance = start(
         *(bench.sandbox, "gateway", "full", bench.backend.port, cores),
         routes=routes,
         upstreams=upstreams,
-        workers=plan.workers,
+        workers=plan.reload_workers,
         beside=beside,
     )
     wait_for_status(instance.port, "/r0/items/1", instance.child)

@@ -131,6 +131,8 @@ BARS: tuple[Pair | Most, ...] = (
     Least("admitted in the worst second, local limit of 1000/s", "admitted", "admitted.local.least", 950.0, "/s"),
     Most("admitted in the best second, the same in Redis", "admitted", "admitted.shared.most", 1050.0, "/s"),
     Least("admitted in the worst second, the same in Redis", "admitted", "admitted.shared.least", 950.0, "/s"),
+    Most("several workers: admitted in the best second, local", "shared", "shared.local.most", 1050.0, "/s"),
+    Least("several workers: admitted in the worst second, local", "shared", "shared.local.least", 950.0, "/s"),
     Share("three parts, as they came / a proxied request", "compose", "composed", "plain", 3.75),
     Share("three parts with picks / a proxied request", "compose", "picked", "plain", 6.0),
     Most("a composition's median behind its slowest chain's", "compose", "compose.behind", 1.0, "ms"),

@@ -27,9 +27,10 @@ class Plan:
     slow_seconds: float = 20.0
     starts: int = 3
     repeats: int = 50  # of disturbed samples, in all: the whole bench must come to an end in time
-    workers: int = 1  # of the gateway, where that is what is measured
+    workers: int = 4  # of the gateway, where that is what is measured
     pairs: int = 5
     reload_seconds: float = 60.0
+    reload_workers: int = 1
     reloads: int = 200
     crowd_websockets: int = 500
     crowd_downloads: int = 50
@@ -81,7 +82,7 @@ class Bench:
 
     @property
     def gateway_cores(self) -> list[int]:
-        """Where several workers run: everywhere but beside the generator, where there is more than one core."""
+        """Where several workers run: everywhere but on the generator's core, where there is more than one."""
         return [core for core in self.usable if core != self.load_core] or [self.gateway_core]
 
     def instance(self, peer: str, mode: str) -> Instance:

@@ -92,7 +92,7 @@ async def _under_load(instance: Instance, work: Callable[[], Awaitable[None]]) -
 
 def kills(bench: Bench) -> None:
     """SIGKILL to each worker in turn: only requests and WebSockets on its connections end, and nobody is refused."""
-    instance = _start(bench, lasting := start_lasting(bench), max(2, bench.plan.workers))
+    instance = _start(bench, lasting := start_lasting(bench), bench.plan.workers)
     crowd = Crowd(bench, instance.port)
     doomed: set[int] = set()
     took: list[float] = []
@@ -138,7 +138,7 @@ async def _kill(instance: Instance, pid: int, doomed: set[int]) -> float:
 
 def restart(bench: Bench) -> None:
     """`gateway restart` replaces every worker, and no request is lost."""
-    instance = _start(bench, start_lasting(bench), max(2, bench.plan.workers))
+    instance = _start(bench, start_lasting(bench), bench.plan.workers)
     before = workers_of(instance)
     took: list[float] = []
 
