@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from loadtest.bench.generator import Sample, Target, measure
+from loadtest.bench.generator import Sample, Target, measure, run
 from loadtest.bench.peers import Instance, start, template_values, write_config
 from loadtest.bench.process import ROOT, Child, HarnessError, free_port, wait_for_status
 from loadtest.bench.results import Figure
@@ -164,6 +164,8 @@ def reloads(bench: Bench) -> None:
     instance, reloader = start_gateway(bench, lasting)
     crowd = Crowd(bench, instance.port)
     target = Target(instance.port, tuple(f"/r{number}/items/42" for number in range(ROUTES)))
+    if plan.warm_up:
+        run(bench.sandbox, target, plan.warm_up, bench.load_core)
     samples: dict[str, list[Sample]] = {"steady": [], "reloading": []}
     for pair in range(plan.pairs):
         for label in ("steady", "reloading") if pair % 2 == 0 else ("reloading", "steady"):
