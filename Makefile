@@ -1,6 +1,6 @@
 # What a developer types. `make` alone lists it; nothing but make and Python 3.11 or newer with venv has to be there.
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format bench load soak schema docs wheel binary lock clean
+.PHONY: help run test lint format bench bench-lifecycle load soak schema docs wheel binary lock clean
 .PHONY: .venv-run .venv-test .venv-load .venv-deploy .venv-docs .venv-binary .lint-deploy .npm-oidc
 
 # The first Python that starts and is new enough; `make run PYTHON=/path/to/python` overrides it.
@@ -12,6 +12,7 @@ UV := $(shell command -v uv 2>/dev/null)
 BIN := .venv/bin
 PYTEST_ARGS ?= -n 2
 LOAD_ARGS ?=
+BENCH_ARGS ?=
 
 # $(call install,VENV,LOCK,WITH-THE-PROJECT): make the virtual environment and bring it to the lock's state, unless its
 # stamp says that it is there. Only wheels are taken, so no compiler is needed; every file is checked against its hash.
@@ -37,7 +38,7 @@ define install
 endef
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: .venv-run ## the sample services and the gateway on routes.yaml; Ctrl-C stops all
 	@exec $(BIN)/gateway demo
@@ -65,7 +66,11 @@ format: .venv-test ## let ruff put the sources in shape
 	$(BIN)/ruff format .
 
 bench: .venv-test ## CPU and latency side by side with the peers that are installed
-	$(BIN)/python -m loadtest.bench
+	$(BIN)/python -m loadtest.bench $(BENCH_ARGS)
+
+bench-lifecycle: .venv-test ## reloads, kills, restarts, several workers and TLS (BENCH_ARGS=...); some 15 minutes
+	$(BIN)/python -m loadtest.bench --scenario reloads kills restart scaling shared tls \
+		--json loadtest/results/lifecycle.json $(BENCH_ARGS)
 
 soak: .venv-test ## ten minutes of mixed traffic; memory and sockets must stay level
 	$(BIN)/python -m loadtest.soak --seconds 600

@@ -52,6 +52,10 @@ PURE = (
     "gateway.breaker.window",
     "gateway.compose.part_cache",
     "gateway.config",
+    "gateway.doctor.finding",
+    "gateway.doctor.machine",
+    "gateway.doctor.needs",
+    "gateway.doctor.services",
     "gateway.legacy",
     "gateway.limits.gcra",
     "gateway.limits.headers",
@@ -91,7 +95,10 @@ PLUGINS_MAY_IMPORT = (
     "gateway.units",
     "orjson",
 )
-MAY_TOUCH_TRANSPORTS = ("gateway.wire", "gateway.application", "gateway.process", "gateway.demo")
+MAY_TOUCH_TRANSPORTS = (
+    *("gateway.wire", "gateway.application", "gateway.process", "gateway.demo"),
+    "gateway.doctor.probes",
+)
 TRANSPORT_ATTRIBUTES = frozenset(
     {
         "transport",

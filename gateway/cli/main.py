@@ -18,6 +18,7 @@ COMMANDS = {
     "plugin": "Make a new plugin.",
     "schema": "The JSON Schema of routes.yaml, for editors.",
     "status": "How a running gateway is.",
+    "doctor": "What of the machine and the services around stands in the way, and what to type.",
     "reload": "Have a running gateway read its configuration again.",
     "demo": "Start the sample services and a gateway before them.",
     "completion": "Print the shell completion script.",

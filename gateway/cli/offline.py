@@ -24,7 +24,9 @@ from gateway.table import RouteTable
 from gateway.telemetry.metrics import Metrics
 
 
-class _Clock:
+class SystemTime:
+    """The machine's clocks."""
+
     def now(self) -> float:
         return time.monotonic()
 
@@ -46,7 +48,7 @@ def compile_offline(path: Path) -> Compiled:
     """Read and compile; no socket is opened and no task made."""
     loaded = load(path, os.environ)
     metrics = Metrics()
-    clock = _Clock()
+    clock = SystemTime()
     proxy = Proxy(RouteTable.empty())
     shared = SharedState(clock, metrics)
     about_state = shared.adopt(loaded)

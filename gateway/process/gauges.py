@@ -32,6 +32,25 @@ def watch_runtime(runtime: Runtime) -> None:
         for state in ("active", "idle")
     }
 
+    def scrape() -> None:
+        active.set(runtime.proxy.active)
+        version.set(runtime.version)
+        blocks.set(sys.getallocatedblocks())
+        clients = [connection for listener in runtime.listeners for connection in listener.connections]
+        busy = sum(connection.exchange is not None for connection in clients)
+        children["client", "active"].set(busy)
+        children["client", "idle"].set(len(clients) - busy)
+        pools = [endpoint.pool for endpoint in runtime.generation.endpoints.values()] if runtime.generation else []
+        children["upstream", "active"].set(sum(pool.active for pool in pools))
+        children["upstream", "idle"].set(sum(len(pool.idle) for pool in pools))
+
+    metrics.at_scrape.append(scrape)
+    _watch_upstreams(runtime)
+    _watch_certificates(runtime)
+
+
+def _watch_upstreams(runtime: Runtime) -> None:
+    metrics = runtime.metrics
     endpoints = metrics.gauge(
         "gateway_upstream_endpoints",
         "Endpoints by whether they may be given requests, and if not, why not. Each worker judges for itself: of "
@@ -54,10 +73,16 @@ def watch_runtime(runtime: Runtime) -> None:
                 limit.set(int(upstream.limiter.limit.value))
                 limit.merge = "max" if upstream.limiter.is_fixed else "sum"
 
+    metrics.at_scrape.append(scrape_upstreams)
+
+
+def _watch_certificates(runtime: Runtime) -> None:
+    metrics = runtime.metrics
     expiries = metrics.gauge(
         "gateway_tls_certificate_expiry_seconds",
         "When a listener's certificate ends, in seconds since 1970.",
         ("listener", "name"),
+        merge="min",
     )
 
     def scrape_certificates() -> None:
@@ -70,16 +95,4 @@ def watch_runtime(runtime: Runtime) -> None:
         for (address, name), until in shown.items():
             expiries.labels(address, name).set(until)
 
-    def scrape() -> None:
-        active.set(runtime.proxy.active)
-        version.set(runtime.version)
-        blocks.set(sys.getallocatedblocks())
-        clients = [connection for listener in runtime.listeners for connection in listener.connections]
-        busy = sum(connection.exchange is not None for connection in clients)
-        children["client", "active"].set(busy)
-        children["client", "idle"].set(len(clients) - busy)
-        pools = [endpoint.pool for endpoint in runtime.generation.endpoints.values()] if runtime.generation else []
-        children["upstream", "active"].set(sum(pool.active for pool in pools))
-        children["upstream", "idle"].set(sum(len(pool.idle) for pool in pools))
-
-    metrics.at_scrape += [scrape, scrape_upstreams, scrape_certificates]
+    metrics.at_scrape.append(scrape_certificates)

@@ -265,8 +265,8 @@ class Runtime:
         return [(open_sockets(place.bind)[0], place.make_tls()) for place in self.places]
 
     async def start(self, doors: Doors | None = None, version: int = 1) -> None:
-        """Prepare unless that is done, start plugins, and accept: at these doors, one for each of `places`, else at some
-        of its own. ConfigError with all problems; OSError for an address that cannot be had."""
+        """Prepare unless that is done, start plugins, and accept: at these doors, one for each of `places`, else at
+        its own. ConfigError with all problems; OSError for an address that cannot be had."""
         if self._prepared is None:
             self.prepare()
         assert self._prepared is not None

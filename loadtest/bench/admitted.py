@@ -43,7 +43,16 @@ def _least_disturbed(port: int, path: str) -> Tally:
 
 
 def admitted(bench: Bench) -> None:
-    """The same limit in memory and in Redis."""
+    """The same limit in memory and in Redis, with one worker."""
+    _admitted(bench, "admitted", 1)
+
+
+def shared(bench: Bench) -> None:
+    """The same with several workers, which keep one limit among them."""
+    _admitted(bench, "shared", bench.plan.workers)
+
+
+def _admitted(bench: Bench, scenario: str, workers: int) -> None:
     program = redis_server()
     if program is None:
         say("  left out: no redis-server")
@@ -52,7 +61,9 @@ def admitted(bench: Bench) -> None:
     options = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
     redis = bench.sandbox.start("redis", [program, *options], None)
     routes = ROUTES.format(rate=RATE, redis=port)
-    gateway: Instance = start(bench.sandbox, "gateway", "full", bench.backend.port, bench.gateway_core, routes=routes)
+    cores = bench.gateway_core if workers == 1 else bench.gateway_cores
+    where = (bench.sandbox, "gateway", "full", bench.backend.port, cores)
+    gateway: Instance = start(*where, routes=routes, workers=workers)
     wait_for_status(gateway.port, "/shared", gateway.child)
     for store in ("local", "shared"):
         tally = _least_disturbed(gateway.port, f"/{store}")
@@ -62,6 +73,7 @@ def admitted(bench: Bench) -> None:
         shown = " ".join(map(str, counts))
         say(f"  {store}: {tally.sent} offered, admitted each second: {shown}; slowest {tally.slowest * 1000:.0f} ms")
         for name, value in (("least", min(counts)), ("most", max(counts))):
-            says = f"admitted in the {'best' if name == 'most' else 'worst'} second, {store} limit"
-            bench.results.figures[f"admitted.{store}.{name}"] = Figure("admitted", value, "/s", says)
+            several = f", {workers} workers" if workers > 1 else ""
+            says = f"admitted in the {'best' if name == 'most' else 'worst'} second, {store} limit{several}"
+            bench.results.figures[f"{scenario}.{store}.{name}"] = Figure(scenario, value, "/s", says)
     bench.sandbox.stop(gateway.child, redis)

@@ -48,6 +48,7 @@ class Sample:
     cpu_us: float
     p99_ms: float = 0.0
     stolen: float = 0.0  # the share of the machine's time that its host gave to others
+    failed: int = 0  # requests without the answer that they were to get
     problem: str | None = None
 
     @property
@@ -57,12 +58,15 @@ class Sample:
 
 @dataclass(frozen=True)
 class Target:
-    """What is asked: a port, paths in turn, whether the answer is meant to be an error, and with which headers more."""
+    """What is asked: a port, paths in turn, whether the answer is meant to be an error, and with which headers more.
+    `secure` is by TLS, and with `handshakes` nothing is asked but a new connection each time."""
 
     port: int
     paths: tuple[str, ...]
     succeeds: bool = True
     headers: tuple[tuple[str, str], ...] = ()
+    secure: bool = False
+    handshakes: bool = False
 
 
 def parse_wrk(text: str) -> Outcome:
@@ -81,6 +85,11 @@ def parse_wrk(text: str) -> Outcome:
         errors=sum(map(int, sockets.groups())) if sockets else 0,
         p99_ms=float(p99[1]) * UNITS[p99[2]] * 1000 if p99 else 0.0,
     )
+
+
+def failed(outcome: Outcome, succeeds: bool) -> int:
+    """How many requests had no answer, or a wrong one."""
+    return outcome.errors + (outcome.unsuccessful if succeeds else outcome.requests - outcome.unsuccessful)
 
 
 def problem_of(outcome: Outcome, succeeds: bool) -> str | None:
@@ -105,7 +114,9 @@ def lua_script(paths: tuple[str, ...]) -> str:
 
 def command(target: Target, seconds: float, folder: Path) -> list[str]:
     """wrk's command line, or that of our own generator with the same meaning."""
-    url = f"http://127.0.0.1:{target.port}{target.paths[0]}"
+    url = f"{'https' if target.secure else 'http'}://127.0.0.1:{target.port}{target.paths[0]}"
+    if target.handshakes:
+        return [sys.executable, "-m", "loadtest.handshakes", f"-c{CONNECTIONS}", f"-d{seconds:g}", url]
     headers = [word for name, value in (*HEADERS, *target.headers) for word in ("-H", f"{name}: {value}")]
     wrk = shutil.which("wrk")
     if wrk is None:
@@ -154,7 +165,8 @@ def measure(sandbox: Sandbox, child: Child, target: Target, seconds: float, core
         problem = "a process of the peer came or went"
     cost = (spent or 0.0) / max(1, outcome.requests) * 1e6
     share = (stolen_now - stolen) / max(1, ticks_now - ticks)
-    return Sample(outcome.requests, outcome.seconds, cost, outcome.p99_ms, share, problem)
+    lost = failed(outcome, target.succeeds)
+    return Sample(outcome.requests, outcome.seconds, cost, outcome.p99_ms, share, lost, problem)
 
 
 def name() -> str:

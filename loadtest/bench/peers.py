@@ -9,7 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -154,14 +154,18 @@ def start(
     name: str,
     mode: str,
     backend: int,
-    core: int,
+    core: int | Collection[int],
     *,
     routes: str = "",
     upstreams: str = "",
     wait: str = SMALL,
+    workers: int = 1,
+    beside: Iterable[Path] = (),
+    values: Mapping[str, object] | None = None,
 ) -> Instance:
     """Starts a peer and waits until it proxies. `routes` and `upstreams` are more of them for the gateway, as lines of
-    its YAML."""
+    its YAML, `workers` its processes, `beside` files to stand beside the configuration, and
+    `values` what else the template is filled in with: with TLS, the peer is asked by TLS whether it is ready."""
     peer = PEERS[name]
     program = peer.find()
     if program is None:
@@ -170,14 +174,30 @@ def start(
     config: Path | None = None
     if peer.template:
         config = sandbox.folder(name) / peer.template
-        values: dict[str, object] = {"PORT": port, "ADMIN": admin, "BACKEND": backend}
-        values |= {"ROUTES": routes, "UPSTREAMS": upstreams, **_everywhere(config.parent)}
-        config.write_text(render((TEMPLATES / peer.template).read_text(), mode, values))
-    child = sandbox.start(f"{name} {mode}", peer.command(program, mode, config or Path(), port, backend), core)
+        known = template_values(config.parent, port, admin, backend)
+        write_config(config, mode, {**known, "ROUTES": routes, "UPSTREAMS": upstreams, **(values or {})})
+        for file in beside:
+            shutil.copy(file, config.parent)
+    command = peer.command(program, mode, config or Path(), port, backend)
+    command += ["--workers", str(workers)] if workers != 1 else []
+    child = sandbox.start(f"{name} {mode}", command, core)
     instance = Instance(name, mode, port, admin, child, config)
     if wait:
-        wait_for_status(port, wait, child)
+        wait_for_status(port, wait, child, secure="TLS" in (values or {}))
     return instance
+
+
+def template_values(folder: Path, port: int, admin: int, backend: int) -> dict[str, object]:
+    """What every template is filled in with."""
+    empty = dict.fromkeys(("ROUTES", "UPSTREAMS", "TLS", "CERTIFICATE"), "")
+    return {"PORT": port, "ADMIN": admin, "BACKEND": backend, **empty, **_everywhere(folder)}
+
+
+def write_config(path: Path, mode: str, values: Mapping[str, object]) -> None:
+    """The configuration at `path` from the template of that name, all at once for who reads it meanwhile."""
+    whole = path.with_name(f"{path.name}.new")
+    whole.write_text(render((TEMPLATES / path.name).read_text(), mode, values))
+    whole.replace(path)
 
 
 def start_backend(sandbox: Sandbox, core: int) -> Instance:

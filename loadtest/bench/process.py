@@ -10,11 +10,12 @@ import resource
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType, TracebackType
@@ -104,8 +105,11 @@ class Sandbox:
         path.mkdir()
         return path
 
-    def start(self, name: str, command: list[str], core: int | None, output: IO[bytes] | None = None) -> Child:
-        """Starts a command in a process group of its own, pinned to a core; its output goes to `output` or nowhere."""
+    def start(
+        self, name: str, command: list[str], core: int | Collection[int] | None, output: IO[bytes] | None = None
+    ) -> Child:
+        """Starts a command in a process group of its own, pinned to a core or some; its output goes to `output` or
+        nowhere."""
         errors = self.folder(name) / "stderr"
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": ""}
         with errors.open("wb") as stderr:
@@ -146,7 +150,7 @@ def _leave(number: int, frame: FrameType | None) -> None:
     sys.exit(128 + number)
 
 
-def _prepare(core: int | None) -> Callable[[], None]:
+def _prepare(core: int | Collection[int] | None) -> Callable[[], None]:
     """What a child does between fork and exec: its core, and its wish to die with its parent."""
     libc = ctypes.CDLL(None) if sys.platform == "linux" else None
 
@@ -154,30 +158,41 @@ def _prepare(core: int | None) -> Callable[[], None]:
         if libc is not None:
             libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)  # not SIGKILL: nginx could not end its workers then
         if core is not None:
-            os.sched_setaffinity(0, {core})
+            os.sched_setaffinity(0, {core} if isinstance(core, int) else core)
 
     return prepare
 
 
-def wait_for_status(port: int, path: str, child: Child, seconds: float = 30.0, expect: int = 200) -> float:
+def wait_for_status(
+    port: int, path: str, child: Child, seconds: float = 30.0, expect: int = 200, secure: bool = False
+) -> float:
     """Asks until the answer has the expected status; how many seconds that took."""
     started = time.monotonic()
     while time.monotonic() - started < seconds:
         child.require_alive()
-        if ask(port, path) == expect:
+        if ask(port, path, secure) == expect:
             return time.monotonic() - started
         time.sleep(0.005)
     raise HarnessError(f"{child.name} did not answer {path} with {expect} in {seconds:g} s: {child.complaint()}")
 
 
-def ask(port: int, path: str) -> int | None:
-    """The status of one GET on a connection of its own; None when there was no answer."""
+def ask(port: int, path: str, secure: bool = False) -> int | None:
+    """The status of one GET on a connection of its own, None when there was no answer; certificates do not matter."""
     request = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n".encode()
     try:
-        with socket.create_connection(("127.0.0.1", port), timeout=2.0) as connection:
+        plain = socket.create_connection(("127.0.0.1", port), timeout=2.0)
+        with plain, unverified().wrap_socket(plain) if secure else plain as connection:
             connection.sendall(request)
             head = connection.recv(64)
     except OSError:
         return None
     parts = head.split(b" ", 2)
     return int(parts[1]) if len(parts) > 1 and parts[1][:3].isdigit() else None
+
+
+def unverified() -> ssl.SSLContext:
+    """For the bench's own certificate, which nobody else signed."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context

@@ -20,6 +20,9 @@ TITLES = {
     "large": "large answers, full chain: CPU per request",
     "guarded": "with and without breaker and retry policy, full chain: CPU per request",
     "neighbours": "one route alone, and beside an upstream that hangs: CPU per request",
+    "reloads": "200 routes, full chain, without and with reloads: CPU per request",
+    "tls": "TLS, keep-alive, full chain: CPU per request",
+    "handshakes": "new TLS 1.3 connections, nothing asked: CPU per connection",
     "routes": "number of routes, bare, every route in turn: CPU per request",
 }
 

@@ -131,10 +131,23 @@ BARS: tuple[Pair | Most, ...] = (
     Least("admitted in the worst second, local limit of 1000/s", "admitted", "admitted.local.least", 950.0, "/s"),
     Most("admitted in the best second, the same in Redis", "admitted", "admitted.shared.most", 1050.0, "/s"),
     Least("admitted in the worst second, the same in Redis", "admitted", "admitted.shared.least", 950.0, "/s"),
+    Most("several workers: admitted in the best second, local", "shared", "shared.local.most", 1050.0, "/s"),
+    Least("several workers: admitted in the worst second, local", "shared", "shared.local.least", 950.0, "/s"),
     Share("three parts, as they came / a proxied request", "compose", "composed", "plain", 3.75),
     Share("three parts with picks / a proxied request", "compose", "picked", "plain", 6.0),
     Most("a composition's median behind its slowest chain's", "compose", "compose.behind", 1.0, "ms"),
     Slower("99th percentile beside an upstream that hangs", "neighbours", "beside", "alone", 1.2),
+    Slower("99th percentile with reloads / without", "reloads", "reloading", "steady", 2.0),
+    Most("requests that failed while reloads went on", "reloads", "reloads.failed", 0.0, ""),
+    Most("WebSockets and downloads that ended meanwhile", "reloads", "reloads.ended", 0.0, ""),
+    Most("reloads that were refused", "reloads", "reloads.refused", 0.0, ""),
+    Share("TLS, full chain / HAProxy", "tls", "gateway", "haproxy", 1.8),
+    Share("new TLS 1.3 connections / nginx", "handshakes", "gateway", "nginx", 1.5),
+    Most("workers killed: requests failed on other connections", "kills", "kills.elsewhere", 0.0, ""),
+    Most("workers killed: WebSockets ended on other connections", "kills", "kills.sockets", 0.0, ""),
+    Most("workers killed: connections refused", "kills", "kills.refused", 0.0, ""),
+    Most("rolling restart: requests that failed", "restart", "restart.failed", 0.0, ""),
+    Least("two workers / one, requests a second", "scaling", "scaling.ratio", 1.9, "x"),
 )
 
 

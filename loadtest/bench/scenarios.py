@@ -27,9 +27,30 @@ class Plan:
     slow_seconds: float = 20.0
     starts: int = 3
     repeats: int = 50  # of disturbed samples, in all: the whole bench must come to an end in time
+    workers: int = 4  # of the gateway, where that is what is measured
+    pairs: int = 5
+    reload_seconds: float = 60.0
+    reload_workers: int = 1
+    reloads: int = 200
+    crowd_websockets: int = 500
+    crowd_downloads: int = 50
+    crowd_route: str = "proxied"
 
 
-QUICK = Plan(rounds=2, warm_up=0.0, idle_connections=1000, stream_bytes=1 << 28, slow_seconds=4.0, starts=1, repeats=4)
+QUICK = Plan(
+    rounds=2,
+    warm_up=0.0,
+    idle_connections=1000,
+    stream_bytes=1 << 28,
+    slow_seconds=4.0,
+    starts=1,
+    repeats=4,
+    pairs=1,
+    reload_seconds=6.0,
+    reloads=20,
+    crowd_websockets=50,
+    crowd_downloads=5,
+)
 
 TRIES = 3
 MOST_STOLEN = 0.05  # of the machine's time; what is stolen is counted as the server's, so more of it spoils a sample
@@ -55,8 +76,14 @@ class Bench:
     load_core: int
     backend: Instance
     results: Results
+    usable: list[int] = field(default_factory=list)
     running: dict[tuple[str, str], Instance] = field(default_factory=dict)
     repeated: int = 0
+
+    @property
+    def gateway_cores(self) -> list[int]:
+        """Where several workers run: everywhere but on the generator's core, where there is more than one."""
+        return [core for core in self.usable if core != self.load_core] or [self.gateway_core]
 
     def instance(self, peer: str, mode: str) -> Instance:
         """The running instance of a peer, started when it is first asked for."""

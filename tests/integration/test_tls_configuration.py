@@ -12,6 +12,7 @@ import pytest
 
 from gateway.process import certificate_watch
 from gateway.telemetry.exposition import expose
+from gateway.telemetry.merging import collected
 from gateway.wire.upstream_tls import UpstreamTls
 from tests.support.certificates import authority, client_context, issue, server_context, vouched, write_server
 from tests.support.gateways import request
@@ -69,7 +70,7 @@ async def test_certificates_that_change_go_into_service(
         assert await shown_to(worker, tmp_path, "other.test") == other.certificate.serial_number
         assert (await before.ask(request("/ping"))).status == 200, "the old connection goes on"
         address = worker.runtime.listeners[0].address
-        body, _ = expose(worker.runtime.metrics)
+        body, _ = expose([collected(worker.runtime.metrics)])
         until = int(second.certificate.not_valid_after_utc.timestamp())
         line = f'gateway_tls_certificate_expiry_seconds{{listener="{address}",name="localhost"}} '
         (found,) = [one for one in body.decode().splitlines() if one.startswith(line)]
@@ -212,7 +213,7 @@ async def test_redirect(tmp_path: Path, redirect: str, sent: bytes, status: int,
         assert (answer.status, answer.get("location")) == (status, location)
         if location is not None:
             assert (await client.ask(request("/ping"))).status == status
-        body, _ = expose(worker.runtime.metrics)
+        body, _ = expose([collected(worker.runtime.metrics)])
         assert b'gateway_requests_total{code="%d"' % status in body
         assert b'route="ping"' not in body.replace(b'route="ping"} 0', b"")
 

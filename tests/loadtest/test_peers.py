@@ -20,6 +20,8 @@ VALUES = {
     "BODY": SMALL_BODY.decode(),
     "UPSTREAMS": "",
     "ROUTES": "",
+    "TLS": "",
+    "CERTIFICATE": "",
 }
 TEMPLATE = "always\n  # [full]\nonly full @PORT@\n  # [/full]\n# [bare]\nonly bare\n# [/bare]\n"
 

@@ -1,0 +1,1 @@
+"""What the machine and the services around have that a configuration needs: facts, checks, and what to type."""
