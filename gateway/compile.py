@@ -243,7 +243,8 @@ class _Compiler:
         changes = known[1].changes if known is not None else Changes()
         endpoints = [self._endpoint(name, spec, one, changes) for one in spec.endpoints]
         rfc7239 = (spec.forwarded or self.spec.forwarded) == "rfc7239"
-        return make_upstream(name, spec, endpoints, UpstreamMeters(self.metrics, name), rfc7239=rfc7239, before=known)
+        meters, seat = UpstreamMeters(self.metrics, name), self.env.seat
+        return make_upstream(name, spec, endpoints, meters, rfc7239=rfc7239, seat=seat, before=known)
 
     def _endpoint(self, name: str, spec: UpstreamSpec, one: EndpointSpec, changes: Changes) -> Endpoint:
         limits = pool_limits(spec.pool, spec.timeouts.connect)

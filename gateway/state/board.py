@@ -5,9 +5,9 @@ and what each knows of circuits. Without a lock: a worker that is killed at any 
     seat = board.take_seat(2)          # in the worker
     board.clear_seat(2)                # the supervisor, once the worker is dead
 
-Numbers are 8 aligned bytes in a `memoryview` of doubles or of 64-bit integers. CPython copies them as 8 bytes of a fixed
-size (`pack_single`, `unpack_single`), which compilers make one move of: none is ever seen half written. All but the rate
-limits' have one writer, the worker in whose seat they lie; what holds for the gateway is worked out from all seats.
+Numbers are 8 aligned bytes in a `memoryview` of doubles or of 64-bit integers. CPython copies them as 8 bytes of a
+fixed size (`pack_single`, `unpack_single`), which compilers make one move of: none is ever seen half written. All but
+those of rate limits have one writer, the worker in whose seat they lie; what holds for all is worked out from all.
 """
 
 from __future__ import annotations

@@ -76,7 +76,7 @@ def test_a_place_is_given_back_whatever_happens() -> None:
         assert run(plugin, make_exchange()).status == 200
         assert run(plugin, make_exchange(), upstream=GatewayError(Kind.UPSTREAM_RESET)).status == 502
         assert run([plugin, behind], make_exchange()).status == 403
-    assert not plugin._taken
+    assert not plugin._places
     assert not plugin._keys
 
 
@@ -102,7 +102,7 @@ def test_observed_it_refuses_nobody() -> None:
     plugin = make_plugin(ConcurrencyLimit, make_env(metrics=metrics), limit=1, mode="observe")
     several = [begin(plugin) for _ in range(3)]
     finish(plugin, *several)
-    assert not plugin._taken
+    assert not plugin._places
     (family,) = metrics
     assert {labels: child.value for labels, child in family.children.items()} == {  # type: ignore[union-attr]
         ("test", "allowed"): 1,
@@ -131,7 +131,7 @@ def test_never_more_than_the_limit_and_nothing_left_over(limit: int, steps: list
             if exchange is not None:
                 mine.append(exchange)
     finish(plugin, *itertools.chain(*under_way.values()))
-    assert not plugin._taken
+    assert not plugin._places
     assert not plugin._keys
 
 
