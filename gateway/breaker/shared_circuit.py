@@ -1,12 +1,12 @@
 """A circuit that all workers of a gateway keep together. Pure: time is passed in.
 
 Each worker judges and tells; nobody is in charge. Every change of state has a rank, one above that of the state before,
-and whoever reads a higher rank than its own takes that state over. What is counted in a state counts together among those
-who are in it. Of two changes made at once the later in STATES holds: open before closed, and the operator's word, which
-leaps over ranks, before any other.
+and whoever reads a higher rank than its own takes that state over. What is counted in a state counts together among
+those who are in it. Of two changes made at once the later in STATES holds: open before closed, and the operator's word,
+which leaps over ranks, before any other.
 
-Counts are exchanged at ticks, so no request pays for it, and a circuit may open a tick late. A success in any worker ends
-what failed in a row in all, as far as ticks have told. Who may be a probe is looked up at once.
+Counts are exchanged at ticks, so no request pays for it, and a circuit may open a tick late. A success in any worker
+ends what failed in a row in all, as far as ticks have told. Who may be a probe is looked up at once.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class SharedCircuit(Circuit):
             self._tell()
 
     def force(self, state: Force, now: float) -> None:
-        """Hold it open or closed whatever calls bring, in all workers; `auto` ends that. ValueError for another word."""
+        """Hold it open or closed, in all workers; `auto` ends that. ValueError for another word."""
         self._catch_up()
         self._step = LEAP
         try:
@@ -144,7 +144,6 @@ class SharedCircuit(Circuit):
         # Where another worker was faster, its word holds.
         if self._step == 1 and self._catch_up():
             return
-        self._rank = (self._rank // len(STATES) + self._step) * len(STATES) + STATES.index(state)
         super()._enter(state, now)
 
     def _catch_up(self) -> bool:
@@ -163,6 +162,10 @@ class SharedCircuit(Circuit):
 
     def _begin(self) -> None:
         super()._begin()
+        code = STATES.index(self.state)
+        if self._rank % len(STATES) != code:
+            # It is a change of this worker's own.
+            self._rank = (self._rank // len(STATES) + self._step) * len(STATES) + code
         self._counts = [0] * len(EVENTS)
         self._others_in_a_row = 0
         self._tell()

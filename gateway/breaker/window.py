@@ -40,8 +40,8 @@ class Window:
 
     Mutable state: `counts` of the bucket that is being filled, `until` when, in monotonic seconds, the buckets before
     it with their sums, `latencies` as (time, seconds), `bad`, how many failures, timeouts, rejections and slow calls
-    there are in all, and `forgotten`, how many successes there were before. A slow call counts as what it was, too. A caller in a hurry adds to `counts` itself, after
-    `advance` where `until` is over.
+    there are in all, and `forgotten`, how many successes there were before. A slow call counts as what it was, too. A
+    caller in a hurry adds to `counts` itself, after `advance` where `until` is over.
     """
 
     __slots__ = ("_number", "_past", "_sums", "_width", "bad", "counts", "forgotten", "latencies", "until")

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from typing import TYPE_CHECKING
 
 from gateway.wire.client_connection import ClientConnection
 from gateway.wire.client_settings import ClientSettings, Handler
+from gateway.wire.connections import Connections
 from gateway.wire.deadlines import Deadlines
+
+if TYPE_CHECKING:
+    from gateway.state.tallies import Tally
 
 BACKLOG = 2048
 
@@ -18,11 +23,19 @@ class Listener:
     Mutable state: the server while it accepts, the set of open connections, and `settings`, which a reload replaces.
     """
 
-    def __init__(self, sock: socket.socket, settings: ClientSettings, handler: Handler, deadlines: Deadlines) -> None:
+    def __init__(
+        self,
+        sock: socket.socket,
+        settings: ClientSettings,
+        handler: Handler,
+        deadlines: Deadlines,
+        tally: Tally | None = None,
+    ) -> None:
+        """`tally` counts the connections of all workers that listen on the address."""
         self.address = address_of(sock)
         self.port: int = sock.getsockname()[1]
         self.settings = settings
-        self.connections: set[ClientConnection] = set()
+        self.connections = Connections(tally)
         self._socket = sock
         self._handler = handler
         self._deadlines = deadlines

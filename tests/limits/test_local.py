@@ -36,7 +36,9 @@ def single(policy: Policy, clock: FakeClock, by: str = "client_ip", enforces: bo
 
 def joint(clock: FakeClock, *policies: tuple[Policy, str]) -> JointGate:
     limits = [policy for policy, _ in policies]
-    return JointGate([LocalLimiter(policy) for policy in limits], [key_of((by,)) for _, by in policies], verdicts(*limits), clock)
+    return JointGate(
+        [LocalLimiter(policy) for policy in limits], [key_of((by,)) for _, by in policies], verdicts(*limits), clock
+    )
 
 
 def asked(gate: LocalGate | JointGate, exchange: Exchange | None = None) -> str:

@@ -8,6 +8,7 @@ import pytest
 
 from gateway.errors import GatewayError
 from gateway.wire.client_connection import ClientConnection
+from gateway.wire.connections import Connections
 from gateway.wire.date import DATE
 from gateway.wire.deadlines import Deadlines
 from gateway.wire.head import RequestHead, ResponseBlock, ResponseHead
@@ -96,7 +97,7 @@ def respond(client: ClientConnection, status: int = 200, body: bytes = b"ok") ->
 
 
 def make(**options: Any) -> tuple[ClientConnection, Transport, Handler]:
-    handler, connections = Handler(), set[ClientConnection]()
+    handler, connections = Handler(), Connections()
     client = ClientConnection(handler, make_settings(**options), Deadlines(), connections)  # type: ignore[arg-type]
     transport = Transport()
     client.connection_made(transport)  # type: ignore[arg-type]
