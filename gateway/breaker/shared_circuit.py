@@ -30,11 +30,22 @@ LEAP: Final = 1 << 24
 class SharedCircuit(Circuit):
     """One worker's view of it. `in_flight`, `window` and what is probed are its own.
 
-    Mutable state, besides: the rank of the state; what the others have counted, to judge with; the successes of the
-    others and its own when they were last looked at; and how far the next change ranks above the last.
+    Mutable state, besides: the rank of the state; what the others have counted, to judge with; what they had told, and
+    what there was of its own, when it last looked; and how far the next change ranks above the last.
     """
 
-    __slots__ = ("_counts", "_others_in_a_row", "_own_successes", "_rank", "_record", "_step", "_successes")
+    __slots__ = (
+        "_counts",
+        "_others",
+        "_others_in_a_row",
+        "_own_successes",
+        "_rank",
+        "_record",
+        "_seen",
+        "_shown",
+        "_step",
+        "_successes",
+    )
 
     def __init__(
         self,
@@ -50,14 +61,23 @@ class SharedCircuit(Circuit):
         self._rank = self._own_successes = 0
         self._step = 1
         self._successes = 0.0
+        self._others: list[tuple[float, ...]] | None = None
+        self._seen: list[int] = []
         super().__init__(name, policy, now, listener, draw)
         record.exchange = self.exchange
         self.exchange(now)
 
     def exchange(self, now: float) -> None:
         """Tell the others what has come, learn the same from them, and judge by all of it."""
+        window = self.window
+        others = self._record.others()
+        if others is self._others and window.counts == self._seen and now < window.until:
+            if self.in_flight != self._shown:
+                self._tell()
+            return
         self._catch_up()
-        self.window.advance(now)
+        window.advance(now)
+        self._others, self._seen = others, window.counts.copy()
         self._count()
         self._tell()
         if self.state == "closed" or (self.state == "half_open" and self.policy.ramp is not None):
@@ -173,8 +193,7 @@ class SharedCircuit(Circuit):
     def _count(self) -> None:
         """What the others have counted in the present state."""
         alike = self._alike()
-        columns = zip(*[told[COUNTS:] for told in alike], strict=True)
-        self._counts = [int(sum(column)) for column in columns] or [0] * len(EVENTS)
+        self._counts = [int(sum(column)) for column in zip(*alike, strict=True)][COUNTS:] or [0] * len(EVENTS)
         successes = sum([told[SUCCESSES] for told in self._record.others()])
         if successes != self._successes:
             self._in_a_row = 0
@@ -188,6 +207,7 @@ class SharedCircuit(Circuit):
         return self.window.forgotten + self.window.total(SUCCESS)
 
     def _tell(self) -> None:
+        self._shown = self.in_flight
         self._record.tell(
             (
                 self._rank,

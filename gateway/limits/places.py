@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import TYPE_CHECKING, Protocol
 
+from gateway.recent import Recent
+
 if TYPE_CHECKING:
     from gateway.state.board import Seat
     from gateway.state.tallies import Tally
@@ -54,15 +56,20 @@ class LocalPlaces(dict[Hashable, int]):
 
 class BoardPlaces(dict[Hashable, "Tally"]):
     """Those of all workers, who count together what has the same `space`. Mutable state: the tally of each key that has
-    taken places in this worker, and the marks of keys of late."""
+    taken places in this worker, and those of late."""
 
     def __init__(self, seat: Seat, space: str) -> None:
         super().__init__()
         self._seat = seat
         self._marks = seat.marks(space)
+        self._idle: Recent[Tally] = Recent()
 
     def __missing__(self, key: Hashable) -> Tally:
-        return self._seat.tally(self._marks.of(key))
+        tally = self._idle.get(key)
+        if tally is None:
+            tally = self._seat.tally(self._marks.of(key))
+            self._idle.put(key, tally)
+        return tally
 
     def take(self, key: Hashable, most: int) -> bool:
         """Take one, where fewer than `most` are taken."""

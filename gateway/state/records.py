@@ -26,8 +26,9 @@ def _ignore(now: float) -> None:
 
 
 class Records:
-    """Rows by seat: a mark, a version, and the numbers; a free row has no mark. Mutable state: the memory, and where
-    the marks of each seat were last found."""
+    """Rows by seat: a mark, a version, and the numbers; a free row has no mark. `starts` are the seats, each with where
+    it begins, in words. Mutable state: the memory, and `found`: how often the rows of each seat had changed when its
+    marks were looked for, and where they were then."""
 
     SIZE: ClassVar[int] = 8 * _HEADER + RECORDS * _RECORD
 
@@ -35,13 +36,12 @@ class Records:
         """The memory from `start` on, SIZE bytes for each of the seats."""
         self.memory = memory
         self.words: memoryview[int] = memoryview(memory)[: len(memory) & -8].cast("Q")
-        self.seats = range(seats)
-        self._starts = [(start + seat * self.SIZE) >> 3 for seat in self.seats]
-        self._found: list[tuple[int, dict[int, int]]] = [(0, {}) for _ in self.seats]
+        self.starts = [(seat, (start + seat * self.SIZE) >> 3) for seat in range(seats)]
+        self.found: list[tuple[int, dict[int, int]]] = [(0, {}) for _ in range(seats)]
 
     def add(self, seat: int, mark: int) -> int | None:
         """A row in this seat, the place of its mark in words; None when all are taken."""
-        words, start = self.words, self._starts[seat]
+        words, start = self.words, self.starts[seat][1]
         used = words[start + _USED]
         cells = [start + _HEADER + row * (_RECORD >> 3) for row in range(min(used + 1, RECORDS))]
         cell = next((cell for cell in cells if not words[cell]), None)
@@ -56,31 +56,28 @@ class Records:
     def drop(self, seat: int, cell: int) -> None:
         """The row is free."""
         self.words[cell] = 0
-        self._changed(self._starts[seat])
+        self._changed(self.starts[seat][1])
 
     def _changed(self, start: int) -> None:
         self.words[start + _CHANGES] = self.words[start + _CHANGES] + 1
 
-    def places(self, seat: int) -> dict[int, int]:
-        """The rows of a seat by their marks."""
-        words, start = self.words, self._starts[seat]
+    def look(self, seat: int, start: int) -> dict[int, int]:
+        """Find the rows of a seat, by their marks."""
+        words, step = self.words, _RECORD >> 3
         changes = words[start + _CHANGES]
-        known, found = self._found[seat]
-        if changes != known:
-            step = _RECORD >> 3
-            first = start + _HEADER
-            cells = range(first, first + min(words[start + _USED], RECORDS) * step, step)
-            found = {words[cell]: cell for cell in cells if words[cell]}
-            self._found[seat] = changes, found
-        return found
+        first = start + _HEADER
+        cells = range(first, first + min(words[start + _USED], RECORDS) * step, step)
+        marks = {words[cell]: cell for cell in cells if words[cell]}
+        self.found[seat] = changes, marks
+        return marks
 
     def clear(self, seat: int) -> None:
         """Everything of this seat is 0."""
-        start = self._starts[seat] << 3
-        used = 8 * _HEADER + min(self.words[self._starts[seat] + _USED], RECORDS) * _RECORD
-        self.memory[start : start + used] = bytes(used)
+        start = self.starts[seat][1]
+        used = 8 * _HEADER + min(self.words[start + _USED], RECORDS) * _RECORD
+        self.memory[start << 3 : (start << 3) + used] = bytes(used)
         # Nobody who remembers its last worker takes the next one for that.
-        self.words[self._starts[seat] + _CHANGES] = secrets.randbits(62)
+        self.words[start + _CHANGES] = secrets.randbits(62)
 
 
 class Record:
@@ -90,7 +87,7 @@ class Record:
     versions.
     """
 
-    __slots__ = ("_cell", "_mark", "_mine", "_others", "_records", "_seat", "_told", "exchange")
+    __slots__ = ("_cell", "_known", "_mark", "_mine", "_others", "_records", "_seat", "_told", "exchange")
 
     def __init__(self, records: Records, seat: int, mark: int, cell: int, mine: dict[Record, None]) -> None:
         """`mine` are the worker's records, of which this is one until it is closed."""
@@ -100,7 +97,8 @@ class Record:
         self._cell: int | None = cell
         self._mine = mine
         self._told: Sequence[float] = ()
-        self._others: dict[int, tuple[int, tuple[float, ...]]] = {}
+        self._known: dict[int, tuple[int, tuple[float, ...]]] = {}
+        self._others: list[tuple[float, ...]] = []
         self.exchange: Callable[[float], None] = _ignore
 
     def tell(self, numbers: Sequence[float]) -> None:
@@ -114,24 +112,30 @@ class Record:
         words[version] = words[version] + 1
 
     def others(self) -> list[tuple[float, ...]]:
-        """What each of the other workers told last."""
-        records, known = self._records, self._others
-        words, memory = records.words, records.memory
-        for seat in records.seats:
+        """What each of the other workers told last: the same list while none of it has changed."""
+        records, known, changed = self._records, self._known, False
+        words, found = records.words, records.found
+        for seat, start in records.starts:
             if seat == self._seat:
                 continue
-            cell = records.places(seat).get(self._mark)
+            changes, cells = found[seat]
+            if changes != words[start]:
+                cells = records.look(seat, start)
+            cell = cells.get(self._mark)
             if cell is None:
-                known.pop(seat, None)
+                changed = known.pop(seat, None) is not None or changed
                 continue
             version = words[cell + 1]
             if seat in known and known[seat][0] == version:
                 continue
-            numbers = _ROW.unpack_from(memory, (cell + 2) << 3)
+            numbers = _ROW.unpack_from(records.memory, (cell + 2) << 3)
             # Half written, it is told at the next reading.
             if not version & 1 and words[cell + 1] == version:
                 known[seat] = version, numbers
-        return [numbers for _, numbers in known.values()]
+                changed = True
+        if changed:
+            self._others = [numbers for _, numbers in known.values()]
+        return self._others
 
     def close(self) -> None:
         """Tell no more."""

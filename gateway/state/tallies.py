@@ -32,15 +32,10 @@ class Tallies:
         begin = self._start + (mark & (BUCKETS - 1)) * self._row
         return begin, begin + self._row
 
-    def free(self, mark: int, seat: int) -> int | None:
-        """A free cell of this seat, now under this mark: the index of its number. None where all are taken."""
-        words = self.words
+    def cells(self, mark: int, seat: int) -> range:
+        """The cells of this seat that the mark may be in: the indexes of their numbers, each behind its mark."""
         first = (self.row(mark)[0] + seat * _SEAT) >> 3
-        for cell in range(first + 1, first + 2 * WAYS, 2):
-            if not words[cell]:
-                words[cell - 1] = mark
-                return cell
-        return None
+        return range(first + 1, first + 2 * WAYS, 2)
 
     def clear(self, seat: int) -> None:
         """Everything of this seat is 0."""
@@ -52,41 +47,45 @@ class Tally:
     """One thing's. Mutable state: `own`, how many this worker has, and the cell that says so to the others while there
     are any. Where no cell is free, the others do not know of them."""
 
-    __slots__ = ("_begin", "_cell", "_end", "_mark", "_pattern", "_seat", "_tallies", "own")
+    __slots__ = ("_cell", "_cells", "_mark", "_memory", "_pattern", "_row", "_told", "_words", "own")
 
     def __init__(self, tallies: Tallies, seat: int, mark: int) -> None:
-        self._tallies = tallies
-        self._seat = seat
+        self._memory = tallies.memory
+        self._words = tallies.words
         self._mark = mark
         self._pattern = mark.to_bytes(8, sys.byteorder)
-        self._begin, self._end = tallies.row(mark)
-        self._cell: int | None = None
+        self._row = slice(*tallies.row(mark))
+        self._cells = tallies.cells(mark, seat)
+        self._cell = self._cells[0]
+        self._told = False
         self.own = 0
 
     def put(self, number: int) -> None:
         """This worker has so many."""
         self.own = number
-        cell = self._cell
-        if cell is None:
+        if not self._told:
             if not number:
                 return
-            cell = self._cell = self._tallies.free(self._mark, self._seat)
-            if cell is None:
-                return
-        self._tallies.words[cell] = number
-        if not number:
-            self._cell = None
+            words = self._words
+            if words[self._cell]:
+                # It is another thing's by now.
+                self._cell = next((cell for cell in self._cells if not words[cell]), self._cell)
+                if words[self._cell]:
+                    return
+            words[self._cell - 1] = self._mark
+        self._words[self._cell] = number
+        self._told = number > 0
 
     def total(self) -> int:
         """How many there are in all workers."""
-        total = 0 if self._cell is not None else self.own
+        total = 0 if self._told else self.own
         # One copy of all cells that it may be in, searched in C.
-        cells = self._tallies.memory[self._begin : self._end]
-        at = cells.find(self._pattern)
+        cells, pattern = self._memory[self._row], self._pattern
+        at = cells.find(pattern)
         while at >= 0:
             if not at % _CELL:
                 total += _WORD.unpack_from(cells, at + 8)[0]
-            at = cells.find(self._pattern, at + 8)
+            at = cells.find(pattern, at + 8)
         return total
 
     def take(self, most: int) -> bool:
