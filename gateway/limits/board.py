@@ -34,8 +34,11 @@ class BoardLimiter:
 
     def take(self, key: Hashable, now: float) -> None:
         """One request passes."""
-        slot, tats = self._slot(key, now), self.table.tats
-        tats[slot] = max(tats[slot], now) + self.step
+        slot, tats, step = self._slot(key, now), self.table.tats, self.step
+        if tats[slot] > now:
+            tats[slot] += step
+        else:
+            tats[slot] = now + step
 
     def _slot(self, key: Hashable, now: float) -> int:
         return self.table.find(self.marks.of(key), now)
@@ -61,15 +64,18 @@ class BoardGate(SingleGate):
         now = self._now()
         if self._slots[slot] != mark:
             slot = self._find(mark, now)
-        tats = self._tats
-        tat = tats[slot]
-        if tat < now:
-            tat = now
-        room = self._most - (tat - now)
-        if room < 0:
-            self._verdicts.over(exchange, [left(0, self._limiter, room + self._step)])
-            return
-        tats[slot] = tat + self._step
+        tats, step = self._tats, self._step
+        ahead = tats[slot] - now
+        if ahead > 0:
+            room = self._most - ahead
+            if room < 0:
+                self._verdicts.over(exchange, [left(0, self._limiter, room + step)])
+                return
+            # Read once more: what others have taken since is not lost, and the time for that is shortest.
+            tats[slot] += step
+        else:
+            room = self._most
+            tats[slot] = now + step
         self._allowed[exchange.route_id].value += 1
         if self._tells:
             remaining = int(room * self._units)

@@ -1,8 +1,8 @@
 """The TATs of rate limits, one for each key, in memory that all workers write. Pure: time is passed in.
 
-Two workers that take from one bucket at the same moment, within 0.2 us, may both find what only one should have: one
-request too many. Of two new keys that come to one slot at once, one starts anew. Nothing else can go wrong, and nothing
-lasts: a slot whose TAT is past is free, since a full bucket says nothing.
+Two workers that take from one bucket at the same moment, within 0.1 us, may both write what only one has taken: that is
+one request too many. Of two new keys that come to one slot at once, one starts anew. Nothing else can go wrong, and
+nothing lasts: a slot whose TAT is past is free, since a full bucket says nothing.
 """
 
 from __future__ import annotations
