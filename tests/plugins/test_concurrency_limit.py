@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from gateway.exchange import Exchange, Reply
 from gateway.plugin import GatewayError, Kind, Plugin
+from gateway.state.board import Board
 from gateway.telemetry.metrics import Metrics
 from gateway.testing import make_env, make_exchange, make_plugin, run
 
@@ -133,6 +134,21 @@ def test_never_more_than_the_limit_and_nothing_left_over(limit: int, steps: list
     finish(plugin, *itertools.chain(*under_way.values()))
     assert not plugin._places
     assert not plugin._keys
+
+
+def test_all_workers_count_together() -> None:
+    board = Board.create(2)
+    one, other = (
+        make_plugin(ConcurrencyLimit, make_env(seat=board.take_seat(seat)), limit=2, by="route") for seat in range(2)
+    )
+    first = begin(one)
+    assert begin(other) is not None
+    assert begin(one) is None
+    assert begin(other) is None
+    finish(one, first)
+    assert begin(other) is not None
+    board.clear_seat(1)
+    assert [begin(one) is not None for _ in range(3)] == [True, True, False]
 
 
 def test_options_are_checked() -> None:

@@ -6,6 +6,7 @@ import contextlib
 import gc
 import itertools
 from collections.abc import AsyncIterator, Collection
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from gateway.admin.server import AdminServer
 from gateway.config.fields import Bind
 from gateway.config.specs import ListenerSpec
 from gateway.process.runtime import Runtime
+from gateway.state.board import Seat
 from tests.support.polling import soon
 from tests.support.raw_client import RawClient, connected
 
@@ -83,10 +85,12 @@ async def prepared(
     admin_bind: Bind | None = None,
     bind: str | None = None,
     alone: Collection[str] = (),
+    seat: Seat | None = None,
 ) -> AsyncIterator[Running]:
     """A worker that is compiled and whose admin listener is up, but that has not started."""
     binds = [ListenerSpec(bind=Bind.parse(bind))] if bind is not None else None
     runtime = Runtime(write_config(folder, text), environ or {}, binds, admin_bind, alone)
+    runtime.env = replace(runtime.env, seat=seat)
     admin = AdminServer(runtime)
     thresholds = gc.get_threshold()
     try:
@@ -111,9 +115,10 @@ async def running(
     environ: dict[str, str] | None = None,
     bind: str | None = None,
     alone: Collection[str] = (),
+    seat: Seat | None = None,
 ) -> AsyncIterator[Running]:
-    """A worker that serves; with names in `alone` these frontends only."""
-    async with prepared(folder, text, environ, None, bind, alone) as worker:
+    """A worker that serves; with names in `alone` these frontends only, with a `seat` one of several."""
+    async with prepared(folder, text, environ, None, bind, alone, seat) as worker:
         await worker.runtime.start()
         yield worker
 
