@@ -318,6 +318,45 @@ def test_of_two_changes_at_once_one_holds() -> None:
     assert states(circuits) == {"open"}
 
 
+def test_the_operators_word_holds_against_changes_that_were_not_told_yet() -> None:
+    circuits = workers()
+    record = circuits[0]._record
+    circuits[0]._record = Meanwhile(record, list)  # type: ignore[assignment]
+    calls(circuits[0], "----")
+    calls(circuits[0], "+", START + 5)
+    calls(circuits[0], "----", START + 5)
+    others = circuits[1]._record
+    circuits[1]._record = Meanwhile(others, list)  # type: ignore[assignment]
+    circuits[1].force("forced_closed", START + 5)
+    circuits[0]._record, circuits[1]._record = record, others
+    tick(circuits, START + 5)
+    assert states(circuits) == {"forced_closed"}
+
+
+def test_what_was_counted_before_a_change_is_not_shown_after_it() -> None:
+    circuits = workers()
+    calls(circuits[0], "--")
+    circuits[0].fell_back(True, START)
+    tick(circuits)
+    assert circuits[1].snapshot(START)["counts"]["failure"] == 2
+    circuits[1].force("forced_open", START)
+    circuits[1].force("auto", START)
+    shown = circuits[1].snapshot(START)["counts"]
+    assert (shown["failure"], shown["fallback_success"]) == (0, 1)
+
+
+def test_calls_under_way_are_told_though_nothing_is_counted() -> None:
+    circuits = workers()
+    tick(circuits)
+    tick(circuits)
+    permit = take(circuits[0])
+    tick(circuits)
+    assert circuits[1].snapshot(START)["in_flight"] == 1
+    circuits[0].released(permit)
+    tick(circuits)
+    assert circuits[1].snapshot(START)["in_flight"] == 0
+
+
 def test_what_began_before_another_worker_changed_it_says_nothing() -> None:
     circuits = workers()
     late = [take(circuits[1]) for _ in range(3)]

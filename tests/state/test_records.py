@@ -118,6 +118,27 @@ def test_half_written_it_is_as_it_was() -> None:
     assert row(9) in two.others()
 
 
+def test_a_successor_is_not_taken_for_the_one_before() -> None:
+    one, two, _ = workers()
+    record, other = one.record(), two.record()
+    record.tell(row(1))
+    assert other.others() == [row(1)]
+    one.records.clear(0)
+    elsewhere = Worker(one.records.memory, 0).record(5)
+    elsewhere.tell(row(2))
+    assert other.others() == []
+
+
+def test_what_a_successor_tells_is_news() -> None:
+    one, two, _ = workers()
+    record, other = one.record(), two.record()
+    record.tell(row(1))
+    assert other.others() == [row(1)]
+    one.records.clear(0)
+    Worker(one.records.memory, 0).record().tell(row(2))
+    assert other.others() == [row(2)]
+
+
 def test_a_worker_that_dies_while_it_writes_is_gone_when_its_seat_is_cleared() -> None:
     one, two, _ = workers()
     record, other = one.record(), two.record()
