@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from gateway.exchange import Exchange
 from gateway.limits import local
+from gateway.limits.board import BoardGate
 from gateway.limits.decisions import Decisions
 from gateway.limits.gcra import LocalLimiter, Policy
 from gateway.limits.headers import LimitHeaders
@@ -41,7 +42,7 @@ def joint(clock: FakeClock, *policies: tuple[Policy, str]) -> JointGate:
     )
 
 
-def asked(gate: LocalGate | JointGate, exchange: Exchange | None = None) -> str:
+def asked(gate: LocalGate | BoardGate | JointGate, exchange: Exchange | None = None) -> str:
     """`r` of each policy, after + or -."""
     exchange = exchange or make_exchange()
     told: Verdicts = gate._verdicts

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import struct
 from collections.abc import Callable, Iterator
 from hashlib import blake2b
 
@@ -27,24 +26,26 @@ class Child:
 
     def __init__(self, work: Callable[[Callable[[int], None]], None]) -> None:
         """`work` is given what says a number to the parent."""
-        self._pipe, end = os.pipe()
+        begin, end = os.pipe()
         self.process = os.fork()
         if not self.process:
-            with contextlib.suppress(BaseException):
-                work(lambda number: os.write(end, struct.pack("=q", number)) and None)
+            with contextlib.suppress(BaseException), os.fdopen(end, "w") as out:
+                work(lambda number: print(number, file=out, flush=True))
             os._exit(0)
         os.close(end)
+        self._pipe = os.fdopen(begin)
 
     def said(self) -> int:
-        """The next number; a struct.error where the child is gone."""
-        (number,) = struct.unpack("=q", os.read(self._pipe, 8))
-        return int(number)
+        """The next number; ValueError where the child is gone."""
+        return int(self._pipe.readline())
 
-    def end(self, how: signal.Signals = signal.SIGKILL) -> None:
+    def kill(self) -> None:
         """It is dead when this returns."""
-        os.kill(self.process, how)
-        os.waitpid(self.process, 0)
-        os.close(self._pipe)
+        if self.process:
+            os.kill(self.process, signal.SIGKILL)
+            os.waitpid(self.process, 0)
+            self.process = 0
+            self._pipe.close()
 
 
 @contextlib.contextmanager
@@ -54,8 +55,7 @@ def children(*works: Callable[[Callable[[int], None]], None]) -> Iterator[list[C
         yield started
     finally:
         for child in started:
-            with contextlib.suppress(ProcessLookupError, ChildProcessError):
-                child.end()
+            child.kill()
 
 
 def hour(seat: Seat, burst: int) -> BoardLimiter:
@@ -102,7 +102,7 @@ def test_what_a_killed_worker_had_comes_back() -> None:
     with children(work) as (child,):
         assert child.said() == 3
         assert not places.take(3)
-        child.end()
+        child.kill()
         assert not places.take(3), "nobody knows yet that it is dead"
         board.clear_seat(1)
         assert [places.take(3) for _ in range(4)] == [True] * 3 + [False]
@@ -133,7 +133,7 @@ def test_a_circuit_that_another_process_opened_and_died() -> None:
         seat.tick(NOW)
         assert here.state == "open"
         assert here.snapshot(NOW)["counts"]["failure"] == 4
-        child.end()
+        child.kill()
         board.clear_seat(1)
         seat.tick(NOW)
     assert here.state == "open"

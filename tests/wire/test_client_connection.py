@@ -99,7 +99,7 @@ def respond(client: ClientConnection, status: int = 200, body: bytes = b"ok") ->
 
 def make(**options: Any) -> tuple[ClientConnection, Transport, Handler]:
     handler, connections = Handler(), Connections()
-    client = ClientConnection(handler, make_settings(**options), Deadlines(), connections)  # type: ignore[arg-type]
+    client = ClientConnection(handler, make_settings(**options), Deadlines(), connections)
     transport = Transport()
     client.connection_made(transport)  # type: ignore[arg-type]
     assert connections == {client}
@@ -311,7 +311,7 @@ def test_connections_of_other_workers_count_at_the_limit() -> None:
     there.add(object())  # type: ignore[arg-type]
     for limit, calls in ((2, []), (1, [("refuse", "too_many_connections")])):
         handler = Handler()
-        client = ClientConnection(handler, make_settings(connections=limit), Deadlines(), here)  # type: ignore[arg-type]
+        client = ClientConnection(handler, make_settings(connections=limit), Deadlines(), here)
         client.connection_made(Transport())  # type: ignore[arg-type]
         assert handler.calls == calls
         client.connection_lost(None)
