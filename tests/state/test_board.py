@@ -30,7 +30,7 @@ class Child:
         self.process = os.fork()
         if not self.process:
             with contextlib.suppress(BaseException), os.fdopen(end, "w") as out:
-                work(lambda number: print(number, file=out, flush=True))
+                work(lambda number: print(f"{number:d}", file=out, flush=True))
             os._exit(0)
         os.close(end)
         self._pipe = os.fdopen(begin)
