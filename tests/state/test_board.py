@@ -83,7 +83,7 @@ def test_a_limit_is_that_of_all_processes() -> None:
     with children(*[hammer(number) for number in range(4)]) as started:
         passed = sum(child.said() for child in started)
     # Some may take at the very same moment. Each alone would let 2000 pass, 8000 in all.
-    assert burst <= passed <= 2 * burst
+    assert burst <= passed <= 3 * burst
     assert hour(board.take_seat(0), burst).room("key", NOW) < 3600
     assert hour(board.take_seat(0), burst).room("other", NOW) == pytest.approx(3600 * burst, abs=1)
 
