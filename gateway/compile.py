@@ -249,7 +249,8 @@ class _Compiler:
         changes = known[1].changes if known is not None else Changes()
         endpoints = [self._endpoint(name, spec, one, changes) for one in spec.endpoints]
         rfc7239 = (spec.forwarded or self.spec.forwarded) == "rfc7239"
-        return make_upstream(name, spec, endpoints, UpstreamMeters(self.metrics, name), rfc7239=rfc7239, before=known)
+        meters, seat = UpstreamMeters(self.metrics, name), self.env.seat
+        return make_upstream(name, spec, endpoints, meters, rfc7239=rfc7239, seat=seat, before=known)
 
     def _endpoint(self, name: str, spec: UpstreamSpec, one: EndpointSpec, changes: Changes) -> Endpoint:
         tls = self.tls.of_upstream(name, spec) if one.secure else None

@@ -83,7 +83,10 @@ class PluginMaker:
 
     def _instance(self, key: PluginKey, found: type[Plugin], options: Any, chain: Sequence[Plugin]) -> Plugin:
         """One that is there already, has the same options and is no part of this chain, or a new one."""
-        env = replace(self._env, log=logging.getLogger(f"gateway.plugins.{key[1]}"))
+        twin = sum(type(plugin) is found and plugin.options == options for plugin in chain)
+        log = logging.getLogger(f"gateway.plugins.{key[1]}")
+        # What reloads a worker has been through says nothing here, so it is the same in all.
+        env = replace(self._env, log=log, instance=f"{key[1]} {twin}")
         known = self._before.get(key)
         for plugin in (*self._spanning, *self._spanned, *([known] if known is not None else [])):
             if type(plugin) is found and plugin.options == options and plugin not in chain and plugin.is_current(env):

@@ -20,6 +20,7 @@ from gateway.config.upstream_specs import (
 )
 from gateway.exchange import Exchange
 from gateway.routing.request_key import request_key
+from gateway.state.board import Seat
 from gateway.telemetry.upstream_meters import UpstreamMeters
 from gateway.units import status_range
 from gateway.upstreams.balance.balancer import Balancer
@@ -29,7 +30,7 @@ from gateway.upstreams.balance.least_request import LeastRequest
 from gateway.upstreams.balance.random_choice import RandomChoice
 from gateway.upstreams.balance.round_robin import RoundRobin
 from gateway.upstreams.balance.sticky import StickyCookie
-from gateway.upstreams.concurrency import Aimd, Fixed, Gradient, Limit, Limiter
+from gateway.upstreams.concurrency import Aimd, Fixed, Gradient, Limit, Limiter, SharedLimiter
 from gateway.upstreams.endpoint import Endpoint
 from gateway.upstreams.health import CheckPolicy
 from gateway.upstreams.outliers import OutlierPolicy, SuccessRate
@@ -53,10 +54,11 @@ def make_upstream(
     meters: UpstreamMeters,
     *,
     rfc7239: bool,
+    seat: Seat | None = None,
     before: tuple[UpstreamSpec, Upstream] | None = None,
 ) -> Upstream:
     """The upstream of a spec. `before` is the one of that name in service: its balancer and its limiter go on where
-    their part of the spec is the same."""
+    their part of the spec is the same. With a `seat` a fixed limit of concurrency is that of all workers."""
     known_spec, known = before or (None, None)
     same_balance = known is not None and known_spec is not None and known_spec.balance == spec.balance
     same_limit = known is not None and known_spec is not None and known_spec.concurrency == spec.concurrency
@@ -74,7 +76,7 @@ def make_upstream(
         outliers=_outlier_policy(spec.outliers),
         retries=retry_policy(spec.retries) if spec.retries is not None else None,
         hedge=HedgePolicy(float(spec.hedge.after), float(spec.hedge.budget)) if spec.hedge is not None else None,
-        limiter=known.limiter if known is not None and same_limit else _limiter(spec.concurrency),
+        limiter=known.limiter if known is not None and same_limit else _limiter(name, spec.concurrency, seat),
     )
 
 
@@ -149,13 +151,15 @@ def retry_policy(spec: RetriesSpec) -> RetryPolicy:
     )
 
 
-def _limiter(spec: ConcurrencySpec | None) -> Limiter | None:
+def _limiter(upstream: str, spec: ConcurrencySpec | None, seat: Seat | None) -> Limiter | None:
     if spec is None:
         return None
     adaptive = spec.adaptive
     limit: Limit
     if adaptive is None:
         limit = Fixed(float(spec.limit or 1))
+        if seat is not None:
+            return SharedLimiter(limit, seat.tally(seat.marks("upstreams").of((upstream, repr(limit)))))
     elif adaptive.algorithm == "aimd":
         limit = Aimd(adaptive.start, adaptive.min, adaptive.max, float(adaptive.latency or 1))
     else:

@@ -24,6 +24,8 @@ from gateway.units import Duration, Secret, Share, Size
 if TYPE_CHECKING:
     import aiohttp
 
+    from gateway.state.board import Seat
+
 __all__ = [
     "ADMITTED",
     "Attempt",
@@ -216,7 +218,8 @@ def _no_sinks(place: str) -> LogSink:
 @dataclass(frozen=True, slots=True)
 class Env:
     """What the gateway gives a plugin instance. `name` is the gateway's own, as in `Via` and `service.name`; `folder`
-    is the configuration's, which relative paths in options are relative to."""
+    is the configuration's, which relative paths in options are relative to. `seat` is what the workers of a gateway
+    share in memory, None where there is one worker; `instance` and the options are the same for one instance in all."""
 
     clock: Clock
     metrics: Metrics
@@ -227,6 +230,8 @@ class Env:
     name: str = "gateway"
     folder: Path = Path()
     open_sink: Callable[[str], LogSink] = _no_sinks
+    seat: Seat | None = None
+    instance: str = ""
 
     @property
     def http(self) -> aiohttp.ClientSession:

@@ -21,6 +21,7 @@ from gateway.errors import Failure, GatewayError, Kind
 from gateway.exchange import Attempt, Exchange, Reply
 from gateway.plugin import ADMITTED, Env, Plugin, Shared, UpstreamClient, UpstreamReply
 from gateway.problem import problem_reply
+from gateway.state.board import Seat
 from gateway.state.memory import MemoryShared
 from gateway.telemetry.metrics import Metrics
 from gateway.units import Duration, Secret, Share, Size
@@ -118,9 +119,12 @@ def make_env(
     http: Any = None,
     sinks: FakeSinks | None = None,
     name: str = GATEWAY,
+    seat: Seat | None = None,
+    instance: str = "plugin",
 ) -> Env:
     """An environment without a network. `upstreams` and `http` are what the plugin gets for `env.upstream(name)` and
-    `env.http`; without them it gets a LookupError."""
+    `env.http`; without them it gets a LookupError. Plugins of one `instance` at several seats of a board are one plugin
+    in several workers."""
     clock = clock or FakeClock()
     known = dict(upstreams or {})
 
@@ -143,6 +147,8 @@ def make_env(
         upstream_client=upstream,
         name=name,
         open_sink=(sinks or FakeSinks()).open,
+        seat=seat,
+        instance=instance,
     )
 
 

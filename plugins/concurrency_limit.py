@@ -3,8 +3,8 @@
     - concurrency_limit: {limit: 10, by: principal}
 
 `by` is as for `rate_limit`: `client_ip` (the default), `principal`, `consumer`, `route`, `header:NAME`, `claim:NAME`,
-or a list of these. `status: 503` answers otherwise; `mode: observe` counts and lets pass. Each process of the gateway
-counts for itself. Routes with the same options count together, unless `by` has `route`.
+or a list of these. `status: 503` answers otherwise; `mode: observe` counts and lets pass. All workers of the
+gateway count together, and so do routes with the same options, unless `by` has `route`.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from collections.abc import Hashable
 from gateway.limits.decisions import Decisions
 from gateway.limits.keys import key_of
 from gateway.limits.options import ConcurrencyLimitOptions, parts_of
+from gateway.limits.places import make_places
 from gateway.plugin import Env, Exchange, GatewayError, Kind, Plugin
 
 NAME = "gateway_concurrency_limit_total"
@@ -23,7 +24,7 @@ TEXT = "Requests at limits of concurrency by decision."
 class ConcurrencyLimit(Plugin):
     """Takes a place before a request, and gives it back at its end.
 
-    Mutable state: how many places each key has taken, if any, and the key of each request that has one.
+    Mutable state: the places that are taken, and the key of each request that has one.
     """
 
     Options = ConcurrencyLimitOptions
@@ -34,28 +35,21 @@ class ConcurrencyLimit(Plugin):
         self._limit = options.limit
         self._key_of = key_of(parts_of(options.by))
         self._decisions = Decisions(env.metrics, NAME, TEXT, options.mode == "enforce")
-        self._taken: dict[Hashable, int] = {}
+        self._places = make_places(env.seat, f"{env.instance} {options!r}")
         self._keys: dict[Exchange, Hashable] = {}
 
     def on_request(self, exchange: Exchange) -> None:
         key = self._key_of(exchange)
-        taken = self._taken.get(key, 0)
-        if taken >= self._limit:
-            self._decisions.over(exchange, self._refusal())
-        else:
+        if self._places.take(key, self._limit):
             self._decisions.allowed[exchange.route_id].inc()
-        self._taken[key] = taken + 1
+        else:
+            self._decisions.over(exchange, self._refusal())
+            self._places.take_anyway(key)
         self._keys[exchange] = key
 
     def on_finish(self, exchange: Exchange) -> None:
-        if exchange not in self._keys:
-            return
-        key = self._keys.pop(exchange)
-        taken = self._taken[key] - 1
-        if taken:
-            self._taken[key] = taken
-        else:
-            del self._taken[key]
+        if exchange in self._keys:
+            self._places.give_back(self._keys.pop(exchange))
 
     def _refusal(self) -> GatewayError:
         detail = f"no more than {self._limit} requests at once"

@@ -8,9 +8,9 @@
 Several limits at once are `policies: [{name: second, rate: 10/s}, {name: day, rate: 5000/d, by: consumer}]`: every
 request passes all of them, or takes from none. What is refused does not count.
 
-Routes with the same options share buckets unless `by` has `route`. `store: local` is this process's memory; `redis` is
-what `state:` names, where all gateways and routes count together whose name, rate, burst and `by` are the same. When it
-does not answer, `on_store_error` decides: `local` (the same limit, each gateway alone), `open` or `closed` (503).
+Routes with the same options share buckets unless `by` has `route`. `store: local` is memory, which a gateway's workers
+share; `redis` is what `state:` names, where all gateways and routes count together whose name, rate, burst and `by` are
+the same. When it does not answer, `on_store_error` decides: `local` (each gateway alone), `open` or `closed` (503).
 `mode: observe` counts and lets pass. Clients read `headers: [draft]` (RateLimit-Policy and RateLimit, with `name`),
 `legacy` (X-RateLimit-*), both or none (`[]`). `algorithm: spring` counts in the buckets of Spring Cloud Gateway, with
 `prefix: ""` in `state:` and the same route names, rate and burst; a header counts by its hash, so not together with it.

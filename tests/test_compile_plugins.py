@@ -162,3 +162,22 @@ def test_a_fallback_of_a_file_that_changes(tmp_path: Path) -> None:
 def test_secrets_in_anything() -> None:
     data: Any = {"a": [Secret("1"), ("x", Secret("2"))], "b": {Secret("3")}, "c": None}
     assert set(secrets_in(data)) == {"1", "2", "3"}
+
+
+# the same in all workers
+
+
+def instances(generation: Generation) -> list[list[str]]:
+    return [[plugin.env.instance for plugin in route.chain.plugins] for route in generation.table.router.routes]
+
+
+def test_an_instance_is_told_from_others_of_its_chain_with_the_same_options(tmp_path: Path) -> None:
+    limit = "rate_limit: {rate: 1/s}"
+    top = f"plugins: [{limit}]\n"
+    listed = f"plugins: [{limit}, rate_limit: {{rate: 2/s}}, {limit}]"
+    text = f"{top}routes:\n  - {{name: a, respond: {{text: a}}, {listed}}}\n"
+    first = good(tmp_path, text)
+    assert instances(first) == [["rate_limit 0", "rate_limit 1", "rate_limit 0", "rate_limit 2"]]
+    # A worker that has been through a reload, and one that starts with what came of it.
+    later = text + "  - {name: b, match: {path: /b}, respond: {text: b}}\n"
+    assert instances(good(tmp_path, later, first)) == instances(good(tmp_path, later))

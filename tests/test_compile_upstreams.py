@@ -14,6 +14,7 @@ from gateway.config.load import load
 from gateway.config.upstream_specs import HashBalanceSpec, HashSpec, HealthSpec, KeySpec, StickyBalanceSpec, StickySpec
 from gateway.library import Library
 from gateway.routing.actions import Forward, Mirror
+from gateway.state.board import Board, Seat
 from gateway.telemetry.metrics import Metrics
 from gateway.testing import make_env, make_exchange
 from gateway.units import Duration
@@ -24,7 +25,7 @@ from gateway.upstreams.balance.least_request import LeastRequest
 from gateway.upstreams.balance.random_choice import RandomChoice
 from gateway.upstreams.balance.round_robin import RoundRobin
 from gateway.upstreams.balance.sticky import StickyCookie
-from gateway.upstreams.concurrency import Aimd, Fixed, Gradient, Limiter
+from gateway.upstreams.concurrency import Aimd, Fixed, Gradient, Limiter, SharedLimiter
 from gateway.upstreams.health import CheckPolicy
 from gateway.upstreams.outliers import OutlierPolicy, SuccessRate
 from gateway.upstreams.retry import HedgePolicy, RetryPolicy
@@ -44,6 +45,7 @@ def compiled(
     path: str = "/**",
     before: Generation | None = None,
     endpoints: str = ENDPOINTS,
+    seat: Seat | None = None,
 ) -> tuple[Generation | None, list[str]]:
     """Of an upstream `up` with `keys`, one more, and one route."""
     text = (
@@ -52,7 +54,7 @@ def compiled(
     )
     metrics = Metrics()
     loaded = load(write_config(folder, text), {})
-    generation, problems = compile_table(loaded, make_env(metrics=metrics), metrics, Library(folder), before)
+    generation, problems = compile_table(loaded, make_env(metrics=metrics, seat=seat), metrics, Library(folder), before)
     return generation, [str(problem).replace(f"{folder}/routes.yaml:", "") for problem in problems]
 
 
@@ -62,8 +64,9 @@ def good(
     route: str = "to: up",
     before: Generation | None = None,
     endpoints: str = ENDPOINTS,
+    seat: Seat | None = None,
 ) -> Generation:
-    generation, problems = compiled(folder, keys, route, before=before, endpoints=endpoints)
+    generation, problems = compiled(folder, keys, route, before=before, endpoints=endpoints, seat=seat)
     assert generation is not None, problems
     return generation
 
@@ -238,6 +241,23 @@ def test_concurrency(tmp_path: Path) -> None:
     assert adaptive is not None
     assert type(adaptive.limit) is Aimd
     assert_bounds(adaptive, 8, 9)
+
+
+def test_a_fixed_limit_is_that_of_all_workers(tmp_path: Path) -> None:
+    board = Board.create(2)
+    limiters = []
+    for number in range(2):
+        for text in ("concurrency: 1", "concurrency: 2", "concurrency: {adaptive: {}}"):
+            generation = good(tmp_path, text, seat=board.take_seat(number))
+            limiters.append(generation.table.upstreams["up"].limiter)
+    assert [type(limiter) for limiter in limiters] == [SharedLimiter, SharedLimiter, Limiter] * 2
+    one, wider, _, other, *_ = limiters
+    assert one is not None
+    assert other is not None
+    assert wider is not None
+    assert one.take("normal")
+    assert not other.take("normal")
+    assert wider.take("normal"), "another limit is another count"
 
 
 def assert_bounds(limiter: Limiter, smallest: int, largest: int) -> None:

@@ -30,6 +30,7 @@ STATES: Final[tuple[State, ...]] = get_args(State)
 FORCES: Final[tuple[Force, ...]] = get_args(Force)
 # Conditions of failures that have a count of their own.
 EVENT_OF: Final = {"timeout": TIMEOUT, "full": REJECTED}
+ERRORS: Final = ("failure", "timeout", "rejected")
 # A ramp is short: it is judged by as many calls at most.
 RAMP_REQUESTS: Final = 5
 # A circuit without calls is forgotten after so many sleeps.
@@ -76,6 +77,9 @@ class Snapshot(TypedDict):
     latency: dict[str, float]
 
 
+Listener = Callable[["Circuit", State, "dict[str, int] | None"], None]
+
+
 class Permit:
     """What a call that is let through holds: the same for all calls between two changes of the circuit's state, so
     that a result from before the last change is known as such."""
@@ -92,7 +96,8 @@ class Circuit:
     Mutable state: `state` since the monotonic time `since`, the `window`, `in_flight`, what came of the trial so far,
     and `permit`: what `allow` would give while calls flow freely, else None. A caller in a hurry takes it from there,
     and adds one to `in_flight`.
-    `listener` is called after each change of state with the circuit, the state before, and the window's counts then.
+    `listener` is called after each change of state with the circuit, the state before, and the window's counts then, or
+    None where another worker has made the change.
     `draw` gives random numbers, 0 to 1.
     """
 
@@ -119,7 +124,7 @@ class Circuit:
         name: str,
         policy: Policy,
         now: float,
-        listener: Callable[[Circuit, State, dict[str, int]], None] | None = None,
+        listener: Listener | None = None,
         draw: Callable[[], float] = random.random,
     ) -> None:
         self.name = name
@@ -209,6 +214,9 @@ class Circuit:
         last = max(self.since, self.window.latencies[-1][0] if self.window.latencies else self.since)
         return now - last >= max(policy.window, IDLE_SLEEPS * policy.sleep)
 
+    def leave(self) -> None:
+        """It is not asked any more."""
+
     # what it shows
 
     def retry_after(self, now: float) -> float:
@@ -219,14 +227,15 @@ class Circuit:
 
     def snapshot(self, now: float) -> Snapshot:
         """Everything about it as of `now`."""
-        counts = self.window.totals(now)
-        calls, errors = self.window.calls, self.window.errors
+        counts = self._totals(now)
+        errors = sum([counts[event] for event in ERRORS])
+        calls = counts["success"] + errors
         mean, percentiles = self.window.latency(now)
         return {
             "state": self.state,
             "age": max(now - self.since, 0.0),
             "retry_after": self.retry_after(now),
-            "in_flight": self.in_flight,
+            "in_flight": self._under_way(),
             "calls": calls,
             "errors": errors,
             "error_share": errors / calls if calls else 0.0,
@@ -257,15 +266,28 @@ class Circuit:
                 self._enter("closed", now)
 
     def _is_bad(self, requests: int) -> bool:
-        policy, window = self.policy, self.window
-        calls = window.calls
+        policy = self.policy
+        calls, errors, slow, in_a_row = self._results()
         enough = calls >= requests
         if policy.consecutive:
-            if self._in_a_row >= policy.consecutive:
+            if in_a_row >= policy.consecutive:
                 return True
-        elif enough and window.errors / calls >= policy.errors:
+        elif enough and errors / calls >= policy.errors:
             return True
-        return enough and window.total(SLOW) / calls >= policy.slow_share
+        return enough and slow / calls >= policy.slow_share
+
+    def _results(self) -> tuple[int, int, int, int]:
+        """Calls, errors, slow calls, and failures in a row, as of the window's last event."""
+        window = self.window
+        return window.calls, window.errors, window.total(SLOW), self._in_a_row
+
+    def _totals(self, now: float) -> dict[str, int]:
+        """The counts of the window as of `now`."""
+        return self.window.totals(now)
+
+    def _under_way(self) -> int:
+        """How many calls are."""
+        return self.in_flight
 
     def _tries(self, now: float) -> bool:
         """May one more call go through while half-open?"""
@@ -283,7 +305,7 @@ class Circuit:
         return self.policy.ramp is not None and now - self.since >= self.policy.ramp
 
     def _enter(self, state: State, now: float) -> None:
-        before, counts = self.state, self.window.totals(now)
+        before, counts = self.state, self._totals(now)
         self.state = state
         self.since = now
         self._begin()

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from gateway.breaker.circuit import STATES, Circuit, Permit, State
 from gateway.breaker.options import BreakerOptions
+from gateway.breaker.shared_circuit import SharedCircuit
 from gateway.plugin import Attempt, Env, Exchange, GatewayError, Kind
 
 # A composition's required part was answered with a 4xx, which is a service's word like another.
@@ -29,6 +30,8 @@ class Circuits:
         self._standby = options.fallback.to if options.fallback is not None and options.mode == "enforce" else None
         self._log = env.log
         self._clock = env.clock
+        self._seat = env.seat
+        self._space = f"{env.instance} {options!r}"
         self._states = env.metrics.gauge(
             "gateway_breaker_state",
             "1 for the state that a breaker is in, 0 for the others.",
@@ -95,6 +98,7 @@ class Circuits:
         for gone in before.keys() - self.by_name().keys():
             # Calls that are under way may still change it: nobody is told.
             before[gone].listener = None
+            before[gone].leave()
             self._opened.get(gone.partition("/")[0], {}).pop(before[gone], None)
             for state in STATES:
                 self._states.labels(gone, state).set(0)
@@ -146,7 +150,12 @@ class Circuits:
         return seconds
 
     def _new(self, name: str) -> Circuit:
-        circuit = Circuit(name, self._policy, self._clock.now(), self._changed)
+        now = self._clock.now()
+        record = self._seat.record(f"{self._space} {name}") if self._seat is not None else None
+        if record is None:
+            circuit = Circuit(name, self._policy, now, self._changed)
+        else:
+            circuit = SharedCircuit(name, self._policy, now, record, self._changed)
         self._show(circuit)
         return circuit
 
@@ -154,13 +163,16 @@ class Circuits:
         for state in STATES:
             self._states.labels(circuit.name, state).set(float(state == circuit.state))
 
-    def _changed(self, circuit: Circuit, before: State, counts: dict[str, int]) -> None:
+    def _changed(self, circuit: Circuit, before: State, counts: dict[str, int] | None) -> None:
         self._show(circuit)
         if self._scope == "endpoint" and self._name is None:
             opened = self._opened.setdefault(circuit.name.partition("/")[0], {})
             opened.pop(circuit, None)
             if circuit.state == "open":
                 opened[circuit] = None
+        if counts is None:
+            # The worker that made the change has told.
+            return
         level = logging.WARNING if circuit.state in ("open", "forced_open") else logging.INFO
         told = ", ".join(f"{event} {count}" for event, count in counts.items() if count) or "no calls"
         self._log.log(level, "breaker %s is %s, it was %s: %s", circuit.name, circuit.state, before, told)

@@ -39,12 +39,12 @@ class Window:
     """Counts of events by bucket, with running sums, and the latest 500 latencies.
 
     Mutable state: `counts` of the bucket that is being filled, `until` when, in monotonic seconds, the buckets before
-    it with their sums, `latencies` as (time, seconds), and `bad`, how many failures, timeouts, rejections and slow
-    calls there are in all. A slow call counts as what it was, too. A caller in a hurry adds to `counts` itself, after
-    `advance` where `until` is over.
+    it with their sums, `latencies` as (time, seconds), `bad`, how many failures, timeouts, rejections and slow calls
+    there are in all, and `forgotten`, how many successes there were before. A slow call counts as what it was, too. A
+    caller in a hurry adds to `counts` itself, after `advance` where `until` is over.
     """
 
-    __slots__ = ("_number", "_past", "_sums", "_width", "bad", "counts", "latencies", "until")
+    __slots__ = ("_number", "_past", "_sums", "_width", "bad", "counts", "forgotten", "latencies", "until")
 
     def __init__(self, seconds: float) -> None:
         self._width = seconds / BUCKETS
@@ -53,7 +53,7 @@ class Window:
         self._sums = [0] * len(EVENTS)
         self.counts = [0] * len(EVENTS)
         self.until = 0.0
-        self.bad = 0
+        self.bad = self.forgotten = 0
         self.latencies: deque[tuple[float, float]] = deque(maxlen=LATENCIES)
 
     def add(self, event: int, now: float) -> None:
@@ -78,10 +78,15 @@ class Window:
             old = self._past.popleft()[1]
             self._sums = [total - count for total, count in zip(self._sums, old, strict=True)]
             self.bad -= sum(old[BAD])
+            self.forgotten += old[SUCCESS]
 
     def total(self, event: int) -> int:
         """How many there were, as of the last `advance`."""
         return self._sums[event] + self.counts[event]
+
+    def sums(self) -> list[int]:
+        """All counts, as of the last `advance`."""
+        return [past + count for past, count in zip(self._sums, self.counts, strict=True)]
 
     @property
     def errors(self) -> int:
@@ -96,10 +101,11 @@ class Window:
     def totals(self, now: float) -> dict[str, int]:
         """All counts by name as of `now`."""
         self.advance(now)
-        return {name: self.total(event) for event, name in enumerate(EVENTS)}
+        return dict(zip(EVENTS, self.sums(), strict=True))
 
     def forget_results(self) -> None:
         """Judge afresh: the results of calls are gone. What was refused and what fallbacks did stays, for the eye."""
+        self.forgotten += self.total(SUCCESS)
         for counts in (self.counts, self._sums, *(counts for _, counts in self._past)):
             counts[RESULTS] = [0] * len(counts[RESULTS])
         self.bad = 0

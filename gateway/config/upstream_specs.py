@@ -309,7 +309,7 @@ class ConcurrencySpec(Spec):
     model_config = ConfigDict(json_schema_extra=or_short({"type": "integer", "minimum": 1}))
 
     limit: Count | None = Field(None, description="a fixed number")
-    adaptive: AdaptiveSpec | None = Field(None, description="a number found by the latency")
+    adaptive: AdaptiveSpec | None = Field(None, description="a number found by the latency, by each worker for itself")
 
     @model_validator(mode="before")
     @classmethod
@@ -337,7 +337,7 @@ class UpstreamTimeoutsSpec(Spec):
 class PoolSpec(Spec):
     """The connections to one endpoint."""
 
-    max_connections: Count = Field(256, description="the most connections at a time")
+    max_connections: Count = Field(256, description="the most connections at a time, of each worker")
     max_queue: Annotated[Whole, Field(ge=0)] = Field(1024, description="the most requests that wait for one")
     queue_timeout: Duration = Field(Duration("500ms"), description="how long a request waits for one")
     idle: Duration = Field(Duration("60s"), description="how long an unused connection is kept")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from gateway.limits.board import BoardGate, BoardLimiter
 from gateway.limits.decisions import Decisions
-from gateway.limits.gcra import Policy
+from gateway.limits.gcra import LocalLimiter, Policy
 from gateway.limits.headers import LimitHeaders
 from gateway.limits.keys import key_of
 from gateway.limits.local import JointGate, LocalGate
@@ -25,13 +26,19 @@ def make_verdicts(options: RateLimitOptions, env: Env) -> Verdicts:
     return Verdicts(policies, headers, Decisions(env.metrics, NAME, TEXT, options.mode == "enforce"))
 
 
-def local_gate(options: RateLimitOptions, verdicts: Verdicts, env: Env) -> LocalGate | JointGate:
-    """The limit in this process's memory."""
-    limits = _limits(options)
-    keys = [key_of(parts) for _, parts in limits]
-    if len(limits) == 1:
-        return LocalGate(limits[0][0], keys[0], verdicts, env.clock)
-    return JointGate([policy for policy, _ in limits], keys, verdicts, env.clock)
+def local_gate(options: RateLimitOptions, verdicts: Verdicts, env: Env) -> LocalGate | BoardGate | JointGate:
+    """The limit in memory: this process's, or that which the gateway's workers share."""
+    policies = [policy for policy, _ in _limits(options)]
+    keys = [key_of(parts) for _, parts in _limits(options)]
+    seat = env.seat
+    if seat is None:
+        if len(policies) == 1:
+            return LocalGate(policies[0], keys[0], verdicts, env.clock)
+        return JointGate([LocalLimiter(policy) for policy in policies], keys, verdicts, env.clock)
+    limiters = [BoardLimiter(policy, seat, f"{env.instance} {policy.name} {options!r}") for policy in policies]
+    if len(limiters) == 1:
+        return BoardGate(limiters[0], keys[0], verdicts, env.clock)
+    return JointGate(limiters, keys, verdicts, env.clock)
 
 
 def shared_gate(options: RateLimitOptions, verdicts: Verdicts, env: Env) -> SharedGate:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
+from typing import Protocol
 
 from gateway.limits.gcra import LocalLimiter, Policy
 from gateway.limits.headers import LEVELS, Fields, Left
@@ -11,14 +12,28 @@ from gateway.limits.verdicts import Verdicts
 from gateway.plugin import Clock, Exchange
 
 
-class LocalGate:
-    """One policy. Its arithmetic is written out, for this runs for most requests.
+class Limiter(Protocol):
+    """One policy with what was taken of it. `space` and `step` are the policy's, times in monotonic seconds."""
 
-    Mutable state: the limiter's, and `_ready`, the fields by what remains; cleared when full.
+    policy: Policy
+    space: float
+    step: float
+
+    def room(self, key: Hashable, now: float) -> float:
+        """How much room is left, in seconds: a request passes where it is at least `step`."""
+
+    def take(self, key: Hashable, now: float) -> None:
+        """One request passes."""
+
+
+class SingleGate:
+    """One policy. Its arithmetic is written out by those that know where TATs are, for it runs for most requests.
+
+    Mutable state: theirs, and `_ready`, the fields by what remains; cleared when full.
     """
 
     def __init__(self, policy: Policy, key_of: KeyOf, verdicts: Verdicts, clock: Clock) -> None:
-        self._limiter = LocalLimiter(policy)
+        self._cost = policy.cost
         self._key_of = key_of
         self._verdicts = verdicts
         self._now = clock.now
@@ -29,6 +44,22 @@ class LocalGate:
         self._tells = verdicts.tells
         self._replaces = verdicts.replaces
         self._ready: dict[int, Fields] = {}
+
+    def _fields(self, remaining: int, room: float) -> Fields:
+        fields = self._verdicts.headers.fields([Left(0, remaining, self._step - room)])
+        if remaining >= self._cost:
+            if len(self._ready) >= LEVELS:
+                self._ready.clear()
+            self._ready[remaining] = fields
+        return fields
+
+
+class LocalGate(SingleGate):
+    """One policy in this process's memory. Mutable state: the limiter's."""
+
+    def __init__(self, policy: Policy, key_of: KeyOf, verdicts: Verdicts, clock: Clock) -> None:
+        super().__init__(policy, key_of, verdicts, clock)
+        self._limiter = LocalLimiter(policy)
 
     def on_request(self, exchange: Exchange) -> None:
         """Take what one request costs. GatewayError RATE_LIMITED."""
@@ -42,7 +73,7 @@ class LocalGate:
             tat = now
         room = self._most - (tat - now)
         if room < 0:
-            self._verdicts.over(exchange, [_left(0, limiter, room + self._step)])
+            self._verdicts.over(exchange, [left(0, limiter, room + self._step)])
             return
         limiter.young[key] = tat + self._step
         self._allowed[exchange.route_id].value += 1
@@ -54,20 +85,12 @@ class LocalGate:
             else:
                 exchange.told += fields.added
 
-    def _fields(self, remaining: int, room: float) -> Fields:
-        fields = self._verdicts.headers.fields([Left(0, remaining, self._step - room)])
-        if remaining >= self._limiter.policy.cost:
-            if len(self._ready) >= LEVELS:
-                self._ready.clear()
-            self._ready[remaining] = fields
-        return fields
-
 
 class JointGate:
     """Several policies: every request passes all of them, or takes from none. Mutable state: the limiters'."""
 
-    def __init__(self, policies: Sequence[Policy], keys: Sequence[KeyOf], verdicts: Verdicts, clock: Clock) -> None:
-        self._limits = [(LocalLimiter(policy), key_of) for policy, key_of in zip(policies, keys, strict=True)]
+    def __init__(self, limiters: Sequence[Limiter], keys: Sequence[KeyOf], verdicts: Verdicts, clock: Clock) -> None:
+        self._limits = list(zip(limiters, keys, strict=True))
         self._verdicts = verdicts
         self._now = clock.now
 
@@ -78,14 +101,15 @@ class JointGate:
         rooms = [limiter.room(key, now) for limiter, key in asked]
         over = [place for place, (limiter, _) in enumerate(asked) if rooms[place] < limiter.step]
         if over:
-            self._verdicts.over(exchange, [_left(place, asked[place][0], rooms[place]) for place in over])
+            self._verdicts.over(exchange, [left(place, asked[place][0], rooms[place]) for place in over])
             return
         lefts = []
         for place, (limiter, key) in enumerate(asked):
             limiter.take(key, now)
-            lefts.append(_left(place, limiter, rooms[place] - limiter.step))
+            lefts.append(left(place, limiter, rooms[place] - limiter.step))
         self._verdicts.passes(exchange, lefts)
 
 
-def _left(place: int, limiter: LocalLimiter, room: float) -> Left:
+def left(place: int, limiter: Limiter, room: float) -> Left:
+    """What is left of the policy at `place`, with so much room."""
     return Left(place, limiter.policy.remaining(room), limiter.step - room)

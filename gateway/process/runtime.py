@@ -31,6 +31,7 @@ from gateway.process.reloading import Reloading
 from gateway.process.shared_state import SharedState
 from gateway.process.sockets import open_sockets
 from gateway.proxy import Proxy
+from gateway.state.board import Seat
 from gateway.table import RouteTable
 from gateway.telemetry.log_sink import LogSinks
 from gateway.telemetry.metrics import Metrics
@@ -43,6 +44,7 @@ from gateway.wire.upstream_tls import UpstreamTls
 
 log = logging.getLogger("gateway.process")
 POOL_SWEEP = 1.0
+TICK = 0.05
 
 # A listening socket, and what holds for TLS there.
 Doors = Sequence[tuple[socket.socket, ServerTls | None]]
@@ -81,9 +83,11 @@ class Runtime:
         binds: Sequence[ListenerSpec] | None = None,
         admin_bind: Bind | None = None,
         alone: Collection[str] = (),
+        seat: Seat | None = None,
     ) -> None:
         """`binds` and `admin_bind` are listened on in place of the configuration's. With names in `alone` only these
-        frontends are served."""
+        frontends are served. With a `seat` it is one of several workers."""
+        self._seat = seat
         self.path = path
         self._binds = binds
         self._alone = alone
@@ -109,6 +113,7 @@ class Runtime:
         self._check_session: aiohttp.ClientSession | None = None
         self._retiring: dict[asyncio.Task[None], asyncio.Event] = {}
         self._sweep: asyncio.TimerHandle | None = None
+        self._ticking: asyncio.TimerHandle | None = None
         self.reloading = Reloading(self)
         self.reload_all: Callable[[Container[int] | None], Awaitable[bool]] = self.reload
         self._prepared: tuple[Generation, Loaded] | None = None
@@ -124,6 +129,7 @@ class Runtime:
             lambda name: UpstreamCaller(self.proxy, name),
             folder=config_folder(path),
             open_sink=self._sinks.open,
+            seat=seat,
         )
         watch_runtime(self)
 
@@ -280,14 +286,17 @@ class Runtime:
         await self.serve(generation, loaded, version)
         # A reference from here would keep the first table, and so its plugins, from ever retiring.
         self._prepared = None
-        for place, (sock, tls) in zip(self.places, self.open() if doors is None else doors, strict=True):
+        for number, (sock, tls) in enumerate(self.open() if doors is None else doors):
+            place = self.places[number]
             if tls is not None and place.certificates is not None:
                 tls.adopt(place.certificates)
-            listener = Listener(sock, place.settings, self.proxy, self.deadlines, tls)
+            tally = self._seat.tally(self._seat.marks("listeners").of(number)) if self._seat is not None else None
+            listener = Listener(sock, place.settings, self.proxy, self.deadlines, tls, tally)
             await listener.start()
             self.listeners.append(listener)
         self._certificates.start()
         self._sweep_pools()
+        self._tick()
         # What is alive now stays: the collector need not look at it again, and seldom at the rest.
         gc.collect()
         gc.freeze()
@@ -313,8 +322,9 @@ class Runtime:
 
     async def stop(self) -> None:
         """Close what is left: plugins, pools, sessions."""
-        if self._sweep is not None:
-            self._sweep.cancel()
+        for timer in (self._sweep, self._ticking):
+            if timer is not None:
+                timer.cancel()
         self.deadlines.stop()
         await self._checks.stop()
         await self._certificates.stop()
@@ -346,6 +356,12 @@ class Runtime:
             endpoint.pool.sweep(now)
         for upstream in self.proxy.table.upstreams.values():
             upstream.review(now)
+
+    def _tick(self) -> None:
+        """Learn what the other workers know."""
+        if self._seat is not None:
+            self._ticking = asyncio.get_running_loop().call_later(TICK, self._tick)
+            self._seat.tick(time.monotonic())
 
     def _http_session(self) -> aiohttp.ClientSession:
         if self._session is None:

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import exp, log, sqrt
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from gateway.routing.actions import Importance
+
+if TYPE_CHECKING:
+    from gateway.state.tallies import Tally
 
 # Requests of little importance leave this part of the limit to the others.
 RESERVED = 0.25
@@ -157,18 +160,46 @@ class Limiter:
 
     def take(self, importance: Importance) -> bool:
         """Is there room for one more? High importance is never refused, low one leaves a quarter to the others."""
-        if importance != "high":
-            limit = max(1, int(self.limit.value))
-            if importance == "low":
-                limit = max(1, int(limit * (1 - RESERVED)))
-            if self.in_flight >= limit:
-                self.refused += 1
-                return False
+        if importance != "high" and self.in_flight >= self.most(importance):
+            self.refused += 1
+            return False
         self.in_flight += 1
         return True
+
+    def most(self, importance: Importance) -> int:
+        """How many requests there may be when one of low or normal importance is let through, that one included."""
+        limit = max(1, int(self.limit.value))
+        return limit if importance != "low" else max(1, int(limit * (1 - RESERVED)))
 
     def give_back(self, seconds: float, failed: bool | None) -> None:
         """One is over; `failed` None teaches nothing, since the client left or another was faster."""
         if failed is not None:
             self.limit.observe(seconds, self.in_flight, failed)
         self.in_flight -= 1
+
+
+class SharedLimiter(Limiter):
+    """A fixed limit that all workers of a gateway keep together. Mutable state: besides, its tally at the board.
+
+    A limit that adapts is each worker's own: all learn from the same service, and each from what it lets through.
+    """
+
+    __slots__ = ("_tally",)
+
+    def __init__(self, limit: Fixed, tally: Tally) -> None:
+        super().__init__(limit)
+        self._tally = tally
+
+    def take(self, importance: Importance) -> bool:
+        """Is there room for one more, whichever worker the others are in?"""
+        if importance == "high":
+            self._tally.put(self.in_flight + 1)
+        elif not self._tally.take(self.most(importance)):
+            self.refused += 1
+            return False
+        self.in_flight += 1
+        return True
+
+    def give_back(self, seconds: float, failed: bool | None) -> None:
+        super().give_back(seconds, failed)
+        self._tally.put(self.in_flight)

@@ -10,6 +10,7 @@ from typing import Any
 from gateway.errors import GatewayError, Kind
 from gateway.wire.client_certificate import client_certificate
 from gateway.wire.client_settings import ClientSettings, Handler
+from gateway.wire.connections import Connections
 from gateway.wire.date import DATE
 from gateway.wire.deadlines import NEVER, Deadlines
 from gateway.wire.framing import JOIN, write_chunk
@@ -34,7 +35,7 @@ class ClientConnection(asyncio.Protocol):
     )  # fmt: skip
 
     def __init__(
-        self, handler: Handler, settings: ClientSettings, deadlines: Deadlines, connections: set[ClientConnection]
+        self, handler: Handler, settings: ClientSettings, deadlines: Deadlines, connections: Connections
     ) -> None:
         self.handler, self.settings = handler, settings
         self._deadlines, self._connections = deadlines, connections
@@ -184,7 +185,7 @@ class ClientConnection(asyncio.Protocol):
         self.forwarded = settings.forwarded_lines(self.peer)
         self.parser = settings.parser(self.trusted)
         self.watch(time.monotonic() + settings.head_timeout)
-        if len(self._connections) > settings.connections:
+        if self._connections.exceed(settings.connections):
             self._refused(GatewayError(Kind.TOO_MANY_CONNECTIONS))
 
     def data_received(self, data: bytes) -> None:

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from typing import TYPE_CHECKING
 
 from gateway.wire.client_connection import ClientConnection
 from gateway.wire.client_settings import ClientSettings, Handler
+from gateway.wire.connections import Connections
 from gateway.wire.deadlines import Deadlines
 from gateway.wire.server_tls import Certificates, ServerTls
+
+if TYPE_CHECKING:
+    from gateway.state.tallies import Tally
 
 BACKLOG = 2048
 
@@ -26,11 +31,13 @@ class Listener:
         handler: Handler,
         deadlines: Deadlines,
         tls: ServerTls | None = None,
+        tally: Tally | None = None,
     ) -> None:
+        """`tally` counts the connections of all workers that listen on the address."""
         self.address = address_of(sock)
         self.port: int = sock.getsockname()[1]
         self.settings = settings
-        self.connections: set[ClientConnection] = set()
+        self.connections = Connections(tally)
         self.tls = tls
         self._socket = sock
         self._handler = handler

@@ -11,7 +11,9 @@ from gateway.plugins.breaker import Breaker
 from gateway.breaker.circuit import Circuit
 from gateway.breaker.circuits import Circuits
 from gateway.breaker.options import BreakerOptions, Fallback
+from gateway.breaker.shared_circuit import SharedCircuit
 from gateway.exchange import Attempt
+from gateway.state.board import Board
 from gateway.telemetry.metrics import Metrics
 from gateway.testing import FakeClock, make_env, make_exchange, make_plugin
 
@@ -272,3 +274,54 @@ def test_a_plugin_behind_it_that_fails_is_none_of_the_upstreams() -> None:
     plugin.on_finish(exchange)
     (circuit,) = plugin.breakers().values()
     assert (circuit.state, circuit.in_flight, circuit.window.calls) == ("closed", 0, 0)
+
+
+# several workers
+
+
+def test_a_change_in_another_worker_is_shown_and_not_told_again(caplog: pytest.LogCaptureFixture) -> None:
+    board, clock = Board.create(2), FakeClock(NOW)
+    shown = [Metrics(), Metrics()]
+    one, other = (
+        Circuits(BreakerOptions(requests=2), make_env(clock, metrics, seat=board.take_seat(seat)))
+        for seat, metrics in enumerate(shown)
+    )
+    for circuits in (one, other):
+        circuits.keep(["item", "other"])
+    seats = [circuits._seat for circuits in (one, other)]
+    with caplog.at_level(logging.INFO):
+        fail(one.of("item"))
+        for seat in seats:
+            assert seat is not None
+            seat.tick(NOW)
+    assert [states(metrics) for metrics in shown] == [{"item": ["open"], "other": ["closed"]}] * 2
+    assert [record.getMessage() for record in caplog.records] == ["breaker item is open, it was closed: failure 2"]
+
+
+def test_what_is_not_kept_leaves_its_record_to_others() -> None:
+    seat = Board.create(1).take_seat(0)
+    circuits = Circuits(BreakerOptions(), make_env(seat=seat))
+    circuits.keep(["a", "b"])
+    gone = circuits.of("a")
+    circuits.keep(["b"])
+    assert [record.exchange for record in seat._mine] == [circuits.of("b").exchange]  # type: ignore[attr-defined]
+    fail(gone)
+
+
+def test_where_no_record_is_left_a_worker_is_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.state.records.RECORDS", 1)
+    circuits = Circuits(BreakerOptions(), make_env(seat=Board.create(1).take_seat(0)))
+    assert [type(circuits.of(name)) for name in "ab"] == [SharedCircuit, Circuit]
+
+
+def test_endpoints_of_an_upstream_opened_elsewhere_are_waited_for() -> None:
+    board, clock = Board.create(2), FakeClock(NOW)
+    options = BreakerOptions(requests=2, scope="endpoint")
+    one, other = (Circuits(options, make_env(clock, seat=board.take_seat(seat))) for seat in range(2))
+    fail(one.of("up/a"))
+    clock.advance(2)
+    circuit = other.of("up/b")
+    circuit.force("forced_open", clock.now())
+    assert other.refusal(circuit, clock.now()).retry_after == 5.0
+    other.of("up/a")
+    assert other.refusal(circuit, clock.now()).retry_after == 3.0

@@ -142,3 +142,19 @@ def test_fallbacks_and_refusals_are_no_calls() -> None:
     window = filled((SHORT_CIRCUITED, 1.0), (FALLBACK_SUCCESS, 1.0))
 
     assert (window.calls, window.bad) == (0, 0)
+
+
+def test_successes_are_never_lost_from_sight() -> None:
+    window = filled((SUCCESS, 1.0), (FAILURE, 1.0), (SUCCESS, 5.0))
+    assert window.forgotten + window.total(SUCCESS) == 2
+    window.advance(11.5)
+    assert (window.forgotten, window.total(SUCCESS)) == (1, 1)
+    window.forget_results()
+    assert (window.forgotten, window.total(SUCCESS)) == (2, 0)
+    window.advance(100.0)
+    assert window.forgotten == 2
+
+
+def test_sums_are_the_counts_in_order() -> None:
+    window = filled((SUCCESS, 1.0), (FAILURE, 1.0), (FAILURE, 5.0), (FALLBACK_SUCCESS, 5.0))
+    assert window.sums() == [1, 2, 0, 0, 0, 0, 1, 0]

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from gateway.limits.board import BoardGate
 from gateway.limits.gate import local_gate, make_verdicts, shared_gate
 from gateway.limits.local import JointGate, LocalGate
 from gateway.limits.options import PolicyOptions, RateLimitOptions
@@ -13,8 +14,9 @@ from gateway.limits.rate import Rate
 from gateway.limits.redis_limiter import RedisLimiter
 from gateway.limits.shared import SharedGate
 from gateway.limits.spring_limiter import SpringLimiter
-from gateway.plugin import Env
-from gateway.testing import FakeClock, make_env
+from gateway.plugin import Env, GatewayError
+from gateway.state.board import Board
+from gateway.testing import FakeClock, make_env, make_exchange
 from tests.support.scripting import FakeScripting
 
 RATE = Rate(10, 1.0)
@@ -31,6 +33,24 @@ def test_one_policy_goes_the_straight_path() -> None:
         assert isinstance(local_gate(options, make_verdicts(options, env), env), LocalGate)
     several = RateLimitOptions(policies=(PolicyOptions(RATE, name="a"), PolicyOptions(RATE, name="b")))
     assert isinstance(local_gate(several, make_verdicts(several, env), env), JointGate)
+
+
+def test_workers_that_share_memory_count_there() -> None:
+    board = Board.create(2)
+    envs = [make_env(seat=board.take_seat(seat), instance=name) for seat, name in ((0, "a"), (1, "a"), (1, "b"))]
+    options = RateLimitOptions(Rate(1, 60.0))
+    gates = [local_gate(options, make_verdicts(options, env), env) for env in envs]
+    assert [type(gate) for gate in gates] == [BoardGate] * 3
+    gates[0].on_request(make_exchange())
+    with pytest.raises(GatewayError):
+        gates[1].on_request(make_exchange())
+    gates[2].on_request(make_exchange())
+    several = RateLimitOptions(policies=(PolicyOptions(RATE, name="a"), PolicyOptions(RATE, burst=1, name="b")))
+    joint = [local_gate(several, make_verdicts(several, env), env) for env in envs]
+    assert [type(gate) for gate in joint] == [JointGate] * 3
+    joint[1].on_request(make_exchange())
+    with pytest.raises(GatewayError, match="the limit b"):
+        joint[0].on_request(make_exchange())
 
 
 def test_redis_needs_redis() -> None:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from gateway.exchange import Exchange
 from gateway.limits import local
+from gateway.limits.board import BoardGate
 from gateway.limits.decisions import Decisions
 from gateway.limits.gcra import LocalLimiter, Policy
 from gateway.limits.headers import LimitHeaders
@@ -36,10 +37,12 @@ def single(policy: Policy, clock: FakeClock, by: str = "client_ip", enforces: bo
 
 def joint(clock: FakeClock, *policies: tuple[Policy, str]) -> JointGate:
     limits = [policy for policy, _ in policies]
-    return JointGate(limits, [key_of((by,)) for _, by in policies], verdicts(*limits), clock)
+    return JointGate(
+        [LocalLimiter(policy) for policy in limits], [key_of((by,)) for _, by in policies], verdicts(*limits), clock
+    )
 
 
-def asked(gate: LocalGate | JointGate, exchange: Exchange | None = None) -> str:
+def asked(gate: LocalGate | BoardGate | JointGate, exchange: Exchange | None = None) -> str:
     """`r` of each policy, after + or -."""
     exchange = exchange or make_exchange()
     told: Verdicts = gate._verdicts

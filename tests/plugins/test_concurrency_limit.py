@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from gateway.exchange import Exchange, Reply
 from gateway.plugin import GatewayError, Kind, Plugin
+from gateway.state.board import Board
 from gateway.telemetry.metrics import Metrics
 from gateway.testing import make_env, make_exchange, make_plugin, run
 
@@ -76,7 +77,7 @@ def test_a_place_is_given_back_whatever_happens() -> None:
         assert run(plugin, make_exchange()).status == 200
         assert run(plugin, make_exchange(), upstream=GatewayError(Kind.UPSTREAM_RESET)).status == 502
         assert run([plugin, behind], make_exchange()).status == 403
-    assert not plugin._taken
+    assert not plugin._places
     assert not plugin._keys
 
 
@@ -102,7 +103,7 @@ def test_observed_it_refuses_nobody() -> None:
     plugin = make_plugin(ConcurrencyLimit, make_env(metrics=metrics), limit=1, mode="observe")
     several = [begin(plugin) for _ in range(3)]
     finish(plugin, *several)
-    assert not plugin._taken
+    assert not plugin._places
     (family,) = metrics
     assert {labels: child.value for labels, child in family.children.items()} == {  # type: ignore[union-attr]
         ("test", "allowed"): 1,
@@ -131,8 +132,23 @@ def test_never_more_than_the_limit_and_nothing_left_over(limit: int, steps: list
             if exchange is not None:
                 mine.append(exchange)
     finish(plugin, *itertools.chain(*under_way.values()))
-    assert not plugin._taken
+    assert not plugin._places
     assert not plugin._keys
+
+
+def test_all_workers_count_together() -> None:
+    board = Board.create(2)
+    one, other = (
+        make_plugin(ConcurrencyLimit, make_env(seat=board.take_seat(seat)), limit=2, by="route") for seat in range(2)
+    )
+    first = begin(one)
+    assert begin(other) is not None
+    assert begin(one) is None
+    assert begin(other) is None
+    finish(one, first)
+    assert begin(other) is not None
+    board.clear_seat(1)
+    assert [begin(one) is not None for _ in range(3)] == [True, True, False]
 
 
 def test_options_are_checked() -> None:

@@ -17,6 +17,7 @@ from gateway.config.specs import ListenerSpec
 from gateway.process.runtime import Runtime
 from gateway.process.siblings import Alone, Siblings
 from gateway.process.sockets import open_sockets
+from gateway.state.board import Seat
 from tests.support.polling import soon
 from tests.support.raw_client import RawClient, connected
 
@@ -86,10 +87,11 @@ async def prepared(
     bind: str | None = None,
     alone: Collection[str] = (),
     siblings: Callable[[Runtime], Siblings] = Alone,
+    seat: Seat | None = None,
 ) -> AsyncIterator[Running]:
     """A worker that is compiled and whose admin listener is up, but that has not started."""
     binds = [ListenerSpec(bind=Bind.parse(bind))] if bind is not None else None
-    runtime = Runtime(write_config(folder, text), environ or {}, binds, admin_bind, alone)
+    runtime = Runtime(write_config(folder, text), environ or {}, binds, admin_bind, alone, seat)
     admin = AdminServer(runtime, siblings(runtime))
     thresholds = gc.get_threshold()
     try:
@@ -115,9 +117,10 @@ async def running(
     bind: str | None = None,
     alone: Collection[str] = (),
     siblings: Callable[[Runtime], Siblings] = Alone,
+    seat: Seat | None = None,
 ) -> AsyncIterator[Running]:
-    """A worker that serves; with names in `alone` these frontends only."""
-    async with prepared(folder, text, environ, None, bind, alone, siblings) as worker:
+    """A worker that serves; with names in `alone` these frontends only, with a `seat` one of several."""
+    async with prepared(folder, text, environ, None, bind, alone, siblings, seat) as worker:
         await worker.runtime.start()
         yield worker
 

@@ -17,7 +17,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.upstreams.concurrency import BACKOFF, ROUND, Aimd, Fixed, Gradient, Importance, Limit, Limiter
+from gateway.state.board import Board
+from gateway.upstreams.concurrency import (
+    BACKOFF,
+    ROUND,
+    Aimd,
+    Fixed,
+    Gradient,
+    Importance,
+    Limit,
+    Limiter,
+    SharedLimiter,
+)
 
 Work = Callable[[Random, float], float]
 WORK = 0.1
@@ -360,3 +371,30 @@ def test_what_is_taken_is_given_back(algorithm: str, steps: list[Importance | tu
     for _ in range(taken):
         limiter.give_back(0.1, None)
     assert limiter.in_flight == 0
+
+
+# several workers
+
+
+def shared(limit: float, workers: int = 2) -> list[SharedLimiter]:
+    board = Board.create(workers)
+    return [SharedLimiter(Fixed(limit), board.take_seat(seat).tally(5)) for seat in range(workers)]
+
+
+@pytest.mark.parametrize(("importance", "room"), [("normal", 8), ("low", 6)])
+def test_the_room_is_that_of_all_workers(importance: Importance, room: int) -> None:
+    limiters = shared(8)
+    assert [limiters[number % 2].take(importance) for number in range(room + 2)] == [True] * room + [False] * 2
+    assert [(limiter.in_flight, limiter.refused) for limiter in limiters] == [(room // 2, 1)] * 2
+    limiters[0].give_back(0.1, None)
+    assert limiters[1].take(importance)
+    assert not limiters[0].take(importance)
+
+
+def test_what_is_important_is_never_refused_but_counts_in_all_workers() -> None:
+    one, other = shared(2)
+    assert all(one.take("high") for _ in range(3))
+    assert not other.take("normal")
+    for _ in range(2):
+        one.give_back(0.1, False)
+    assert other.take("normal")

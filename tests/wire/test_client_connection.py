@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from gateway.errors import GatewayError
+from gateway.state.board import Board
 from gateway.wire.client_connection import ClientConnection
+from gateway.wire.connections import Connections
 from gateway.wire.date import DATE
 from gateway.wire.deadlines import Deadlines
 from gateway.wire.head import RequestHead, ResponseBlock, ResponseHead
@@ -96,8 +98,8 @@ def respond(client: ClientConnection, status: int = 200, body: bytes = b"ok") ->
 
 
 def make(**options: Any) -> tuple[ClientConnection, Transport, Handler]:
-    handler, connections = Handler(), set[ClientConnection]()
-    client = ClientConnection(handler, make_settings(**options), Deadlines(), connections)  # type: ignore[arg-type]
+    handler, connections = Handler(), Connections()
+    client = ClientConnection(handler, make_settings(**options), Deadlines(), connections)
     transport = Transport()
     client.connection_made(transport)  # type: ignore[arg-type]
     assert connections == {client}
@@ -300,3 +302,17 @@ def test_a_client_that_is_gone_switches_to_nothing() -> None:
     client.switch(b"x")
     client.send_last(b"x")
     assert transport.written == b""
+
+
+def test_connections_of_other_workers_count_at_the_limit() -> None:
+    board = Board.create(2)
+    seats = [board.take_seat(number) for number in range(2)]
+    here, there = (Connections(seat.tally(seat.marks("listeners").of("0"))) for seat in seats)
+    there.add(object())  # type: ignore[arg-type]
+    for limit, calls in ((2, []), (1, [("refuse", "too_many_connections")])):
+        handler = Handler()
+        client = ClientConnection(handler, make_settings(connections=limit), Deadlines(), here)
+        client.connection_made(Transport())  # type: ignore[arg-type]
+        assert handler.calls == calls
+        client.connection_lost(None)
+        assert not here
