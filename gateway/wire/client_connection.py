@@ -14,6 +14,7 @@ from gateway.wire.deadlines import NEVER, Deadlines
 from gateway.wire.framing import JOIN, write_chunk
 from gateway.wire.head import ResponseHead, status_line
 from gateway.wire.headers import is_trusted
+from gateway.wire.proxy_protocol import Addresses
 from gateway.wire.response_text import BODYLESS, unusual_framing
 from gateway.wire.stash import PIECE, Stash
 from gateway.wire.transport import opened, peer_address, reset
@@ -30,21 +31,26 @@ class ClientConnection(asyncio.Protocol):
     __slots__ = (
         "_bodyless", "_chunked", "_closing", "_connections", "_deadlines", "_eof", "_head_begun", "_keep",
         "_lingered", "_lingers", "_pauses", "_reading", "_stash", "check_at", "deadline", "exchange", "forwarded",
-        "handler", "parser", "peer", "responded", "settings", "transport", "trusted",
+        "handler", "parser", "peer", "responded", "settings", "told", "transport", "trusted",
     )  # fmt: skip
 
     def __init__(
-        self, handler: Handler, settings: ClientSettings, deadlines: Deadlines, connections: set[ClientConnection]
+        self,
+        handler: Handler,
+        settings: ClientSettings,
+        deadlines: Deadlines,
+        connections: set[Any],
+        told: Addresses | None = None,
     ) -> None:
+        """`told` is who the client is where a proxy before us has said so."""
         self.handler, self.settings = handler, settings
-        self._deadlines, self._connections = deadlines, connections
+        self._deadlines, self._connections, self.told = deadlines, connections, told
         self.transport: asyncio.Transport | None = None
         self.exchange: Any = None
         self.deadline = self.check_at = NEVER
         self.responded = self._bodyless = self._chunked = self._closing = False
         self._eof = self._head_begun = self._lingers = self._reading = False
-        self._keep = True
-        self._lingered = self._pauses = 0
+        self._keep, self._lingered, self._pauses = True, 0, 0
         self._stash: Stash | None = None
 
     @property
@@ -176,7 +182,7 @@ class ClientConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = opened(transport)
         self._connections.add(self)
-        self.peer, settings = peer_address(self.transport), self.settings
+        self.peer, settings = self.told.source if self.told else peer_address(self.transport), self.settings
         self.trusted = is_trusted(self.peer, settings.trusted_proxies)
         self.forwarded = settings.forwarded_lines(self.peer)
         self.parser = settings.parser(self.trusted)

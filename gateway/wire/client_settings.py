@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from ipaddress import IPv4Network, IPv6Network
 from typing import TYPE_CHECKING, Any, Protocol
 
 from gateway.errors import GatewayError
 from gateway.wire.head import RequestHead
+from gateway.wire.headers import UNIX, Trusted
 from gateway.wire.request_parser import RequestParser
 from gateway.wire.shapes import HeaderPolicy
 
 if TYPE_CHECKING:
     from gateway.wire.client_connection import ClientConnection
+    from gateway.wire.preface import Passthrough
 
 
 class Handler(Protocol):
@@ -48,7 +49,7 @@ class ClientSettings:
 
     trusted_policy: HeaderPolicy
     untrusted_policy: HeaderPolicy
-    trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()
+    trusted_proxies: Trusted = ()
     request_head: int = 32 * 1024
     header_count: int = 128
     request_body: int = 10 << 20
@@ -59,6 +60,10 @@ class ClientSettings:
     connections: int = 20_000
     scheme: str = "http"
     frontend: str = ""
+    # What is read before the first request: from these peers a PROXY header, and from all of them, where some
+    # connections are passed through, the server name.
+    proxy_protocol: Trusted = ()
+    passthrough: Passthrough | None = None
     # How long, and how many bytes, a refused client may go on sending before its connection is closed for good:
     # closing at once would answer its bytes with a reset, which takes the refusal out of its hands (RFC 9112 §9.6).
     linger_seconds: float = 2.0
@@ -77,6 +82,7 @@ class ClientSettings:
         return policy, self.request_head, self.header_count, self.request_body
 
     def forwarded_lines(self, peer: str) -> bytes:
-        """The `X-Forwarded-*` lines of every request of a peer that is not trusted, up to the host's name."""
-        scheme = self.scheme.encode()
-        return b"X-Forwarded-For: %b\r\nX-Forwarded-Proto: %b\r\nX-Forwarded-Host: " % (peer.encode(), scheme)
+        """The `X-Forwarded-*` lines of every request of a peer that is not trusted, up to the host's name. A peer without
+        an address stands in none, as Envoy and HAProxy have it."""
+        client = b"X-Forwarded-For: %b\r\n" % peer.encode() if peer != UNIX else b""
+        return b"%bX-Forwarded-Proto: %b\r\nX-Forwarded-Host: " % (client, self.scheme.encode())
