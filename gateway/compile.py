@@ -246,7 +246,7 @@ class _Compiler:
         return make_upstream(name, spec, endpoints, UpstreamMeters(self.metrics, name), rfc7239=rfc7239, before=known)
 
     def _endpoint(self, name: str, spec: UpstreamSpec, one: EndpointSpec, changes: Changes) -> Endpoint:
-        limits = pool_limits(spec.pool, spec.timeouts.connect)
+        limits = pool_limits(spec)
         pool = Pool(one.host, one.port, limits)
         key = (name, pool.address)
         known = self.before.endpoints.get(key) if self.before is not None else None

@@ -13,7 +13,6 @@ from gateway.config.upstream_specs import (
     HealthSpec,
     KeySpec,
     OutliersSpec,
-    PoolSpec,
     RetriesSpec,
     StickyBalanceSpec,
     UpstreamSpec,
@@ -77,9 +76,18 @@ def make_upstream(
     )
 
 
-def pool_limits(pool: PoolSpec, connect: float) -> PoolLimits:
-    """The numbers of each endpoint's pool."""
-    return PoolLimits(pool.max_connections, pool.max_queue, pool.queue_timeout, pool.idle, pool.max_age, connect)
+def pool_limits(spec: UpstreamSpec) -> PoolLimits:
+    """What holds for each endpoint's pool."""
+    pool = spec.pool
+    return PoolLimits(
+        pool.max_connections,
+        pool.max_queue,
+        pool.queue_timeout,
+        pool.idle,
+        pool.max_age,
+        spec.timeouts.connect,
+        proxy_protocol=spec.proxy_protocol or "",
+    )
 
 
 def make_balancer(balance: Balance, upstream: str = "") -> Balancer:

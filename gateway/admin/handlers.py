@@ -143,7 +143,7 @@ class Handlers:
         upstream = self._runtime.proxy.table.upstreams.get(name)
         if upstream is None:
             raise Refused(404, f"no upstream {name!r}")
-        found = next((one for one in upstream.endpoints if one.address == address.lower()), None)
+        found = next((one for one in upstream.endpoints if one.address in (address, address.lower())), None)
         if found is None:
             known = ", ".join(one.address for one in upstream.endpoints)
             raise Refused(404, f"the upstream {name!r} has no endpoint {address!r}; it has {known}")

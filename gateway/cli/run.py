@@ -19,9 +19,11 @@ from gateway.cli.options import config_option
     help="Only this frontend, on its own bind; may be repeated.",
 )
 @click.option(
-    "--bind", metavar="HOST:PORT", help="Listen here, in place of the listeners, or of the one frontend's bind."
+    "--bind",
+    metavar="HOST:PORT",
+    help="Listen here, or on unix:PATH, in place of the listeners, or of the one frontend's bind.",
 )
-@click.option("--admin", metavar="HOST:PORT", help="The admin listener, in place of the configuration's.")
+@click.option("--admin", metavar="HOST:PORT", help="The admin listener, or unix:PATH, in place of the configuration's.")
 @click.option("--workers", type=click.IntRange(1, 1), default=1, show_default=True, help="Worker processes.")
 def command(config: Path, frontends: tuple[str, ...], bind: str | None, admin: str | None, workers: int) -> None:
     """Start the gateway on a configuration, or some of its frontends alone.

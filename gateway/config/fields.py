@@ -108,14 +108,15 @@ def split_host_port(text: str, example: str) -> tuple[str, int | None]:
 def unix_path(text: str) -> str:
     """What stands behind `unix:`, an absolute path or `@name`; `unix:///run/a.sock` is `unix:/run/a.sock`."""
     path = text.removeprefix(UNIX)
-    if path.startswith("//"):
-        path = path[2:]
+    path = path.removeprefix("//")
     if not path.startswith("/") and not re.fullmatch(r"@[\w.-]+", path, re.ASCII):
         raise ValueError(f"{text!r} is not a Unix socket; write unix:/run/name.sock, or unix:@name for an abstract one")
     if _SPACE_OR_CONTROL.search(path) or path.endswith("/"):
         raise ValueError(f"{text!r} holds blanks, or is a folder; write unix:/run/name.sock")
     if len(path.encode()) > UNIX_PATH_BYTES:
-        raise ValueError(f"the path of a Unix socket has {UNIX_PATH_BYTES} bytes at most, this one {len(path.encode())}")
+        raise ValueError(
+            f"the path of a Unix socket has {UNIX_PATH_BYTES} bytes at most, this one {len(path.encode())}"
+        )
     return path
 
 

@@ -51,7 +51,7 @@ class BindSpec(Spec):
     """An address to listen on."""
 
     bind: Bind
-    mode: FileMode | None = Field(None, description="permissions of a Unix socket, such as \"0660\"; absent is 0600")
+    mode: FileMode | None = Field(None, description='permissions of a Unix socket, such as "0660"; absent is 0600')
 
     @model_validator(mode="after")
     def _with_mode(self) -> Self:

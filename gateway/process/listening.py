@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from gateway.compile import Generation
 from gateway.config.fields import Bind
@@ -11,6 +12,7 @@ from gateway.config.frontend_specs import FrontendSpec
 from gateway.config.load import Loaded
 from gateway.config.problems import Problem
 from gateway.config.specs import ListenerSpec
+from gateway.passthrough import Destination, Passthrough
 from gateway.wire.client_settings import ClientSettings
 from gateway.wire.shapes import request_policy
 
@@ -43,8 +45,19 @@ def places(generation: Generation, binds: Sequence[ListenerSpec] | None = None) 
         common = replace(common, request_body=_most(common, on_listeners))
     else:
         shared = ()
-    found = [Place(one.bind, replace(common, half_close=one.half_close == "allow"), shared=True) for one in shared]
+    found = [Place(one.bind, replace(common, **_of_listener(one, generation)), shared=True) for one in shared]
     return found + [Place(one.bind, _own_settings(own, one), shared=False) for one in bound if one.bind is not None]
+
+
+def _of_listener(one: ListenerSpec, generation: Generation) -> dict[str, Any]:
+    """The settings that a listener says for itself."""
+    upstreams = generation.table.upstreams
+    names = {name: Destination(upstreams[to.to], to.idle) for to in one.passthrough for name in to.names}
+    return {
+        "half_close": one.half_close == "allow",
+        "proxy_protocol": one.proxy_protocol,
+        "passthrough": Passthrough(names) if names else None,
+    }
 
 
 def client_settings(generation: Generation) -> ClientSettings:

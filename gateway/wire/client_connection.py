@@ -8,7 +8,7 @@ import time
 from typing import Any
 
 from gateway.errors import GatewayError, Kind
-from gateway.wire.client_settings import ClientSettings, Handler
+from gateway.wire.client_settings import ClientSettings, Connection, Handler
 from gateway.wire.date import DATE
 from gateway.wire.deadlines import NEVER, Deadlines
 from gateway.wire.framing import JOIN, write_chunk
@@ -35,16 +35,10 @@ class ClientConnection(asyncio.Protocol):
     )  # fmt: skip
 
     def __init__(
-        self,
-        handler: Handler,
-        settings: ClientSettings,
-        deadlines: Deadlines,
-        connections: set[Any],
-        told: Addresses | None = None,
+        self, handler: Handler, settings: ClientSettings, deadlines: Deadlines, connections: set[Connection]
     ) -> None:
-        """`told` is who the client is where a proxy before us has said so."""
         self.handler, self.settings = handler, settings
-        self._deadlines, self._connections, self.told = deadlines, connections, told
+        self._deadlines, self._connections = deadlines, connections
         self.transport: asyncio.Transport | None = None
         self.exchange: Any = None
         self.deadline = self.check_at = NEVER
@@ -52,6 +46,7 @@ class ClientConnection(asyncio.Protocol):
         self._eof = self._head_begun = self._lingers = self._reading = False
         self._keep, self._lingered, self._pauses = True, 0, 0
         self._stash: Stash | None = None
+        self.told: Addresses | None = None  # both ends, where a proxy before us has said so
 
     @property
     def congested(self) -> int:

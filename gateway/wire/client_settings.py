@@ -16,6 +16,22 @@ if TYPE_CHECKING:
     from gateway.wire.preface import Passthrough
 
 
+class Connection(Protocol):
+    """What came through a listener: a client's connection, one of which it is not known yet what it is, or one that is
+    passed through. `exchange` is None while nothing is under way."""
+
+    exchange: Any
+
+    def adopt(self, settings: ClientSettings) -> None:
+        """A reload."""
+
+    def close_when_idle(self) -> None:
+        """The gateway stops: close now if nothing is under way, else after it."""
+
+    def break_off(self) -> None:
+        """The time to stop is over."""
+
+
 class Handler(Protocol):
     """The life of a request, as a client's connection sees it. `exchange` is what `begin` put on the client;
     it has `pause_response` and `resume_response`, for when the client reads slowly and when it reads again, and
@@ -71,6 +87,11 @@ class ClientSettings:
     # Pipelined bytes that are read ahead of their turn, and requests that are served before others have theirs.
     pipeline_held: int = 64 * 1024
     served_per_turn: int = 32
+
+    @property
+    def has_preface(self) -> bool:
+        """Is anything read of a connection before it is known what it is?"""
+        return bool(self.proxy_protocol) or self.passthrough is not None
 
     def parser(self, trusted: bool) -> RequestParser:
         """What reads the requests of one connection."""

@@ -4,46 +4,68 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from ssl import SSLContext
+from typing import Any
 
 from gateway.wire.client_connection import ClientConnection
-from gateway.wire.client_settings import ClientSettings, Handler
+from gateway.wire.client_settings import ClientSettings, Connection, Handler
 from gateway.wire.deadlines import Deadlines
+from gateway.wire.preface import Acceptor, Opening
 
 BACKLOG = 2048
 
 
 class Listener:
-    """Accepts from one listening socket.
+    """Accepts from one listening socket. Where connections begin with what tells how to serve them, it does so by
+    itself, else by a server of the loop. `ssl` is what ends TLS here.
 
-    Mutable state: the server while it accepts, the set of open connections, and `settings`, which a reload replaces.
+    Mutable state: the server or the acceptor while it accepts, `stopped`, the set of open connections, and `settings`,
+    which a reload replaces.
     """
 
     def __init__(self, sock: socket.socket, settings: ClientSettings, handler: Handler, deadlines: Deadlines) -> None:
         self.address = address_of(sock)
-        self.port: int = sock.getsockname()[1]
+        self.unix = sock.family == socket.AF_UNIX
+        self.port: int = 0 if self.unix else sock.getsockname()[1]
         self.settings = settings
-        self.connections: set[ClientConnection] = set()
+        self.ssl: SSLContext | None = None
+        self.connections: set[Connection] = set()
+        self.deadlines = deadlines
+        self.stopped = False
         self._socket = sock
         self._handler = handler
-        self._deadlines = deadlines
         self._server: asyncio.Server | None = None
+        self._acceptor: Acceptor | None = None
 
     async def start(self) -> None:
         """Accept."""
+        if self.settings.has_preface:
+            self._accept_here()
+            return
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(self._accepted, sock=self._socket, backlog=BACKLOG)
+        make = loop.create_unix_server if self.unix else loop.create_server
+        # The server closes what it is given, and a reload may have us go on without it.
+        self._server = await make(self.protocol, sock=self._socket.dup(), backlog=BACKLOG, ssl=self.ssl)
 
     def adopt(self, settings: ClientSettings) -> None:
         """A reload: for connections to come, and from their next request on for those that are open."""
         self.settings = settings
+        if settings.has_preface and self._server is not None:
+            self._server.close()
+            self._server = None
+            self._accept_here()
         for connection in self.connections:
             connection.adopt(settings)
 
     def stop_accepting(self) -> None:
         """No new connections; idle ones are closed, the others after their answer."""
+        self.stopped = True
         if self._server is not None:
             self._server.close()
             self._server = None
+        if self._acceptor is not None:
+            self._acceptor.stop()
+            self._acceptor = None
         self._socket.close()
         for connection in list(self.connections):
             connection.close_when_idle()
@@ -55,8 +77,19 @@ class Listener:
         for connection in list(self.connections):
             connection.break_off()
 
-    def _accepted(self) -> ClientConnection:
-        return ClientConnection(self._handler, self.settings, self._deadlines, self.connections)
+    def protocol(self) -> ClientConnection:
+        """What speaks HTTP on a new connection."""
+        return ClientConnection(self._handler, self.settings, self.deadlines, self.connections)
+
+    def _accept_here(self) -> None:
+        self._acceptor = Acceptor(self._socket, self._accepted)
+        self._acceptor.start()
+
+    def _accepted(self, sock: socket.socket, address: Any) -> None:
+        if len(self.connections) >= self.settings.connections:
+            sock.close()
+        else:
+            Opening(self, sock, address).begin()
 
     def __repr__(self) -> str:
         return f"<Listener {self.address} {len(self.connections)} connections>"
@@ -64,5 +97,8 @@ class Listener:
 
 def address_of(sock: socket.socket) -> str:
     """Where it listens, the real port included."""
+    if sock.family == socket.AF_UNIX:
+        name = sock.getsockname()
+        return f"unix:@{name[1:].decode()}" if isinstance(name, bytes) else f"unix:{name}"
     host, port = sock.getsockname()[:2]
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
