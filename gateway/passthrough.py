@@ -93,7 +93,7 @@ class _Passage:
         try:
             sock = await pool.dial(write_header(version, client) if version else b"")
         except (OSError, ValueError) as reason:
-            log.info("%s of %s: %s", endpoint.address, upstream.name, reason or "no connection in time")
+            log.info("%s of %s: %s", endpoint.address, upstream.name, str(reason) or "no connection in time")
             upstream.failed(endpoint, monotonic(), "connect")
             kind = Kind.CONNECT_TIMEOUT if isinstance(reason, TimeoutError) else Kind.CONNECT_FAILED
             raise GatewayError(kind, cause=f"no connection to {endpoint.address}") from None

@@ -117,9 +117,7 @@ def find_admin(admin: str | None, config: Path, named: bool) -> AdminClient:
         loaded = load(config, os.environ)
         found, token = _of(loaded)
         if found is None and named and admin is None:
-            _leave(
-                f"{config} does not say where the admin listener is; give --admin HOST:PORT or unix:PATH", EXIT_REFUSED
-            )
+            _leave(f"{config} does not say where the admin listener is; give --admin HOST:PORT", EXIT_REFUSED)
         bind = found or bind
     if admin is not None:
         try:
@@ -143,7 +141,7 @@ def _of(loaded: Loaded) -> tuple[Bind | None, str]:
         return None, ""
     try:
         return Bind.parse(bind.value if bind is not None else DEFAULT), secret
-    except (TypeError, ValueError):
+    except (AttributeError, ValueError):
         return None, secret
 
 

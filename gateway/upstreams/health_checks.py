@@ -45,7 +45,7 @@ class _DialledConnector(aiohttp.BaseConnector):
         super().__init__(limit=0, force_close=True)
         self._pool = pool
 
-    async def _create_connection(self, req: Any, traces: Any, timeout: Any) -> ResponseHandler:
+    async def _create_connection(self, req: Any, traces: Any, timeout: Any) -> ResponseHandler:  # noqa: ASYNC109
         loop = asyncio.get_running_loop()
         sock = await _dial(self._pool)
         try:

@@ -103,7 +103,7 @@ class ClientSettings:
         return policy, self.request_head, self.header_count, self.request_body
 
     def forwarded_lines(self, peer: str) -> bytes:
-        """The `X-Forwarded-*` lines of every request of a peer that is not trusted, up to the host's name. A peer without
-        an address stands in none, as Envoy and HAProxy have it."""
+        """The `X-Forwarded-*` lines of every request of a peer that is not trusted, up to the host's name. A peer that
+        has no address stands in none, as with Envoy and HAProxy."""
         client = b"X-Forwarded-For: %b\r\n" % peer.encode() if peer != UNIX else b""
         return b"%bX-Forwarded-Proto: %b\r\nX-Forwarded-Host: " % (client, self.scheme.encode())

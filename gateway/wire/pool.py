@@ -109,9 +109,8 @@ class Pool:
     def release(self, connection: UpstreamConnection) -> None:
         """A connection is free again: to the next in the queue, or to the idle stack."""
         now = time.monotonic()
-        if now - connection.born >= self.limits.max_age or (
-            (connection.header or self.limits.proxy_protocol) and self._is_unfit(connection)
-        ):
+        unfit = (connection.header or self.limits.proxy_protocol) and self._is_unfit(connection)
+        if unfit or now - connection.born >= self.limits.max_age:
             connection.close()
         elif self.queue:
             self._hand(connection, self._next())

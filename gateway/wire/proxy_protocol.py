@@ -1,5 +1,5 @@
-"""The PROXY protocol, versions 1 and 2: how one proxy tells the next, ahead of a connection's first byte, who the client
-is (https://www.haproxy.org/download/2.9/doc/proxy-protocol.txt). Pure: bytes in, addresses out, and back."""
+"""The PROXY protocol, versions 1 and 2: how one proxy tells the next who the client is, ahead of all else on a
+connection (https://www.haproxy.org/download/2.9/doc/proxy-protocol.txt). Pure: bytes in, addresses out, and back."""
 
 from __future__ import annotations
 

@@ -114,7 +114,7 @@ def test_accepted(field: Any, value: object, validated: object) -> None:
         (fields.RequestLine, "GET b", "write one such as GET https://"),
         (fields.JsonValue, [float("nan")], "JSON has no"),
         (fields.Timeout, 0, "should be more than 0"),
-        (fields.TrustedNetwork, 5, "should be a network"),
+        (fields.TrustedPeer, 5, "should be a network"),
         (fields.Expression, "(", "'(' is not a regular expression: missing )"),
         (fields.Expression, "a{99999999999999999999}", "the repetition number is too large"),
         (fields.StatusRange, 20, "'20' is no status; write 200, 2xx or 200-399"),
@@ -146,12 +146,12 @@ def test_a_range_of_statuses_that_ends_before_it_begins() -> None:
 
 
 def test_a_network_may_be_one_address() -> None:
-    network = TypeAdapter(fields.TrustedNetwork)
+    network = TypeAdapter(fields.TrustedPeer)
     assert str(network.validate_python("10.0.0.0/8")) == "10.0.0.0/8"
     assert str(network.validate_python("192.0.2.7")) == "192.0.2.7/32"
     assert str(network.validate_python("::1")) == "::1/128"
-    assert "write 10.0.0.0/8" in refusal(fields.TrustedNetwork, "10.0.0.1/8")
-    assert "write one such as" in refusal(fields.TrustedNetwork, "intranet")
+    assert "write 10.0.0.0/8" in refusal(fields.TrustedPeer, "10.0.0.1/8")
+    assert "write one such as" in refusal(fields.TrustedPeer, "intranet")
 
 
 @pytest.mark.parametrize(
