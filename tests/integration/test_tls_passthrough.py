@@ -8,10 +8,7 @@ import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import pytest
-
 from tests.support.certificates import make_certificate
-from tests.support.peers import haproxy
 from tests.support.polling import eventually, soon
 from tests.support.ports import free_port
 from tests.support.runtimes import Running, running
@@ -110,7 +107,7 @@ async def test_openssl_on_both_sides_agrees_on_http_2(tmp_path: Path) -> None:
         assert "HTTP/1.0 200 ok" in said
         await eventually(lambda: not worker.runtime.listeners[0].connections)
         metrics = (await worker.get("/metrics")).body.decode()
-    assert [line for line in metrics.splitlines() if 'passthrough' in line] == []
+    assert [line for line in metrics.splitlines() if "passthrough" in line] == []
 
 
 async def test_a_megabyte_each_way(tmp_path: Path) -> None:
@@ -126,7 +123,9 @@ async def test_names_that_are_not_passed_through(tmp_path: Path) -> None:
     async with echo_service(tmp_path) as port, passing(tmp_path, port) as worker:
         for name in ("other.example.com", "apps.example.com"):
             assert "unrecognized name" in await client(worker.port, name)
-        assert "unrecognized name" in await output("openssl", "s_client", "-connect", f"127.0.0.1:{worker.port}", "-noservername")
+        assert "unrecognized name" in await output(
+            "openssl", "s_client", "-connect", f"127.0.0.1:{worker.port}", "-noservername"
+        )
         async with worker.client() as plain:
             plain.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
             assert (await plain.rest()).startswith(b"HTTP/1.1 400 ")

@@ -11,7 +11,18 @@ def make_certificate(folder: Path, *names: str) -> tuple[Path, Path]:
     certificate, key = folder / f"{names[0]}.pem", folder / f"{names[0]}.key"
     subprocess.run(
         [
-            *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"),
+            *(
+                "openssl",
+                "req",
+                "-x509",
+                "-newkey",
+                "ec",
+                "-pkeyopt",
+                "ec_paramgen_curve:P-256",
+                "-nodes",
+                "-days",
+                "2",
+            ),
             *("-subj", f"/CN={names[0]}", "-addext", "subjectAltName=" + ",".join(f"DNS:{name}" for name in names)),
             *("-keyout", str(key), "-out", str(certificate)),
         ],
