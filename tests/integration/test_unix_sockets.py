@@ -52,7 +52,7 @@ async def test_curl_to_nginx_and_the_admin_listener(tmp_path: Path) -> None:
         endpoint = worker.runtime.proxy.table.upstreams["app"].endpoints[0]
         await eventually(lambda: endpoint.checked)
         assert (endpoint.healthy, endpoint.check_failure) == (True, "")
-        (shown,) = json.loads(await curl(admin, "http://localhost/api/upstreams"))
+        (shown,) = json.loads(await curl(admin, "http://localhost/api/upstreams"))["upstreams"]
         address = f"unix:{tmp_path}/app.sock"
         assert shown["endpoints"][0]["address"] == address
         url = "http://localhost/api/upstreams/app/endpoints/" + address.replace("/", "%2F")

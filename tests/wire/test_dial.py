@@ -30,8 +30,11 @@ async def test_over_a_unix_socket_with_a_header(tmp_path: Path, name: str) -> No
 
 async def test_each_address_of_a_name_is_tried(monkeypatch: pytest.MonkeyPatch, unused_tcp_port: int) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
+        real = type(asyncio.get_running_loop()).getaddrinfo
 
-        async def getaddrinfo(self: Any, host: str, port: int, **options: Any) -> list[Any]:
+        async def getaddrinfo(self: Any, host: str, port: int, **options: Any) -> Any:
+            if host == "127.0.0.1":
+                return await real(self, host, port, **options)
             ports = (unused_tcp_port, server.getsockname()[1]) if host == "two" else ()
             return [(socket.AF_INET, None, None, None, ("127.0.0.1", one)) for one in ports]
 

@@ -65,8 +65,9 @@ async def test_whom_trusted_proxies_is_about(trusted: tuple[str, ...], header: b
     settings = make_settings(proxy_protocol=LOOPBACK)
     object.__setattr__(settings, "trusted_proxies", tuple(ip_network(one) if one != "unix" else one for one in trusted))
     async with upstream(answering) as service, gateway(service.port, settings=settings) as running:
+        asked = request("/x", b"X-Forwarded-For: 203.0.113.9")
         async with running.client() as client:
-            await client.ask(header + request("/x", b"X-Forwarded-For: 203.0.113.9"))
+            assert (await client.ask(header + asked)).status == 200
     assert service.requests[0].get("x-forwarded-for") == told
 
 
@@ -86,7 +87,7 @@ async def test_without_a_header_nobody_is_served(data: bytes, caplog: pytest.Log
     caplog.set_level(logging.INFO, "gateway.wire")
     async with gateway(settings=expecting()) as running, running.client() as client:
         client.send(data)
-        with contextlib.suppress(OSError):
+        if not data.startswith(b"GET"):
             client.finish()
         assert await client.ends() in ("closed", "reset")
     assert "a connection from 127.0.0.1 is refused: " in caplog.text

@@ -32,6 +32,11 @@ class Between:
     def _ended(self, relay: Relay) -> None:
         self.ends += 1
 
+    @property
+    def unopened(self) -> tuple[socket.socket, socket.socket]:
+        """What the relay would have had."""
+        return self._client, self._upstream
+
     async def open(self) -> None:
         loop = asyncio.get_running_loop()
         await loop.connect_accepted_socket(lambda: self.relay.upstream, self._upstream)
@@ -135,3 +140,5 @@ async def test_the_end_of_the_time_to_stop() -> None:
 async def test_one_that_was_never_open() -> None:
     async with between(opened=False) as found:
         found.relay.abort("no reason")
+        for sock in (found.client, found.upstream, *found.unopened):
+            sock.close()
