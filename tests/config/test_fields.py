@@ -179,3 +179,47 @@ def test_an_endpoint_is_nothing_else(url: str, message: str) -> None:
     said = refusal(fields.EndpointUrl, url)
     assert message in said
     assert "hunter2" not in said
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    (("unix:/run/a.sock", "/run/a.sock"), ("unix:///run/a.sock", "/run/a.sock"), ("unix:@name-1.x", "@name-1.x")),
+)
+def test_a_unix_socket(text: str, path: str) -> None:
+    bind = Bind.parse(text)
+    assert (bind.host, bind.port, bind.path, bind.mode, bind.is_loopback) == ("", 0, path, 0o600, True)
+    assert str(bind) == f"unix:{path}"
+    assert fields.endpoint_host_port(text) == (f"unix:{path}", 0)
+    assert fields.join_host_port(f"unix:{path}", 0) == f"unix:{path}"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    (
+        ("unix:run/a.sock", "write unix:/run/name.sock"),
+        ("unix:", "write unix:/run/name.sock"),
+        ("unix://a.sock", "write unix:/run/name.sock"),
+        ("unix:@", "write unix:/run/name.sock"),
+        ("unix:/run/a b", "holds blanks"),
+        ("unix:/run/", "or is a folder"),
+        ("unix:/" + "a" * 103, "has 103 bytes at most, this one 104"),
+    ),
+)
+def test_what_is_no_unix_socket(text: str, message: str) -> None:
+    assert message in refusal(Bind, text)
+    assert message in refusal(fields.EndpointUrl, text)
+
+
+def test_whom_to_trust() -> None:
+    peers = TypeAdapter(tuple[fields.TrustedPeer, ...])
+    assert [str(peer) for peer in peers.validate_python(["10.0.0.0/8", "unix", "::1"])] == [
+        "10.0.0.0/8",
+        "unix",
+        "::1/128",
+    ]
+    assert "write unix" in refusal(fields.TrustedPeer, "unix:/run/a.sock")
+
+
+@pytest.mark.parametrize("value", ("rw", 660, 0o660, "0o660", "0888", "01660"))
+def test_what_are_no_permissions(value: object) -> None:
+    assert 'such as "0660"' in refusal(fields.FileMode, value)
