@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import sys
 from ssl import SSLContext
 from typing import Any
 
@@ -43,9 +44,15 @@ class Listener:
             self._accept_here()
             return
         loop = asyncio.get_running_loop()
-        make = loop.create_unix_server if self.unix else loop.create_server
         # The server closes what it is given, and a reload may have us go on without it.
-        self._server = await make(self.protocol, sock=self._socket.dup(), backlog=BACKLOG, ssl=self.ssl)
+        options: dict[str, Any] = {"sock": self._socket.dup(), "backlog": BACKLOG, "ssl": self.ssl}
+        if not self.unix:
+            self._server = await loop.create_server(self.protocol, **options)
+            return
+        if sys.version_info >= (3, 13):
+            # Others may accept from the same socket: its file is for who opened it to remove.
+            options["cleanup_socket"] = False
+        self._server = await loop.create_unix_server(self.protocol, **options)
 
     def adopt(self, settings: ClientSettings) -> None:
         """A reload: for connections to come, and from their next request on for those that are open."""

@@ -37,7 +37,9 @@ class RelayEnd(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = opened(transport)
         other = self.other
-        if other.transport is None:
+        if self.relay.exchange is None:
+            self.transport.abort()
+        elif other.transport is None:
             self.transport.pause_reading()
         else:
             self.transport.write(other._early)
@@ -84,8 +86,8 @@ class RelayEnd(asyncio.Protocol):
 class Relay:
     """A connection of a client, and the one to an endpoint that takes its bytes.
 
-    Mutable state: both ends, and the deadline, which each passed slice moves on. `reason` is why it ended, "" when
-    both sides were done.
+    Mutable state: both ends, and the deadline, which each passed slice moves on. `exchange` is itself until it is over;
+    `reason` is why that was, "" when both sides were done.
     """
 
     __slots__ = (
@@ -172,7 +174,6 @@ class Relay:
             return
         self._deadlines.forget(self)
         self._connections.discard(self)
-        # It points at itself, and need not wait for the collector.
         self.exchange = None
         try:
             ended(self)

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import stat
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
+from tests.support.gateways import request
+from tests.support.hellos import hello_of, in_records
 from tests.support.peers import nginx
-from tests.support.polling import eventually, soon
+from tests.support.polling import eventually, soon, turns
+from tests.support.raw_client import RawClient
+from tests.support.raw_upstream import Peer, answering, upstream
 from tests.support.runtimes import running
 
 ROUTES = """version: 1
@@ -71,3 +77,46 @@ async def test_who_comes_through_a_unix_socket_is_believed_where_it_says_so(
     async with nginx(tmp_path, SERVER), running(tmp_path, text):
         said = await curl(tmp_path / "gateway.sock", "http://a/", "-H", "X-Forwarded-For: 203.0.113.9")
         assert json.loads(said)["for"] == told
+
+
+async def parrot(peer: Peer) -> None:
+    while data := await peer.reader.read(65536):
+        peer.send(data)
+    peer.close()
+
+
+@contextlib.asynccontextmanager
+async def connected(path: Path) -> AsyncIterator[RawClient]:
+    reader, writer = await asyncio.open_unix_connection(str(path))
+    client = RawClient(reader, writer)
+    yield client
+    await client.close()
+
+
+async def test_what_is_read_before_requests_on_a_unix_socket(tmp_path: Path) -> None:
+    """A Unix socket wakes for bytes that were seen before, so it is looked at again after pauses."""
+    hello = in_records(hello_of("a.example")[5:], [100])
+    async with upstream(answering) as service, upstream(parrot) as tls:
+        text = f"""version: 1
+listeners:
+  - {{bind: 'unix:{tmp_path}/proxied', proxy_protocol: [unix]}}
+  - {{bind: 'unix:{tmp_path}/tls', passthrough: [{{names: [a.example], to: tls}}]}}
+admin: {{bind: '127.0.0.1:0'}}
+upstreams:
+  app: {{endpoints: ['http://127.0.0.1:{service.port}']}}
+  tls: {{endpoints: ['http://127.0.0.1:{tls.port}'], proxy_protocol: v1}}
+routes: [{{name: app, to: app}}]
+"""
+        async with running(tmp_path, text) as worker:
+            async with connected(tmp_path / "proxied") as client:
+                header = b"PROXY TCP4 192.0.2.7 192.0.2.8 1 2\r\n"
+                assert (await client.ask(header + request())).status == 200
+            async with connected(tmp_path / "tls") as client:
+                client.send(hello[:60])
+                await eventually(lambda: worker.runtime.listeners[1].connections)
+                await turns()
+                client.send(hello[60:])
+                expected = b"PROXY UNKNOWN\r\n" + hello
+                assert await client.read(len(expected)) == expected
+            await eventually(lambda: not worker.runtime.listeners[1].connections)
+    assert service.requests[0].get("x-forwarded-for") == "192.0.2.7"

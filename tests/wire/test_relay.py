@@ -137,6 +137,14 @@ async def test_the_end_of_the_time_to_stop() -> None:
         assert (found.relay.reason, repr(found.relay)) == ("the gateway stopped", "<Relay 7 bytes in, 0 out>")
 
 
+async def test_the_client_comes_when_all_is_over() -> None:
+    async with between(opened=False) as found:
+        found.relay.abort("no reason")
+        await found.open()
+        assert await read(found.client) == b""
+        await eventually(lambda: found.relay.client.transport is None)
+
+
 async def test_one_that_was_never_open() -> None:
     async with between(opened=False) as found:
         found.relay.abort("no reason")
