@@ -50,7 +50,7 @@ def _targets(value: object) -> object:
 class BindSpec(Spec):
     """An address to listen on."""
 
-    bind: Bind
+    bind: Bind = Field(description="HOST:PORT, or unix:PATH")
     mode: FileMode | None = Field(None, description='permissions of a Unix socket, such as "0660"; absent is 0600')
 
     @model_validator(mode="after")

@@ -17,7 +17,7 @@ from aiohttp.client_proto import ResponseHandler
 from yarl import URL
 
 from gateway.upstreams.health import BODY_LIMIT, CheckPolicy, HealthState, judge
-from gateway.wire.dial import dial
+from gateway.wire.dial import connect, dial
 from gateway.wire.proxy_protocol import write_header
 
 if TYPE_CHECKING:
@@ -46,21 +46,13 @@ class _DialledConnector(aiohttp.BaseConnector):
         self._pool = pool
 
     async def _create_connection(self, req: Any, traces: Any, timeout: Any) -> ResponseHandler:  # noqa: ASYNC109
-        loop = asyncio.get_running_loop()
-        sock = await _dial(self._pool)
-        try:
-            make = loop.create_unix_connection if self._pool.unix else loop.create_connection
-            _, protocol = await make(self._factory, sock=sock)
-        except BaseException:
-            sock.close()
-            raise
-        return protocol
+        return await connect(self._factory, self._pool.host, self._pool.port, _header(self._pool))
 
 
-async def _dial(pool: Pool) -> socket.socket:
-    """A connection of the gateway's own, in a PROXY header too; whoever asks limits the time."""
+def _header(pool: Pool) -> bytes:
+    """What connections of the gateway's own begin with."""
     version = pool.limits.proxy_protocol
-    return await dial(pool.host, pool.port, write_header(version, None) if version else b"")
+    return write_header(version, None) if version else b""
 
 
 def _session_of(pool: Pool) -> aiohttp.ClientSession:
@@ -194,7 +186,8 @@ class _Check:
 
     async def _connect(self) -> str:
         """Like a client, try each address of the name until one lets us in."""
-        (await _dial(self._endpoint.pool)).close()
+        pool = self._endpoint.pool
+        (await dial(pool.host, pool.port, _header(pool))).close()
         return ""
 
     def _note(self, failure: str) -> None:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from gateway.wire.proxy_protocol import Addresses
 from gateway.wire.transport import both_ends
+
+Made = TypeVar("Made", bound=asyncio.BaseProtocol)
 
 
 async def dial(host: str, port: int, header: bytes = b"") -> socket.socket:
@@ -36,6 +39,19 @@ async def dial(host: str, port: int, header: bytes = b"") -> socket.socket:
         raise failure
     finally:
         del failure
+
+
+async def connect(factory: Callable[[], Made], host: str, port: int, header: bytes = b"") -> Made:
+    """A protocol that `factory` makes, on a connection that `dial` has made; whatever that raises."""
+    loop = asyncio.get_running_loop()
+    sock = await dial(host, port, header)
+    make = loop.create_unix_connection if sock.family == socket.AF_UNIX else loop.create_connection
+    try:
+        _, protocol = await make(factory, sock=sock)
+    except BaseException:
+        sock.close()
+        raise
+    return protocol
 
 
 async def _addresses(host: str, port: int) -> list[tuple[socket.AddressFamily, Any]]:

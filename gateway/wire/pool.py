@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import socket
 import time
@@ -11,7 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from gateway.errors import GatewayError, Kind
-from gateway.wire.dial import client_ends, dial
+from gateway.wire.dial import client_ends, connect, dial
 from gateway.wire.proxy_protocol import write_header
 from gateway.wire.upstream_connection import Receiver, UpstreamConnection
 
@@ -199,19 +198,12 @@ class Pool:
         return True
 
     async def _opened(self, header: bytes) -> UpstreamConnection:
-        loop = asyncio.get_running_loop()
         connection = UpstreamConnection(self, self.limits.head_limit)
         connection.header = header
         if not header and not self.unix:
-            await loop.create_connection(lambda: connection, self.host, self.port)
+            await asyncio.get_running_loop().create_connection(lambda: connection, self.host, self.port)
             return connection
-        make = loop.create_unix_connection if self.unix else loop.create_connection
-        with contextlib.ExitStack() as stack:
-            sock = stack.enter_context(await dial(self.host, self.port, header))
-            await make(lambda: connection, sock=sock)
-            # The transport closes it from here on.
-            stack.pop_all()
-        return connection
+        return await connect(lambda: connection, self.host, self.port, header)
 
     async def _make_connection(self, header: bytes) -> None:
         """Connect, and hand the connection to whoever waited for it, or else to the next."""
