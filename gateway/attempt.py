@@ -164,7 +164,8 @@ class LiveAttempt(Attempt):
         added = exchange.added
         if exchange.total_at != NEVER:
             added += b"X-Request-Deadline-Ms: %d\r\n" % max(0.0, (exchange.total_at - monotonic()) * 1000)
-        text = request_text(head, exchange.target, upstream.host, self.endpoint, added, body, ended, head.chunked)
+        host = self.target.authority
+        text = request_text(head, exchange.target, upstream.host, host, added, body, ended, head.chunked)
         connection.send(text, ended, head.chunked, head.method == "HEAD")
         if ended:
             exchange.wait_until(Kind.RESPONSE_TIMEOUT, self.started + upstream.try_timeout)

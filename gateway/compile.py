@@ -254,7 +254,7 @@ class _Compiler:
 
     def _endpoint(self, name: str, spec: UpstreamSpec, one: EndpointSpec, changes: Changes) -> Endpoint:
         tls = self.tls.of_upstream(name, spec) if one.secure else None
-        limits = pool_limits(spec.pool, spec.timeouts.connect, tls)
+        limits = pool_limits(spec, tls)
         pool = Pool(one.host, one.port, limits)
         key = (name, pool.address)
         known = self.before.endpoints.get(key) if self.before is not None else None

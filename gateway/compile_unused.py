@@ -24,6 +24,7 @@ def unused(loaded: Loaded, spec: ConfigSpec, library: Library) -> Iterator[Probl
     used.update(route.mirror.to for route in routes if route.mirror is not None)
     for route in routes:
         used.update(asked_upstreams(route.compose))
+    used.update(one.to for listener in spec.listeners for one in listener.passthrough)
     for use in uses:
         # One that a plugin's options name is in use too.
         used.update(_texts(use.options))

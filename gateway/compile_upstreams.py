@@ -13,7 +13,6 @@ from gateway.config.upstream_specs import (
     HealthSpec,
     KeySpec,
     OutliersSpec,
-    PoolSpec,
     RetriesSpec,
     StickyBalanceSpec,
     UpstreamSpec,
@@ -80,10 +79,19 @@ def make_upstream(
     )
 
 
-def pool_limits(pool: PoolSpec, connect: float, tls: UpstreamTls | None = None) -> PoolLimits:
+def pool_limits(spec: UpstreamSpec, tls: UpstreamTls | None = None) -> PoolLimits:
     """What holds for each endpoint's pool."""
-    numbers = pool.max_connections, pool.max_queue, pool.queue_timeout, pool.idle, pool.max_age, connect
-    return PoolLimits(*numbers, tls=tls)
+    pool = spec.pool
+    return PoolLimits(
+        pool.max_connections,
+        pool.max_queue,
+        pool.queue_timeout,
+        pool.idle,
+        pool.max_age,
+        spec.timeouts.connect,
+        tls=tls,
+        proxy_protocol=spec.proxy_protocol or "",
+    )
 
 
 def make_balancer(balance: Balance, upstream: str = "") -> Balancer:

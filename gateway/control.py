@@ -88,7 +88,7 @@ def request_bytes(
     plain = path.startswith("/") and path.isascii() and path.isprintable() and " " not in path
     if not plain or not TOKEN.fullmatch(method.encode()):
         raise ValueError(f"not a request line: {method} {path}")
-    host = b"Host: %b\r\n" % (upstream.host or endpoint.address).encode("latin-1")
+    host = b"Host: %b\r\n" % (upstream.host or endpoint.authority).encode("latin-1")
     lines = []
     for name, value in headers.items():
         if name in FIELD_KEYS and value.isascii() and value.isprintable():

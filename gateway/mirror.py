@@ -103,7 +103,7 @@ class MirrorCopy:
             raise GatewayError(Kind.NO_ENDPOINT)
         head, body = self._head, b"".join(self._body)
         self._text = request_text(
-            head, self._target, upstream.host, endpoint.address, self._added, body, True, head.chunked
+            head, self._target, upstream.host, endpoint.authority, self._added, body, True, head.chunked
         )
         self._bodyless = head.method == "HEAD"
         self._chunked = head.chunked

@@ -82,8 +82,10 @@ PURE = (
     "gateway.upstreams.health",
     "gateway.upstreams.outliers",
     "gateway.upstreams.retry",
+    "gateway.wire.client_hello",
     "gateway.wire.head",
     "gateway.wire.headers",
+    "gateway.wire.proxy_protocol",
 )
 IMPURE = ("aiohttp", "asyncio", "logging", "time", "uvloop")
 # What every request runs through, and what none may.

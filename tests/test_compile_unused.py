@@ -31,6 +31,12 @@ def test_upstreams(tmp_path: Path) -> None:
     assert compiled(tmp_path, MAIN, alone=["web"])[1] == [WARNING], "what is not served now is not unused"
 
 
+def test_what_listeners_pass_through_is_used(tmp_path: Path) -> None:
+    listeners = "listeners: [{bind: ':0', passthrough: [{names: [a.b], to: nobody}]}]\n"
+    write_frontend(tmp_path, "mobile", MOBILE, page="")
+    assert compiled(tmp_path, MAIN + listeners)[1] == []
+
+
 def test_a_local_plugin_whose_name_is_taken(tmp_path: Path) -> None:
     write_plugin(tmp_path, "cors")
     write_frontend(tmp_path, "web", "prefix: /w\nplugins: [tracing_ids]\n")

@@ -64,7 +64,7 @@ class ApplicationPool(Pool):
     def __init__(self, name: str) -> None:
         """`name` stands in logs where other endpoints have their address."""
         super().__init__(name, 0, LIMITS)
-        self.address = name.lower()
+        self.address = self.authority = name.lower()
         self._name = name
         self._server: web.Server | None = None
         self._context = Context()

@@ -38,22 +38,39 @@ class Answer:
         return 200 <= self.status < 300
 
 
+class _UnixConnection(http.client.HTTPConnection):
+    """HTTP over a Unix socket."""
+
+    path = ""
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect("\0" + self.path[1:] if self.path.startswith("@") else self.path)
+
+
 @dataclass(frozen=True, slots=True)
 class AdminClient:
-    """Asks one admin listener. `token` is empty for none."""
+    """Asks one admin listener, at a Unix socket where `path` is set. `token` is empty for none."""
 
     host: str
     port: int
     token: str = field(default="", repr=False)
+    path: str = ""
 
     @property
     def address(self) -> str:
-        """host:port."""
+        """host:port, or unix:PATH."""
+        if self.path:
+            return f"unix:{self.path}"
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
     def ask(self, method: str, path: str) -> Answer:
         """One request. Exits with 3 when nobody answers."""
         connection = http.client.HTTPConnection(self.host, self.port, timeout=TIMEOUT)
+        if self.path:
+            connection = _UnixConnection("localhost", timeout=TIMEOUT)
+            connection.path = self.path
         headers = {"Accept": "application/json"}
         if self.token:
             headers["Authorization"] = f"Bearer {self.token}"
@@ -109,7 +126,8 @@ def find_admin(admin: str | None, config: Path, named: bool) -> AdminClient:
             raise click.BadParameter(str(error), param_hint="--admin") from None
         token = token if named or wanted == bind else ""
         bind = wanted
-    return AdminClient(SELF.get(bind.host, bind.host), bind.port, os.environ.get(TOKEN_VARIABLE) or token)
+    token = os.environ.get(TOKEN_VARIABLE) or token
+    return AdminClient(SELF.get(bind.host, bind.host), bind.port, token, bind.path)
 
 
 def _of(loaded: Loaded) -> tuple[Bind | None, str]:
@@ -123,7 +141,7 @@ def _of(loaded: Loaded) -> tuple[Bind | None, str]:
         return None, ""
     try:
         return Bind.parse(bind.value if bind is not None else DEFAULT), secret
-    except (TypeError, ValueError):
+    except (AttributeError, ValueError):
         return None, secret
 
 

@@ -29,11 +29,11 @@ def is_named(context: click.Context, option: str) -> bool:
 
 
 def admin_option(command: Command) -> Command:
-    """`--admin HOST:PORT` of a running gateway."""
+    """`--admin HOST:PORT`, or `unix:PATH`, of a running gateway."""
     return click.option(
         "--admin",
         metavar="HOST:PORT",
-        help="The admin listener; else the one in the configuration, else 127.0.0.1:9901.",
+        help="The admin listener, or unix:PATH; else the one in the configuration, else 127.0.0.1:9901.",
     )(command)
 
 

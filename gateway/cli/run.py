@@ -46,7 +46,9 @@ def cores() -> int:
     help="Only this frontend, on its own bind; may be repeated.",
 )
 @click.option(
-    "--bind", metavar="HOST:PORT", help="Listen here, in place of the listeners, or of the one frontend's bind."
+    "--bind",
+    metavar="HOST:PORT",
+    help="Listen here, or on unix:PATH, in place of the listeners, or of the one frontend's bind.",
 )
 @click.option("--admin", metavar="HOST:PORT", help="The admin listener, in place of the configuration's.")
 @click.option(

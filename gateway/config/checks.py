@@ -29,6 +29,7 @@ def check(root: Node) -> Iterator[Problem]:
     yield from _grace(root)
     upstreams = set(_mapping(root.child("upstreams")))
     frontends = _list(root.child("frontends"))
+    yield from _passthrough(root, upstreams)
     yield from check_frontends(frontends)
     for holder in (root, *frontends):
         yield from _routes_of(holder, upstreams)
@@ -83,11 +84,23 @@ def _binds(root: Node) -> Iterator[Problem]:
     for holder in [*holders, admin] if admin else holders:
         node = holder.child("bind")
         bind = _bind(node)
-        if node is None or bind is None or bind.port == 0:
+        if node is None or bind is None or (bind.port == 0 and not bind.path):
             continue
         if bind in taken:
             yield Problem(node.position, f"two listeners on {bind}", f"the other is at {taken[bind]}")
         taken.setdefault(bind, node.position)
+
+
+def _passthrough(root: Node, upstreams: set[str]) -> Iterator[Problem]:
+    for listener in _list(root.child("listeners")):
+        taken: dict[str, Position] = {}
+        for one in _list(listener.child("passthrough")):
+            yield from _known("upstream", one.child("to"), upstreams)
+            for node in _list(one.child("names")):
+                name = str(node.value).lower()
+                if name in taken:
+                    yield Problem(node.position, f"{name!r} is passed through twice", f"the other is at {taken[name]}")
+                taken.setdefault(name, node.position)
 
 
 def _unique_names(routes: list[Node]) -> Iterator[Problem]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import ipaddress
 import json
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Self
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, Strict, StringConstraints, WithJsonSchema
 from pydantic_core import CoreSchema, core_schema
@@ -27,20 +27,29 @@ _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _SPACE_OR_CONTROL = re.compile(r"[\x00-\x20\x7f]")
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
+UNIX = "unix:"
+# `sun_path` has 108 bytes on Linux and 104 on macOS and the BSDs, the last one a NUL (unix(7)).
+UNIX_PATH_BYTES = 103
+
 # The gateway frames every message itself.
 _FRAMING = frozenset(("connection", "content-length", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"))
 
 
 @dataclass(frozen=True, slots=True)
 class Bind:
-    """Where a listener listens. `host` "" is every interface, `port` 0 one that the system picks."""
+    """Where a listener listens. `host` "" is every interface, `port` 0 one that the system picks. With `path` it is a
+    Unix socket, `@name` one in the abstract namespace of Linux; `mode` are the permissions of its file."""
 
     host: str
     port: int
+    path: str = ""
+    mode: int = field(default=0o600, compare=False)
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """From `0.0.0.0:8080`, `[::]:8080`, `localhost:8080`, or `:8080` for every interface."""
+        """From `0.0.0.0:8080`, `[::]:8080`, `localhost:8080`, `:8080` for every interface, or `unix:/run/a.sock`."""
+        if text.startswith(UNIX):
+            return cls("", 0, unix_path(text))
         host, port = split_host_port(text, "0.0.0.0:8080")
         if port is None:
             raise ValueError(f"{text!r} has no port; write {text}:8080")
@@ -49,7 +58,7 @@ class Bind:
     @property
     def is_loopback(self) -> bool:
         """Whether only this machine can connect."""
-        if self.host == "localhost":
+        if self.path or self.host == "localhost":
             return True
         try:
             return ipaddress.ip_address(self.host).is_loopback
@@ -57,7 +66,7 @@ class Bind:
             return False
 
     def __str__(self) -> str:
-        return join_host_port(self.host, self.port)
+        return f"{UNIX}{self.path}" if self.path else join_host_port(self.host, self.port)
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
@@ -65,7 +74,7 @@ class Bind:
             if isinstance(value, cls):
                 return value
             if not isinstance(value, str):
-                raise ValueError("should be HOST:PORT such as 0.0.0.0:8080")
+                raise ValueError("should be HOST:PORT such as 0.0.0.0:8080, or unix:PATH")
             return cls.parse(value)
 
         return core_schema.no_info_plain_validator_function(
@@ -74,7 +83,7 @@ class Bind:
 
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        return {"type": "string", "examples": ["0.0.0.0:8080", "[::]:8080", ":8080"]}
+        return {"type": "string", "examples": ["0.0.0.0:8080", "[::]:8080", ":8080", "unix:/run/aiogate.sock"]}
 
 
 def split_host_port(text: str, example: str) -> tuple[str, int | None]:
@@ -97,8 +106,25 @@ def split_host_port(text: str, example: str) -> tuple[str, int | None]:
     return host, port
 
 
+def unix_path(text: str) -> str:
+    """What stands behind `unix:`, an absolute path or `@name`; `unix:///run/a.sock` is `unix:/run/a.sock`."""
+    path = text.removeprefix(UNIX)
+    path = path.removeprefix("//")
+    if not path.startswith("/") and not re.fullmatch(r"@[\w.-]+", path, re.ASCII):
+        raise ValueError(f"{text!r} is not a Unix socket; write unix:/run/name.sock, or unix:@name for an abstract one")
+    if _SPACE_OR_CONTROL.search(path) or path.endswith("/"):
+        raise ValueError(f"{text!r} holds blanks, or is a folder; write unix:/run/name.sock")
+    if len(path.encode()) > UNIX_PATH_BYTES:
+        raise ValueError(
+            f"the path of a Unix socket has {UNIX_PATH_BYTES} bytes at most, this one {len(path.encode())}"
+        )
+    return path
+
+
 def join_host_port(host: str, port: int) -> str:
-    """`host:port`, a v6 address in brackets."""
+    """`host:port`, a v6 address in brackets; `unix:PATH` as it is."""
+    if host.startswith(UNIX):
+        return host
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
@@ -222,6 +248,20 @@ def _network(value: object) -> Network:
     return network
 
 
+def _peer(value: object) -> object:
+    if value == UNIX.rstrip(":"):
+        return value
+    if isinstance(value, str) and value.startswith(UNIX):
+        raise ValueError("write unix: a client of a Unix socket has no address")
+    return _network(value)
+
+
+def _mode(text: object) -> object:
+    if not isinstance(text, str) or not re.fullmatch(r"0?[0-7]{3}", text, re.ASCII):
+        raise ValueError('should be permissions in octal and in quotes, such as "0660"')
+    return text
+
+
 def _positive(value: Duration) -> Duration:
     if not value:
         raise ValueError("should be more than 0; write one such as 5s")
@@ -236,7 +276,10 @@ def _number(value: object) -> object:
 
 
 def endpoint_host_port(url: str) -> tuple[str, int]:
-    """Host and port of an endpoint's URL. ValueError for anything but http://HOST:PORT and https://HOST:PORT."""
+    """Host and port of an endpoint's URL, `unix:PATH` and 0 of a Unix socket's. ValueError for anything but
+    http://HOST:PORT, https://HOST:PORT and unix:PATH."""
+    if url.startswith(UNIX):
+        return UNIX + unix_path(url), 0
     scheme, separator, rest = url.partition("://")
     if not separator:
         raise ValueError(f"{url!r} is not a URL; write http://{url}")
@@ -309,8 +352,13 @@ StatusRange = Annotated[str, BeforeValidator(_status_range), WithJsonSchema({"ty
 Location = Annotated[str, AfterValidator(_visible)]
 UpstreamHost = Annotated[str, AfterValidator(_upstream_host)]
 Text = Annotated[str, StringConstraints(min_length=1)]
-TrustedNetwork = Annotated[
-    Network, BeforeValidator(_network), WithJsonSchema({"type": "string", "examples": ["10.0.0.0/8", "192.0.2.7"]})
+TrustedPeer = Annotated[
+    Network | Literal["unix"],
+    BeforeValidator(_peer),
+    WithJsonSchema({"type": "string", "examples": ["10.0.0.0/8", "192.0.2.7", "unix"]}),
+]
+FileMode = Annotated[
+    str, BeforeValidator(_mode), WithJsonSchema({"type": "string", "pattern": "^0?[0-7]{3}$", "examples": ["0660"]})
 ]
 Timeout = Annotated[Duration, AfterValidator(_positive)]
 Number = BeforeValidator(_number)

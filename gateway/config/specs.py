@@ -6,6 +6,7 @@ exist) is in `checks`, which also sees files that do not validate.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -15,6 +16,7 @@ from gateway.config.fields import (
     AppReference,
     Bind,
     Count,
+    FileMode,
     HeaderName,
     HeaderPatterns,
     Headers,
@@ -31,7 +33,7 @@ from gateway.config.fields import (
     Text,
     Timeout,
     Token,
-    TrustedNetwork,
+    TrustedPeer,
     Whole,
 )
 from gateway.config.plugin_use import PluginUse
@@ -46,10 +48,36 @@ def _targets(value: object) -> object:
     return [{"upstream": value}] if isinstance(value, str) else value
 
 
-class ListenerSpec(Spec):
+class BindSpec(Spec):
+    """An address to listen on."""
+
+    bind: Bind = Field(description="HOST:PORT, or unix:PATH")
+    mode: FileMode | None = Field(None, description='permissions of a Unix socket, such as "0660"; absent is 0600')
+
+    @model_validator(mode="after")
+    def _with_mode(self) -> Self:
+        if self.mode is not None:
+            if not self.bind.path.startswith("/"):
+                raise ValueError("mode is for a Unix socket with a path")
+            # The model is frozen, and not shared yet.
+            object.__setattr__(self, "bind", replace(self.bind, mode=int(self.mode, 8)))
+        return self
+
+
+class PassthroughSpec(Spec):
+    """TLS connections that are not opened here but go on to an upstream as they are."""
+
+    names: tuple[MatchedHost, ...] = Field(
+        min_length=1, description="server names (SNI) that clients ask for: grpc.example.com, or *.example.com"
+    )
+    to: str = Field(description="the name of an upstream")
+    idle: Timeout = Field(Duration("1h"), description="a connection on which nothing passes for so long is closed")
+
+
+class ListenerSpec(BindSpec):
     """An address that clients connect to."""
 
-    bind: Bind = Field(description="HOST:PORT; :PORT is every interface, port 0 one that the system picks")
+    bind: Bind = Field(description="HOST:PORT; :PORT is every interface, port 0 one that the system picks; unix:PATH")
     half_close: Literal["abort", "allow"] = Field(
         "abort", description="a client that closes its sending side: abort its request, or allow it to read the answer"
     )
@@ -66,11 +94,16 @@ class ListenerSpec(Spec):
             raise ValueError("over TLS no client closes one side alone; leave half_close out")
         return self
 
+    proxy_protocol: tuple[TrustedPeer, ...] = Field(
+        (), description="networks of proxies, or unix, that begin each connection with a PROXY header; they have to"
+    )
+    passthrough: tuple[PassthroughSpec, ...] = Field((), description="TLS that goes on to upstreams by its server name")
 
-class AdminSpec(Spec):
+
+class AdminSpec(BindSpec):
     """The admin listener: health, metrics, API and dashboard."""
 
-    bind: Bind = Field(Bind("127.0.0.1", 9901), description="HOST:PORT of the admin listener")
+    bind: Bind = Field(Bind("127.0.0.1", 9901), description="HOST:PORT of the admin listener, or unix:PATH")
     token: Secret | None = Field(None, description="the bearer token; required when bind is not loopback")
     public: tuple[PathText, ...] = Field((), description="paths that need no token, such as /metrics")
     hosts: tuple[MatchedHost, ...] = Field((), description="Host names to answer besides IP literals and localhost")
@@ -232,8 +265,8 @@ class ConfigSpec(Spec):
         (ListenerSpec(bind=Bind("0.0.0.0", 8080)),), min_length=1, description="where clients connect"
     )
     admin: AdminSpec = Field(AdminSpec(), description="health, metrics, API and dashboard")
-    trusted_proxies: tuple[TrustedNetwork, ...] = Field(
-        (), description="networks whose X-Forwarded-*, Forwarded and traceparent are believed"
+    trusted_proxies: tuple[TrustedPeer, ...] = Field(
+        (), description="networks, or unix, whose X-Forwarded-*, Forwarded and traceparent are believed"
     )
     limits: LimitsSpec = Field(LimitsSpec(), description="what a client may send")
     timeouts: TimeoutsSpec = Field(TimeoutsSpec(), description="how long to wait for clients")

@@ -62,7 +62,9 @@ class EndpointSpec(Spec):
 
     model_config = ConfigDict(json_schema_extra=or_text)
 
-    url: EndpointUrl = Field(description="http://HOST:PORT, or https://; the port 80 or 443 when absent")
+    url: EndpointUrl = Field(
+        description="http://HOST:PORT or https://HOST:PORT, the port 80 or 443 when absent, or unix:PATH"
+    )
     weight: Count = Field(1, description="its part of the requests, next to the other endpoints' weights")
     priority: Annotated[Whole, Field(ge=0)] = Field(
         0, description="endpoints of a higher number get requests only while no lower one is available"
@@ -75,12 +77,12 @@ class EndpointSpec(Spec):
 
     @property
     def host(self) -> str:
-        """The host in lower case, a v6 address without brackets."""
+        """The host in lower case, a v6 address without brackets; `unix:PATH` of a Unix socket."""
         return endpoint_host_port(self.url)[0]
 
     @property
     def port(self) -> int:
-        """The port."""
+        """The port, 0 of a Unix socket."""
         return endpoint_host_port(self.url)[1]
 
     @property
@@ -90,7 +92,7 @@ class EndpointSpec(Spec):
 
     @property
     def address(self) -> str:
-        """`host:port`, a v6 address in brackets."""
+        """`host:port`, a v6 address in brackets, or `unix:PATH`."""
         return join_host_port(self.host, self.port)
 
 
@@ -364,6 +366,9 @@ class UpstreamSpec(Spec):
     concurrency: ConcurrencySpec | None = Field(None, description="the most requests at a time; absent is no limit")
     timeouts: UpstreamTimeoutsSpec = Field(UpstreamTimeoutsSpec(), description="how long to wait for it")
     pool: PoolSpec = Field(PoolSpec(), description="connections to each endpoint")
+    proxy_protocol: Literal["v1", "v2"] | None = Field(
+        None, description="begin each connection with who the client is; it is then used for that client alone"
+    )
     host: UpstreamHost = Field("client", description="the Host it gets: the client's, the upstream's own, or a name")
     forwarded: Forwarded | None = Field(None, description="as the top-level key, for this upstream alone")
     tls: UpstreamTlsSpec = Field(UpstreamTlsSpec(), description="TLS with endpoints whose URL begins with https://")

@@ -144,6 +144,8 @@ async def _answers(session: aiohttp.ClientSession, url: str) -> None:
 
 def _require_free(name: str, bind: Bind) -> None:
     """Say now what would otherwise be found out by a stranger's answer on that port."""
+    if bind.path:
+        raise DemoFailed(f"{name} would listen on {bind}: give the demo another with --bind or --admin HOST:PORT")
     try:
         family, kind, protocol, _, where = socket.getaddrinfo(
             bind.host or "0.0.0.0", bind.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE

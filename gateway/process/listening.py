@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from gateway.compile import Generation
 from gateway.config.fields import Bind
@@ -12,6 +13,7 @@ from gateway.config.load import Loaded
 from gateway.config.problems import Problem
 from gateway.config.specs import ListenerSpec
 from gateway.config.tls_specs import ListenerTlsSpec
+from gateway.passthrough import Destination, Passthrough
 from gateway.wire.client_settings import ClientSettings, HttpsRedirect
 from gateway.wire.server_tls import Certificates, ServerTls
 from gateway.wire.shapes import request_policy
@@ -57,14 +59,25 @@ def places(generation: Generation, binds: Sequence[ListenerSpec] | None = None) 
     read = generation.tls.certificates if generation.tls is not None else {}
     found = []
     for one in shared:
-        redirect = HttpsRedirect(one.redirect.https, one.redirect.status) if one.redirect is not None else None
-        settings = replace(_secured(common, one.tls), half_close=one.half_close == "allow", redirect=redirect)
+        settings = replace(_secured(common, one.tls), **_of_listener(one, generation))
         found.append(Place(one.bind, settings, True, read[one.tls] if one.tls is not None else None))
     for frontend in bound:
         settings, tls = _secured(_own_settings(own, frontend), frontend.tls), frontend.tls
         if frontend.bind is not None:
             found.append(Place(frontend.bind, settings, False, read[tls] if tls is not None else None))
     return found
+
+
+def _of_listener(one: ListenerSpec, generation: Generation) -> dict[str, Any]:
+    """The settings that a listener says for itself."""
+    upstreams = generation.table.upstreams
+    names = {name: Destination(upstreams[to.to], to.idle) for to in one.passthrough for name in to.names}
+    return {
+        "redirect": HttpsRedirect(one.redirect.https, one.redirect.status) if one.redirect is not None else None,
+        "half_close": one.half_close == "allow",
+        "proxy_protocol": one.proxy_protocol,
+        "passthrough": Passthrough(names) if names else None,
+    }
 
 
 def client_settings(generation: Generation) -> ClientSettings:

@@ -29,7 +29,7 @@ from gateway.process.listening import RESTART, Place, misplaced, moved, places
 from gateway.process.plugin_life import NotStarted, not_among, start_plugins, stop_plugins, stop_when_unused, when_gone
 from gateway.process.reloading import Reloading
 from gateway.process.shared_state import SharedState
-from gateway.process.sockets import open_sockets
+from gateway.process.sockets import open_sockets, remove_socket_file
 from gateway.proxy import Proxy
 from gateway.state.board import Seat
 from gateway.table import RouteTable
@@ -332,6 +332,8 @@ class Runtime:
             unused.set()
         await asyncio.gather(*self._retiring)
         if self.generation is not None:
+            for place in places(self.generation, self._binds):
+                remove_socket_file(place.bind)
             await stop_plugins(list(self.generation.plugins.values()))
             for endpoint in self.generation.endpoints.values():
                 endpoint.pool.close()

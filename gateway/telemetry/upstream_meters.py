@@ -16,6 +16,8 @@ class UpstreamMeters:
         "_ejections",
         "_hedges",
         "_mirrored",
+        "_passed",
+        "_passed_bytes",
         "_requests",
         "_retries",
         "_shed",
@@ -41,6 +43,16 @@ class UpstreamMeters:
         ).labels(name)
         self._mirrored = metrics.counter(
             "gateway_mirrored_total", "Copies of requests: sent, or dropped for want of room.", ("upstream", "result")
+        )
+        self._passed = metrics.counter(
+            "gateway_passthrough_connections_total",
+            "Connections passed through: closed, broken off, or failed since no endpoint took them.",
+            ("upstream", "result"),
+        )
+        self._passed_bytes = metrics.counter(
+            "gateway_passthrough_bytes_total",
+            "Bytes of connections that were passed through, counted at their end: in from clients, out to them.",
+            ("upstream", "direction"),
         )
         self._ejections = metrics.counter(
             "gateway_outlier_ejections_total", "Endpoints taken out since they failed.", ("upstream", "reason")
@@ -75,6 +87,12 @@ class UpstreamMeters:
         if counter is None:
             counter = self._copies[result] = self._mirrored.labels(self.name, result)
         counter.inc()
+
+    def passed_through(self, result: str, inward: int = 0, outward: int = 0) -> None:
+        """A connection that was passed through is over: `closed`, `broken`, or `failed` before it began."""
+        self._passed.labels(self.name, result).inc()
+        self._passed_bytes.labels(self.name, "in").inc(inward)
+        self._passed_bytes.labels(self.name, "out").inc(outward)
 
     def ejected(self, reason: str) -> None:
         """An endpoint is left out for a while."""

@@ -21,7 +21,8 @@ class Changes:
 
 
 class Endpoint:
-    """One address of one upstream. Lives across reloads for as long as it is configured.
+    """One address of one upstream. Lives across reloads for as long as it is configured. `authority` is what a Host
+    field says of it.
 
     Mutable state: its pool, `in_flight` attempts and its totals; `state`, the admin API's word; `healthy`, the active
     checks' verdict, `checked` once there is one, and `check_failure`, why the last one failed; `failures` and
@@ -31,6 +32,7 @@ class Endpoint:
 
     __slots__ = (
         "address",
+        "authority",
         "available_since",
         "changes",
         "check_failure",
@@ -55,6 +57,7 @@ class Endpoint:
     def __init__(self, pool: Pool, weight: int = 1, priority: int = 0, changes: Changes | None = None) -> None:
         self.pool = pool
         self.address = pool.address
+        self.authority = pool.authority
         self.weight = self.full_weight = weight
         self.priority = priority
         self.changes = changes or Changes()

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import random
 import socket
 import time
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
+from aiohttp.client_proto import ResponseHandler
 from yarl import URL
 
 from gateway.upstreams.health import BODY_LIMIT, CheckPolicy, HealthState, judge
+from gateway.wire.dial import connect, dial
+from gateway.wire.proxy_protocol import write_header
 
 if TYPE_CHECKING:
     from gateway.upstreams.endpoint import Endpoint
+    from gateway.wire.pool import Pool
 
 log = logging.getLogger("gateway.upstreams")
 # Checks of many endpoints spread out in time by this part of the interval.
@@ -31,6 +36,27 @@ def check_session() -> aiohttp.ClientSession:
     as many as there are may be open, so that endpoints that hang never hold up the checks of others."""
     connector = aiohttp.TCPConnector(limit=0, force_close=True)
     return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+
+
+class _DialledConnector(aiohttp.BaseConnector):
+    """Opens connections as the pool of an endpoint does: over its Unix socket, and with a PROXY header."""
+
+    def __init__(self, pool: Pool) -> None:
+        super().__init__(limit=0, force_close=True)
+        self._pool = pool
+
+    async def _create_connection(self, req: Any, traces: Any, timeout: Any) -> ResponseHandler:  # noqa: ASYNC109
+        return await connect(self._factory, self._pool.host, self._pool.port, _header(self._pool))
+
+
+def _header(pool: Pool) -> bytes:
+    """What connections of the gateway's own begin with."""
+    version = pool.limits.proxy_protocol
+    return write_header(version, None) if version else b""
+
+
+def _session_of(pool: Pool) -> aiohttp.ClientSession:
+    return aiohttp.ClientSession(connector=_DialledConnector(pool), cookie_jar=aiohttp.DummyCookieJar())
 
 
 class HealthChecks:
@@ -132,16 +158,24 @@ class _Check:
             return f"no valid answer: {type(error).__name__}"
 
     async def _ask_http(self) -> str:
+        pool = self._endpoint.pool
+        async with contextlib.AsyncExitStack() as stack:
+            session = self._session()
+            if pool.unix or pool.limits.proxy_protocol:
+                session = await stack.enter_async_context(_session_of(pool))
+            return await self._ask_by(session)
+
+    async def _ask_by(self, session: aiohttp.ClientSession) -> str:
         policy, endpoint = self._policy, self._endpoint
         tls = endpoint.pool.limits.tls
-        response = await self._session().request(
+        response = await session.request(
             policy.method,
             # Encoded: what is written is sent, `%2F` stays `%2F`.
-            URL(f"{endpoint.pool.origin}{policy.path}", encoded=True),
+            URL(f"{endpoint.pool.scheme}://{endpoint.authority}{policy.path}", encoded=True),
             ssl=tls.context if tls is not None else True,
             server_hostname=tls.settings.server_name if tls is not None else None,
             headers={
-                "Host": policy.host or endpoint.address,
+                "Host": policy.host or endpoint.authority,
                 "User-Agent": "aiogate-health-check",
                 "Accept-Encoding": "identity",
                 "Connection": "close",
@@ -159,23 +193,9 @@ class _Check:
 
     async def _connect(self) -> str:
         """Like a client, try each address of the name until one lets us in."""
-        loop = asyncio.get_running_loop()
         pool = self._endpoint.pool
-        failure: OSError = socket.gaierror()
-        for family, kind, protocol, _, address in await loop.getaddrinfo(pool.host, pool.port, type=socket.SOCK_STREAM):
-            with socket.socket(family, kind, protocol) as sock:
-                sock.setblocking(False)
-                try:
-                    await loop.sock_connect(sock, address)
-                except OSError as error:
-                    # With its traceback, which holds this frame, it would keep itself alive.
-                    failure = error.with_traceback(None)
-                else:
-                    return ""
-        try:
-            raise failure
-        finally:
-            del failure
+        (await dial(pool.host, pool.port, _header(pool))).close()
+        return ""
 
     def _note(self, failure: str) -> None:
         endpoint = self._endpoint

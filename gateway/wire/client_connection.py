@@ -15,6 +15,7 @@ from gateway.wire.date import DATE
 from gateway.wire.deadlines import NEVER, Deadlines
 from gateway.wire.framing import JOIN, write_chunk
 from gateway.wire.head import ResponseHead, status_line
+from gateway.wire.proxy_protocol import Addresses
 from gateway.wire.response_text import BODYLESS, unusual_framing
 from gateway.wire.stash import PIECE, Stash
 from gateway.wire.transport import closes_quietly, finish_writing, opened, peer_address, reset
@@ -31,7 +32,8 @@ class ClientConnection(asyncio.Protocol):
     __slots__ = (
         "_bodyless", "_chunked", "_closing", "_connections", "_deadlines", "_eof", "_head_begun", "_keep",
         "_lingered", "_lingers", "_pauses", "_reading", "_stash", "certificate", "check_at", "deadline", "exchange",
-        "forwarded", "handler", "parser", "peer", "responded", "settings", "transport", "trusted", "unusual",
+        "forwarded", "handler", "parser", "peer", "responded", "settings", "told", "transport", "trusted",
+        "unusual",
     )  # fmt: skip
 
     def __init__(
@@ -44,9 +46,9 @@ class ClientConnection(asyncio.Protocol):
         self.deadline = self.check_at = NEVER
         self.responded = self._bodyless = self._chunked = self._closing = False
         self._eof = self._head_begun = self._lingers = self._reading = False
-        self._keep = True
-        self._lingered = self._pauses = 0
+        self._keep, self._lingered, self._pauses = True, 0, 0
         self._stash: Stash | None = None
+        self.told: Addresses | None = None  # both ends, where a proxy before us has said so
 
     @property
     def congested(self) -> int:
@@ -179,7 +181,7 @@ class ClientConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = opened(transport)
         self._connections.add(self)
-        self.peer, settings = peer_address(self.transport), self.settings
+        self.peer, settings = self.told.source if self.told else peer_address(self.transport), self.settings
         self.certificate = client_certificate(self.transport)
         self.trusted, self.unusual = settings.regard(self.peer, self.certificate)
         self.forwarded = settings.forwarded_lines(self.peer)

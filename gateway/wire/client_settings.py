@@ -3,18 +3,34 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from ipaddress import IPv4Network, IPv6Network
 from typing import TYPE_CHECKING, Any, Protocol
 
 from gateway.errors import GatewayError
 from gateway.wire.client_certificate import ClientCertificate
 from gateway.wire.head import RequestHead
-from gateway.wire.headers import is_trusted
+from gateway.wire.headers import UNIX, Trusted, is_trusted
 from gateway.wire.request_parser import RequestParser
 from gateway.wire.shapes import HeaderPolicy
 
 if TYPE_CHECKING:
     from gateway.wire.client_connection import ClientConnection
+    from gateway.wire.preface import Passthrough
+
+
+class Connection(Protocol):
+    """What came through a listener: a client's connection, one of which it is not known yet what it is, or one that is
+    passed through. `exchange` is None while nothing is under way."""
+
+    exchange: Any
+
+    def adopt(self, settings: ClientSettings) -> None:
+        """A reload."""
+
+    def close_when_idle(self) -> None:
+        """The gateway stops: close now if nothing is under way, else after it."""
+
+    def break_off(self) -> None:
+        """The time to stop is over."""
 
 
 class Handler(Protocol):
@@ -59,7 +75,7 @@ class ClientSettings:
 
     trusted_policy: HeaderPolicy
     untrusted_policy: HeaderPolicy
-    trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()
+    trusted_proxies: Trusted = ()
     request_head: int = 32 * 1024
     header_count: int = 128
     request_body: int = 10 << 20
@@ -72,6 +88,10 @@ class ClientSettings:
     frontend: str = ""
     client_headers: tuple[tuple[str, str], ...] = ()
     redirect: HttpsRedirect | None = None
+    # What is read before the first request: from these peers a PROXY header, and from all of them, where some
+    # connections are passed through, the server name.
+    proxy_protocol: Trusted = ()
+    passthrough: Passthrough | None = None
     # How long, and how many bytes, a refused client may go on sending before its connection is closed for good:
     # closing at once would answer its bytes with a reset, which takes the refusal out of its hands (RFC 9112 §9.6).
     linger_seconds: float = 2.0
@@ -91,6 +111,11 @@ class ClientSettings:
         trusted = is_trusted(peer, self.trusted_proxies)
         return trusted, trusted or certificate is not None or self.redirect is not None
 
+    @property
+    def has_preface(self) -> bool:
+        """Is anything read of a connection before it is known what it is?"""
+        return bool(self.proxy_protocol) or self.passthrough is not None
+
     def parser(self, trusted: bool) -> RequestParser:
         """What reads the requests of one connection."""
         return RequestParser(*self.parsing(trusted))
@@ -101,6 +126,7 @@ class ClientSettings:
         return policy, self.request_head, self.header_count, self.request_body
 
     def forwarded_lines(self, peer: str) -> bytes:
-        """The `X-Forwarded-*` lines of every request of a peer that is not trusted, up to the host's name."""
-        scheme = self.scheme.encode()
-        return b"X-Forwarded-For: %b\r\nX-Forwarded-Proto: %b\r\nX-Forwarded-Host: " % (peer.encode(), scheme)
+        """The `X-Forwarded-*` lines of every request of a peer that is not trusted, up to the host's name. A peer that
+        has no address stands in none, as with Envoy and HAProxy."""
+        client = b"X-Forwarded-For: %b\r\n" % peer.encode() if peer != UNIX else b""
+        return b"%bX-Forwarded-Proto: %b\r\nX-Forwarded-Host: " % (client, self.scheme.encode())

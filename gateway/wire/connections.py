@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from gateway.state.tallies import Tally
-    from gateway.wire.client_connection import ClientConnection
+    from gateway.wire.client_settings import Connection
 
 
-class Connections(set["ClientConnection"]):
+class Connections(set["Connection"]):
     """Those of one listener. Mutable state: besides, the tally of all workers that listen on its address."""
 
     def __init__(self, tally: Tally | None = None) -> None:
         super().__init__()
         self._tally = tally
 
-    def add(self, connection: ClientConnection) -> None:
+    def add(self, connection: Connection) -> None:
         """One is open."""
         super().add(connection)
         if self._tally is not None:

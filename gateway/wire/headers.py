@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from ipaddress import IPv4Network, IPv6Network, ip_address
+from typing import Literal
 
 HOP_BY_HOP = frozenset(
     [
@@ -60,7 +61,9 @@ TRACING = frozenset(
 # A trusted peer's own copies of these are replaced by ours, which go on from them.
 REPLACED = frozenset([b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"forwarded"])
 
-Networks = Iterable[IPv4Network | IPv6Network]
+# What stands for the address of a client that came through a Unix socket.
+UNIX = "unix"
+Trusted = tuple[IPv4Network | IPv6Network | Literal["unix"], ...]
 
 
 def lower_spelling(name: bytes) -> bytes:
@@ -68,22 +71,23 @@ def lower_spelling(name: bytes) -> bytes:
     return name.lower().replace(b"_", b"-")
 
 
-def is_trusted(address: str, trusted: Networks) -> bool:
+def is_trusted(address: str, trusted: Trusted) -> bool:
     """Is the peer at `address` one of the trusted proxies?"""
+    if address == UNIX:
+        return UNIX in trusted
     try:
         parsed = ip_address(address)
     except ValueError:
         return False
     mapped = getattr(parsed, "ipv4_mapped", None)
-    return any((mapped or parsed) in network for network in trusted)
+    return any((mapped or parsed) in network for network in trusted if network != UNIX)
 
 
-def resolve_client(peer: str, forwarded_for: Iterable[str], trusted: Networks) -> str:
+def resolve_client(peer: str, forwarded_for: Iterable[str], trusted: Trusted) -> str:
     """The client's address: from the right of X-Forwarded-For, the first that is not a trusted proxy.
 
     Something that is no address ends the walk: what stands left of it was written by nobody we trust.
     """
-    trusted = tuple(trusted)
     client = peer
     if not is_trusted(peer, trusted):
         return peer
@@ -110,7 +114,8 @@ def _bare_address(entry: str) -> str | None:
 
 
 def forwarded_element(client: str, host: str, scheme: str) -> str:
-    """One element of `Forwarded` (RFC 7239 §4): an IPv6 address and a host with a port are quoted."""
-    node = f'"[{client}]"' if ":" in client else client
+    """One element of `Forwarded` (RFC 7239 §4): an IPv6 address and a host with a port are quoted, and a client without
+    an address is unknown (§6.2)."""
+    node = "unknown" if client == UNIX else f'"[{client}]"' if ":" in client else client
     shown = f'"{host}"' if not host.replace(".", "").replace("-", "").isalnum() else host
     return f"for={node};host={shown};proto={scheme}"

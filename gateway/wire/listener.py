@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from typing import TYPE_CHECKING
+import sys
+from typing import TYPE_CHECKING, Any
 
 from gateway.wire.client_connection import ClientConnection
 from gateway.wire.client_settings import ClientSettings, Handler
 from gateway.wire.connections import Connections
 from gateway.wire.deadlines import Deadlines
+from gateway.wire.preface import Acceptor, Opening
 from gateway.wire.server_tls import Certificates, ServerTls
 
 if TYPE_CHECKING:
@@ -19,9 +21,11 @@ BACKLOG = 2048
 
 
 class Listener:
-    """Accepts from one listening socket.
+    """Accepts from one listening socket. Where connections begin with what tells how to serve them, it does so by
+    itself, else by a server of the loop.
 
-    Mutable state: the server while it accepts, the set of open connections, and `settings`, which a reload replaces.
+    Mutable state: the server or the acceptor while it accepts, `stopped`, the set of open connections, and `settings`,
+    which a reload replaces.
     """
 
     def __init__(
@@ -35,31 +39,37 @@ class Listener:
     ) -> None:
         """`tally` counts the connections of all workers that listen on the address."""
         self.address = address_of(sock)
-        self.port: int = sock.getsockname()[1]
+        self.unix = sock.family == socket.AF_UNIX
+        self.port: int = 0 if self.unix else sock.getsockname()[1]
         self.settings = settings
         self.connections = Connections(tally)
         self.tls = tls
+        self.deadlines = deadlines
+        self.stopped = False
         self._socket = sock
         self._handler = handler
-        self._deadlines = deadlines
         self._server: asyncio.Server | None = None
+        self._acceptor: Acceptor | None = None
 
     async def start(self) -> None:
         """Accept."""
+        if self.settings.has_preface:
+            self._accept_here()
+            return
         loop = asyncio.get_running_loop()
-        # A server closes its socket, and another one may have to take its place.
-        sock = self._socket.dup()
-        if self.tls is None:
-            self._server = await loop.create_server(self._accepted, sock=sock, backlog=BACKLOG)
-        else:
-            self._server = await loop.create_server(
-                self._accepted,
-                sock=sock,
-                backlog=BACKLOG,
-                ssl=self.tls.context,
-                ssl_handshake_timeout=self.settings.head_timeout,
-                ssl_shutdown_timeout=self.settings.idle_timeout,
-            )
+        # A server closes its socket, and something else may have to take its place.
+        options: dict[str, Any] = {"sock": self._socket.dup(), "backlog": BACKLOG}
+        if self.tls is not None:
+            options["ssl"] = self.tls.context
+            options["ssl_handshake_timeout"] = self.settings.head_timeout
+            options["ssl_shutdown_timeout"] = self.settings.idle_timeout
+        if not self.unix:
+            self._server = await loop.create_server(self.protocol, **options)
+            return
+        if sys.version_info >= (3, 13):
+            # Others may accept from the same socket: its file is for who opened it to remove.
+            options["cleanup_socket"] = False
+        self._server = await loop.create_unix_server(self.protocol, **options)
 
     async def adopt_certificates(self, certificates: Certificates) -> None:
         """Show these to clients to come. Open connections go on as they are."""
@@ -71,14 +81,22 @@ class Listener:
     def adopt(self, settings: ClientSettings) -> None:
         """A reload: for connections to come, and from their next request on for those that are open."""
         self.settings = settings
+        if settings.has_preface and self._server is not None:
+            self._server.close()
+            self._server = None
+            self._accept_here()
         for connection in self.connections:
             connection.adopt(settings)
 
     def stop_accepting(self) -> None:
         """No new connections; idle ones are closed, the others after their answer."""
+        self.stopped = True
         if self._server is not None:
             self._server.close()
             self._server = None
+        if self._acceptor is not None:
+            self._acceptor.stop()
+            self._acceptor = None
         self._socket.close()
         for connection in list(self.connections):
             connection.close_when_idle()
@@ -90,8 +108,19 @@ class Listener:
         for connection in list(self.connections):
             connection.break_off()
 
-    def _accepted(self) -> ClientConnection:
-        return ClientConnection(self._handler, self.settings, self._deadlines, self.connections)
+    def protocol(self) -> ClientConnection:
+        """What speaks HTTP on a new connection."""
+        return ClientConnection(self._handler, self.settings, self.deadlines, self.connections)
+
+    def _accept_here(self) -> None:
+        self._acceptor = Acceptor(self._socket, self._accepted)
+        self._acceptor.start()
+
+    def _accepted(self, sock: socket.socket, address: Any) -> None:
+        if self.connections.exceed(self.settings.connections - 1):
+            sock.close()
+        else:
+            Opening(self, sock, address).begin()
 
     def __repr__(self) -> str:
         return f"<Listener {self.address} {len(self.connections)} connections>"
@@ -99,5 +128,8 @@ class Listener:
 
 def address_of(sock: socket.socket) -> str:
     """Where it listens, the real port included."""
+    if sock.family == socket.AF_UNIX:
+        name = sock.getsockname()
+        return f"unix:@{name[1:].decode()}" if isinstance(name, bytes) else f"unix:{name}"
     host, port = sock.getsockname()[:2]
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -8,9 +8,11 @@ import socket
 import ssl
 import time
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from gateway.errors import GatewayError, Kind
+from gateway.wire.dial import client_ends, connect, dial
+from gateway.wire.proxy_protocol import write_header
 from gateway.wire.upstream_connection import Receiver, UpstreamConnection
 from gateway.wire.upstream_tls import UpstreamTls, tls_failure
 
@@ -29,36 +31,53 @@ class PoolLimits:
     connect: float = 1.0
     head_limit: int = 32 * 1024
     tls: UpstreamTls | None = None
+    proxy_protocol: str = ""
+
+
+class Held(Protocol):
+    """A connection that has a place in a pool."""
+
+    def close(self) -> None:
+        """Give it up."""
 
 
 class Pool:
     """The connections to one endpoint.
 
     The mutable state is the idle stack, the set of all connections, how many are being made, and the queue of
-    receivers that wait.
+    receivers that wait. Where connections begin with a PROXY header, each is for the client that its header tells of.
     """
 
     def __init__(self, host: str, port: int, limits: PoolLimits) -> None:
+        """`host` may be `unix:` with a path; then there is no port."""
         self.host = host
         self.port = port
-        self.address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        self.unix = host.startswith("unix:")
+        self.address = host if self.unix else f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        self.authority = "localhost" if self.unix else self.address
         self.limits = limits
         self.idle: list[UpstreamConnection] = []
-        self.connections: set[UpstreamConnection] = set()
+        self.connections: set[Held] = set()
         self.connecting: dict[asyncio.Task[None], Receiver | None] = {}
         self.queue: dict[Receiver, None] = {}
         self.closed = False
 
     @property
     def origin(self) -> str:
-        """The URL that its requests go to, up to their path."""
-        return f"{'http' if self.limits.tls is None else 'https'}://{self.address}"
+        """The URL that its requests go to, up to their path. A colon ends a socket's path, as nginx writes it."""
+        return f"{self.scheme}://{self.address}{':' if self.unix else ''}"
+
+    @property
+    def scheme(self) -> str:
+        """What is spoken there."""
+        return "http" if self.limits.tls is None else "https"
 
     def adopt(self, limits: PoolLimits) -> None:
         """What the configuration says now. Connections that were made by other rules of TLS serve no more requests."""
         if limits.tls is not self.limits.tls:
             for connection in list(self.connections):
-                connection.born = float("-inf")
+                if isinstance(connection, UpstreamConnection):
+                    connection.born = float("-inf")
         self.limits = limits
 
     @property
@@ -66,19 +85,26 @@ class Pool:
         """Connections that carry a request now."""
         return len(self.connections) - len(self.idle)
 
+    @property
+    def full(self) -> bool:
+        """Are there as many connections as there may be?"""
+        return len(self.connections) + len(self.connecting) >= self.limits.max_connections
+
     def take(self, receiver: Receiver, now: float, fresh: bool = False) -> UpstreamConnection | None:
         """A connection for `receiver`, at once; or None, and its `connected` or `failed` is called later.
 
         `fresh` asks for a new connection. GatewayError QUEUE_FULL when too many wait already.
         """
         idle = self.idle
+        if self.limits.proxy_protocol and not fresh:
+            idle = self._idle_for(self._header(receiver))
         while idle and not fresh:
             connection = idle.pop()
             if now - connection.idle_since < self.limits.idle and now - connection.born < self.limits.max_age:
                 connection.receiver = receiver
                 return connection
             connection.close()
-        if len(self.connections) + len(self.connecting) >= self.limits.max_connections:
+        if self.full and not self._made_room():
             if len(self.queue) >= self.limits.max_queue:
                 raise GatewayError(Kind.QUEUE_FULL, cause=f"{len(self.queue)} requests wait for {self.address}")
             self.queue[receiver] = None
@@ -102,7 +128,8 @@ class Pool:
     def release(self, connection: UpstreamConnection) -> None:
         """A connection is free again: to the next in the queue, or to the idle stack."""
         now = time.monotonic()
-        if now - connection.born >= self.limits.max_age:
+        unfit = (connection.header or self.limits.proxy_protocol) and self._is_unfit(connection)
+        if unfit or now - connection.born >= self.limits.max_age:
             connection.close()
         elif self.queue:
             self._hand(connection, self._next())
@@ -112,13 +139,26 @@ class Pool:
             connection.idle_since = now
             self.idle.append(connection)
 
-    def forget(self, connection: UpstreamConnection) -> None:
+    def forget(self, connection: Held) -> None:
         """A connection has closed: its place is free."""
         self.connections.discard(connection)
         if connection in self.idle:
             self.idle.remove(connection)
         if self.queue:
             self._connect(self._next())
+
+    def hold(self, held: Held) -> bool:
+        """Give a connection that no requests are sent on a place, until it is forgotten. False where there is none."""
+        if self.full and not (self.idle and self._made_room(True)):
+            return False
+        self.connections.add(held)
+        return True
+
+    async def dial(self, header: bytes = b"") -> socket.socket:
+        """A connected socket on which `header` has been sent, without a place here. OSError, TimeoutError after the
+        time to connect, ValueError for what is no host name."""
+        async with asyncio.timeout(self.limits.connect):
+            return await dial(self.host, self.port, header)
 
     def sweep(self, now: float) -> None:
         """Close what has been idle, or alive, for too long."""
@@ -150,22 +190,50 @@ class Pool:
             receiver.failed(GatewayError(Kind.INTERNAL, cause=repr(error)), False)
 
     def _connect(self, receiver: Receiver) -> None:
-        task = asyncio.get_running_loop().create_task(self._make_connection())
+        task = asyncio.get_running_loop().create_task(self._make_connection(self._header(receiver)))
         self.connecting[task] = receiver
         task.add_done_callback(self._connect_done)
 
-    async def _make_connection(self) -> None:
+    def _header(self, receiver: Receiver) -> bytes:
+        version = self.limits.proxy_protocol
+        return write_header(version, client_ends(receiver)) if version else b""
+
+    def _is_unfit(self, connection: UpstreamConnection) -> bool:
+        """It is one client's, and others wait for its place; or a reload had it begin in another way."""
+        return bool(self.queue) or not (connection.header and self.limits.proxy_protocol)
+
+    def _idle_for(self, header: bytes) -> list[UpstreamConnection]:
+        """The idle connection that began with this header, if any, taken out of the stack."""
+        for connection in reversed(self.idle):
+            if connection.header == header:
+                self.idle.remove(connection)
+                return [connection]
+        return []
+
+    def _made_room(self, always: bool = False) -> bool:
+        """Close what has been idle longest: for one client alone it would keep a place from others."""
+        if not self.idle or not (always or self.limits.proxy_protocol):
+            return False
+        self.idle[0].close()
+        return True
+
+    async def _opened(self, header: bytes) -> UpstreamConnection:
+        connection = UpstreamConnection(self, self.limits.head_limit)
+        connection.header = header
+        tls = self._tls_options()
+        if not header and not self.unix:
+            await asyncio.get_running_loop().create_connection(lambda: connection, self.host, self.port, **tls)
+            return connection
+        return await connect(lambda: connection, self.host, self.port, header, **tls)
+
+    async def _make_connection(self, header: bytes) -> None:
         """Connect, and hand the connection to whoever waited for it, or else to the next."""
-        loop = asyncio.get_running_loop()
         task = asyncio.current_task()
         assert task is not None
         error: GatewayError
-        tls = self._tls_options()
         try:
             async with asyncio.timeout(self.limits.connect):
-                _, connection = await loop.create_connection(
-                    lambda: UpstreamConnection(self, self.limits.head_limit), self.host, self.port, **tls
-                )
+                connection = await self._opened(header)
         except TimeoutError:
             error = GatewayError(Kind.CONNECT_TIMEOUT, cause=f"no connection to {self.address}")
         except ssl.SSLError as reason:
@@ -199,7 +267,7 @@ class Pool:
         if tls is None:
             return {}
         for known in self.connections:
-            if known.transport is not None:
+            if isinstance(known, UpstreamConnection) and known.transport is not None:
                 tls.remember(known.transport.get_extra_info("ssl_object"))
                 break
         return tls.connecting(self.host)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from gateway.wire.client_connection import ClientConnection
 from gateway.wire.framing import LAST_CHUNK, chunk
 from gateway.wire.head import RequestHead
-from gateway.wire.headers import REPLACED, forwarded_element
+from gateway.wire.headers import REPLACED, UNIX, forwarded_element
 
 
 def forwarded_lines(client: ClientConnection, head: RequestHead, rfc7239: bool) -> bytes:
@@ -28,8 +28,9 @@ def _continued_lines(client: ClientConnection, head: RequestHead, rfc7239: bool)
     if rfc7239:
         elements.append(forwarded_element(client.peer, head.block.host, client.settings.scheme))
         return b"Forwarded: %b\r\n" % ", ".join(elements).encode("latin-1")
-    chain = ", ".join([*seen_for, client.peer])
-    lines = f"X-Forwarded-For: {chain}\r\nX-Forwarded-Proto: {proto}\r\nX-Forwarded-Host: {host}\r\n"
+    chain = ", ".join([*seen_for, client.peer] if client.peer != UNIX else seen_for)
+    told = f"X-Forwarded-For: {chain}\r\n" if chain else ""
+    lines = f"{told}X-Forwarded-Proto: {proto}\r\nX-Forwarded-Host: {host}\r\n"
     return lines.encode("latin-1")
 
 
@@ -46,7 +47,7 @@ def request_text(
     """The request head, and what is there of the body, as one bytes object.
 
     `target` is in origin-form; `added` holds whole lines of ours. `host` is the upstream's: None for the client's
-    own, "" for the endpoint's `address`, which is also sent where the client gave none.
+    own, "" for the endpoint's, `address`, which is also sent where the client gave none.
     """
     if head.line is not None and target == head.target:
         line = head.line

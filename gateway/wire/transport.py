@@ -9,6 +9,9 @@ import struct
 import termios
 from typing import cast
 
+from gateway.wire.headers import UNIX
+from gateway.wire.proxy_protocol import UNKNOWN, Addresses
+
 WRITE_HIGH = 128 * 1024
 WRITE_LOW = 32 * 1024
 RESET = struct.pack("ii", 1, 0)
@@ -25,9 +28,17 @@ def opened(transport: asyncio.BaseTransport) -> asyncio.Transport:
 
 
 def peer_address(transport: asyncio.Transport) -> str:
-    """The other side's IP address."""
+    """The other side's IP address, or that it came through a Unix socket."""
     peername = transport.get_extra_info("peername")
-    return str(peername[0]) if isinstance(peername, tuple) else "unix"
+    return str(peername[0]) if isinstance(peername, tuple) else UNIX
+
+
+def both_ends(transport: asyncio.Transport) -> Addresses:
+    """The other side's address, and ours."""
+    source, destination = (transport.get_extra_info(name) for name in ("peername", "sockname"))
+    if isinstance(source, tuple) and isinstance(destination, tuple):
+        return Addresses(str(source[0]), int(source[1]), str(destination[0]), int(destination[1]))
+    return UNKNOWN
 
 
 def reset(transport: asyncio.Transport) -> None:

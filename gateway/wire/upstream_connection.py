@@ -67,6 +67,7 @@ class UpstreamConnection(asyncio.Protocol):
         "_request_ended",
         "born",
         "chunked",
+        "header",
         "idle_since",
         "parser",
         "pool",
@@ -83,6 +84,7 @@ class UpstreamConnection(asyncio.Protocol):
         self.born = time.monotonic()
         self.idle_since = self.born
         self.uses = 0
+        self.header = b""  # what was sent ahead of all requests: who the client is
         self.chunked = False
         self._request_ended = True
         self._paused = False

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import socket
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from gateway.cli.admin_client import AdminClient, Answer, find_admin
+from gateway.config.fields import Bind
+from gateway.process.sockets import open_sockets
 from tests.support.commands import command, config
 
 FILE = "version: 1\nadmin: {bind: '127.0.0.5:7', token: '${TOKEN:-in-the-file}'}\n"
@@ -118,3 +121,28 @@ def test_why_it_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
             client.refused(answer)
         assert caught.value.code == 1
         assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["unix:{}/admin", "unix:@aiogate-test-admin-client"])
+def test_a_unix_socket(tmp_path: Path, name: str) -> None:
+    bind = Bind.parse(name.format(tmp_path))
+    client = find_admin(str(bind), tmp_path / "none.yaml", False)
+    assert client.address == str(bind)
+    with pytest.raises(SystemExit):
+        client.get("/")
+    (listener,) = open_sockets(bind)
+    with listener:
+        listener.setblocking(True)
+        asked: list[bytes] = []
+
+        def answer() -> None:
+            peer, _ = listener.accept()
+            with peer:
+                asked.append(peer.recv(65536))
+                peer.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        assert client.get("/api/x") == {}
+        thread.join()
+    assert b"Host: localhost\r\n" in asked[0]

@@ -82,3 +82,13 @@ def test_what_is_right_or_told_elsewhere(text: str) -> None:
 def test_a_tree_of_the_wrong_shape_is_left_to_the_validation() -> None:
     assert checked("admin: 1\nlisteners: [1]\nroutes: {a: 1}\nupstreams: []\ntests: [[]]") == []
     assert checked("routes: [1, {name: [], respond: 5}, {name: 7, to: 5}]\nadmin: {bind: 5}") == []
+
+
+def test_listeners() -> None:
+    text = UPSTREAMS + "listeners: [{bind: 'unix:/run/a', passthrough: [{names: [a.b, A.b], to: banana}]}]\n"
+    assert checked(text + "admin: {bind: 'unix:///run/a'}") == [
+        "f.yaml:3:15: two listeners on unix:/run/a; the other is at f.yaml:2:20",
+        "f.yaml:2:73: unknown upstream 'banana'; there are: auth, catalog",
+        "f.yaml:2:63: 'a.b' is passed through twice; the other is at f.yaml:2:58",
+    ]
+    assert checked(UPSTREAMS + "listeners: [{bind: ':0', passthrough: [{names: [a.b], to: auth}]}]\n") == []

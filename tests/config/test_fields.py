@@ -114,7 +114,7 @@ def test_accepted(field: Any, value: object, validated: object) -> None:
         (fields.RequestLine, "GET b", "write one such as GET https://"),
         (fields.JsonValue, [float("nan")], "JSON has no"),
         (fields.Timeout, 0, "should be more than 0"),
-        (fields.TrustedNetwork, 5, "should be a network"),
+        (fields.TrustedPeer, 5, "should be a network"),
         (fields.Expression, "(", "'(' is not a regular expression: missing )"),
         (fields.Expression, "a{99999999999999999999}", "the repetition number is too large"),
         (fields.StatusRange, 20, "'20' is no status; write 200, 2xx or 200-399"),
@@ -146,12 +146,12 @@ def test_a_range_of_statuses_that_ends_before_it_begins() -> None:
 
 
 def test_a_network_may_be_one_address() -> None:
-    network = TypeAdapter(fields.TrustedNetwork)
+    network = TypeAdapter(fields.TrustedPeer)
     assert str(network.validate_python("10.0.0.0/8")) == "10.0.0.0/8"
     assert str(network.validate_python("192.0.2.7")) == "192.0.2.7/32"
     assert str(network.validate_python("::1")) == "::1/128"
-    assert "write 10.0.0.0/8" in refusal(fields.TrustedNetwork, "10.0.0.1/8")
-    assert "write one such as" in refusal(fields.TrustedNetwork, "intranet")
+    assert "write 10.0.0.0/8" in refusal(fields.TrustedPeer, "10.0.0.1/8")
+    assert "write one such as" in refusal(fields.TrustedPeer, "intranet")
 
 
 @pytest.mark.parametrize(
@@ -185,3 +185,47 @@ def test_an_endpoint_is_nothing_else(url: str, message: str) -> None:
     said = refusal(fields.EndpointUrl, url)
     assert message in said
     assert "hunter2" not in said
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    (("unix:/run/a.sock", "/run/a.sock"), ("unix:///run/a.sock", "/run/a.sock"), ("unix:@name-1.x", "@name-1.x")),
+)
+def test_a_unix_socket(text: str, path: str) -> None:
+    bind = Bind.parse(text)
+    assert (bind.host, bind.port, bind.path, bind.mode, bind.is_loopback) == ("", 0, path, 0o600, True)
+    assert str(bind) == f"unix:{path}"
+    assert fields.endpoint_host_port(text) == (f"unix:{path}", 0)
+    assert fields.join_host_port(f"unix:{path}", 0) == f"unix:{path}"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    (
+        ("unix:run/a.sock", "write unix:/run/name.sock"),
+        ("unix:", "write unix:/run/name.sock"),
+        ("unix://a.sock", "write unix:/run/name.sock"),
+        ("unix:@", "write unix:/run/name.sock"),
+        ("unix:/run/a b", "holds blanks"),
+        ("unix:/run/", "or is a folder"),
+        ("unix:/" + "a" * 103, "has 103 bytes at most, this one 104"),
+    ),
+)
+def test_what_is_no_unix_socket(text: str, message: str) -> None:
+    assert message in refusal(Bind, text)
+    assert message in refusal(fields.EndpointUrl, text)
+
+
+def test_whom_to_trust() -> None:
+    peers = TypeAdapter(tuple[fields.TrustedPeer, ...])
+    assert [str(peer) for peer in peers.validate_python(["10.0.0.0/8", "unix", "::1"])] == [
+        "10.0.0.0/8",
+        "unix",
+        "::1/128",
+    ]
+    assert "write unix" in refusal(fields.TrustedPeer, "unix:/run/a.sock")
+
+
+@pytest.mark.parametrize("value", ("rw", 660, 0o660, "0o660", "0888", "01660"))
+def test_what_are_no_permissions(value: object) -> None:
+    assert 'such as "0660"' in refusal(fields.FileMode, value)

@@ -104,3 +104,11 @@ def test_every_field_is_described() -> None:
         assert model.__doc__
         for name, field in model.model_fields.items():
             assert field.description, f"{model.__name__}.{name}"
+
+
+def test_permissions_of_a_unix_socket() -> None:
+    listener = specs.ListenerSpec.model_validate({"bind": "unix:/run/a", "mode": "0660"})
+    assert (listener.bind.mode, listener.bind) == (0o660, Bind("", 0, "/run/a"))
+    for bind in (":80", "unix:@a"):
+        with pytest.raises(ValidationError, match="mode is for a Unix socket with a path"):
+            specs.AdminSpec.model_validate({"bind": bind, "mode": "0660"})

@@ -132,3 +132,8 @@ async def test_a_gateway_that_never_gets_ready_is_given_up(
 
     assert code == 1
     assert f"the gateway did not get ready in 0.3 s (http://{plan.admin}/readyz)" in capsys.readouterr().err
+
+
+def test_the_demo_needs_addresses_to_show() -> None:
+    with pytest.raises(runner.DemoFailed, match="would listen on unix:/run/a: give the demo another"):
+        runner._require_free("the gateway", Bind.parse("unix:/run/a"))

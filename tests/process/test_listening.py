@@ -155,3 +155,24 @@ def test_binds_cannot_be_moved(tmp_path: Path) -> None:
     assert moved(generation, generation, loaded, OTHER) == []
     (problem,) = moved(generation, before, loaded, None)
     assert problem.message.endswith("'mobile' listens, not on a listener of its own")
+
+
+def test_what_stands_before_requests(tmp_path: Path) -> None:
+    main = """version: 1
+listeners:
+  - {bind: '127.0.0.1:1', proxy_protocol: [10.0.0.0/8, unix]}
+  - {bind: 'unix:/run/a.sock', mode: "0660", passthrough: [{names: [a.b, "*.c"], to: x, idle: 5s}]}
+upstreams: {x: {endpoints: ['unix:/run/x.sock'], proxy_protocol: v2}}
+"""
+    generation, _ = made(tmp_path, main=main)
+    first, second = places(generation)
+    assert [str(peer) for peer in first.settings.proxy_protocol] == ["10.0.0.0/8", "unix"]
+    assert (first.settings.passthrough, first.settings.has_preface, second.settings.has_preface) == (None, True, True)
+    assert (second.bind.path, second.bind.mode) == ("/run/a.sock", 0o660)
+    assert second.settings.passthrough is not None
+    found = second.settings.passthrough.find("z.c")
+    assert found is not None
+    assert (found.idle, second.settings.passthrough.find("c")) == (5.0, None)
+    (endpoint,) = generation.endpoints.values()
+    assert (endpoint.address, endpoint.pool.limits.proxy_protocol) == ("unix:/run/x.sock", "v2")
+    assert not places(made(tmp_path)[0])[0].settings.has_preface

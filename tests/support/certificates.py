@@ -125,3 +125,9 @@ def server_context(folder: Path, name: str = "server", asks: bool = False) -> ss
         context.load_verify_locations(cadata=authority().pem.decode())
         context.verify_mode = ssl.CERT_REQUIRED
     return context
+
+
+def make_certificate(folder: Path, *names: str) -> tuple[Path, Path]:
+    """A certificate that signs itself for these names, and its key: folder/NAME.crt and folder/NAME.key."""
+    issue(names[0], names).write(folder, names[0])
+    return folder / f"{names[0]}.crt", folder / f"{names[0]}.key"

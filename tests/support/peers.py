@@ -67,3 +67,13 @@ async def _running(config: Path, text: str, *command: str) -> AsyncIterator[int]
         with contextlib.suppress(ProcessLookupError):
             process.terminate()
         await process.wait()
+
+
+@contextlib.asynccontextmanager
+async def haproxy(folder: Path, config: str) -> AsyncIterator[int]:
+    """An HAProxy with these sections after its `defaults`. It listens on the port that stands there as @PORT@."""
+    program = shutil.which("haproxy") or shutil.which("haproxy", path="/usr/sbin:/usr/local/sbin:/opt/homebrew/bin")
+    assert program, "haproxy is not installed: apt-get install haproxy"
+    defaults = "defaults\n  mode http\n  timeout connect 5s\n  timeout client 20s\n  timeout server 20s\n"
+    async with _running(folder / "haproxy.cfg", defaults + config, program, "-db", "-f") as port:
+        yield port

@@ -17,7 +17,7 @@ import pytest
 
 from gateway.upstreams.health import BODY_LIMIT, CheckPolicy
 from gateway.upstreams.health_checks import HealthChecks, check_session
-from gateway.wire.pool import PoolLimits
+from gateway.wire.pool import Pool, PoolLimits
 from tests.support.polling import eventually, turns
 from tests.support.raw_upstream import OK, Peer, answering, in_turn, saying, silent, upstream
 
@@ -27,24 +27,13 @@ DOWN = b"HTTP/1.1 500 Broken\r\nContent-Length: 0\r\n\r\n"
 
 
 @dataclass
-class Address:
-    host: str
-    port: int
-    limits: PoolLimits = field(default_factory=PoolLimits)
-
-    @property
-    def origin(self) -> str:
-        return f"http://{self.host}:{self.port}"
-
-
-@dataclass
 class Changes:
     count: int = 0
 
 
 @dataclass(eq=False)
 class FakeEndpoint:
-    pool: Address
+    pool: Pool
     state: str = "enabled"
     healthy: bool = True
     checked: bool = False
@@ -54,11 +43,15 @@ class FakeEndpoint:
 
     @property
     def address(self) -> str:
-        return f"{self.pool.host}:{self.pool.port}"
+        return self.pool.address
+
+    @property
+    def authority(self) -> str:
+        return self.pool.authority
 
 
 def at(port: int, host: str = "127.0.0.1") -> Any:
-    return FakeEndpoint(Address(host, port))
+    return FakeEndpoint(Pool(host, port, PoolLimits()))
 
 
 def policy(**options: Any) -> CheckPolicy:
@@ -359,7 +352,10 @@ async def test_how_many_it_takes() -> None:
 
     fine, broken = saying(OK, close=True), saying(DOWN, close=True)
     script = in_turn(fine, broken, broken, fine, broken, broken, broken, fine, fine)
-    async with upstream(script) as service, checking((Watched(Address("127.0.0.1", service.port)), policy())):
+    async with (
+        upstream(script) as service,
+        checking((Watched(Pool("127.0.0.1", service.port, PoolLimits())), policy())),
+    ):
         await eventually(lambda: len(service.requests) >= 12)
     assert told == [(7, False), (9, True)]
 

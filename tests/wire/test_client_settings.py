@@ -65,3 +65,7 @@ def test_settings_do_not_change() -> None:
     settings: Any = make_settings()
     with pytest.raises(FrozenInstanceError):
         settings.body_timeout = 1.0
+
+
+def test_a_peer_without_an_address_is_not_named() -> None:
+    assert make_settings().forwarded_lines("unix") == b"X-Forwarded-Proto: http\r\nX-Forwarded-Host: "

@@ -71,6 +71,7 @@ def test_resolve_client(peer: str, lines: list[str], client: str) -> None:
         ("1.2.3.4", "a:80", 'for=1.2.3.4;host="a:80";proto=http'),
         ("1.2.3.4", "a,b", 'for=1.2.3.4;host="a,b";proto=http'),
         ("1.2.3.4", "a;proto=https", 'for=1.2.3.4;host="a;proto=https";proto=http'),
+        ("unix", "a", "for=unknown;host=a;proto=http"),
         ("1.2.3.4", "[::1]:8", 'for=1.2.3.4;host="[::1]:8";proto=http'),
     ],
 )
@@ -81,3 +82,13 @@ def test_forwarded_element(client: str, host: str, element: str) -> None:
 def test_forwarded_element_without_a_host() -> None:
     """HTTP/1.0 may come without one; `host=` alone would be malformed (RFC 7239 §4)."""
     assert "host=;" not in forwarded_element("1.2.3.4", "", "http")
+
+
+def test_clients_of_a_unix_socket() -> None:
+    trusted = (*TRUSTED, "unix")
+    assert is_trusted("unix", trusted)
+    assert is_trusted("10.1.2.3", trusted)
+    assert not is_trusted("11.1.2.3", trusted)
+    assert resolve_client("unix", ["2.2.2.2, 10.0.0.1"], trusted) == "2.2.2.2"
+    assert resolve_client("unix", ["2.2.2.2, unix"], trusted) == "unix", "nobody writes that into a header"
+    assert resolve_client("unix", ["2.2.2.2"], TRUSTED) == "unix"

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from gateway.errors import GatewayError, Kind
 from gateway.wire.pool import Pool, PoolLimits
+from gateway.wire.proxy_protocol import Addresses
 from gateway.wire.upstream_connection import UpstreamConnection
 from tests.support.gateways import limits
 from tests.support.polling import eventually
-from tests.support.raw_upstream import answering, upstream
+from tests.support.raw_upstream import answering, silent, upstream
 
 
 class Waiting:
@@ -193,3 +197,82 @@ async def test_connection_that_died_before_it_was_handed_over(abandoned: bool, m
     if not abandoned:
         assert receiver.error is not None
         assert receiver.error.answer.status == 502
+
+
+# connections that begin with a PROXY header
+
+
+def client_at(port: int) -> Any:
+    """A receiver whose client came from this port."""
+    waiting: Any = Waiting()
+    told = Addresses("192.0.2.7", port, "192.0.2.8", 80)
+    waiting.exchange = SimpleNamespace(client=SimpleNamespace(told=told, transport=None))
+    return waiting
+
+
+async def test_a_connection_is_its_clients_alone() -> None:
+    async with upstream(silent) as service:
+        pool = Pool("127.0.0.1", service.port, limits(proxy_protocol="v1", max_connections=2))
+        first, second, third = (client_at(port) for port in (1, 2, 3))
+        for receiver in (first, second):
+            assert pool.take(receiver, time.monotonic()) is None
+            await eventually(lambda one=receiver: one.connection)
+        assert first.connection.header == b"PROXY TCP4 192.0.2.7 192.0.2.8 1 80\r\n"
+        assert pool.take(third, time.monotonic()) is None
+        assert pool.waits(third)
+        before = first.connection
+        pool.release(first.connection)
+        assert before.transport is None, "its place is given to who waits"
+        await eventually(lambda: third.connection)
+        assert third.connection.header.endswith(b" 3 80\r\n")
+        for receiver in (second, third):
+            pool.release(receiver.connection)
+        assert pool.take(client_at(2), time.monotonic()) is second.connection
+        pool.release(second.connection)
+        # Another client takes the place of what has been idle longest.
+        assert pool.take(first, time.monotonic()) is None
+        assert third.connection.transport is None
+        await eventually(lambda: first.connection is not before)
+        assert pool.take(client_at(2), time.monotonic(), fresh=True) is None
+        await eventually(lambda: not pool.connecting)
+        pool.close()
+        for connection in list(pool.connections):
+            connection.close()
+
+
+async def test_a_reload_that_changes_how_connections_begin() -> None:
+    async with upstream(silent) as service:
+        pool = Pool("127.0.0.1", service.port, PoolLimits())
+        one, own = client_at(1), client_at(1)
+        pool.take(one, time.monotonic())
+        await eventually(lambda: one.connection)
+        pool.limits = limits(proxy_protocol="v2")
+        pool.release(one.connection)
+        assert one.connection.transport is None
+        pool.take(own, time.monotonic())
+        await eventually(lambda: own.connection)
+        pool.limits = PoolLimits()
+        pool.release(own.connection)
+        assert own.connection.transport is None
+        assert not pool.connections
+
+
+async def test_a_place_for_what_is_no_request() -> None:
+    pool = Pool("h", 1, limits(max_connections=1))
+    idle, held = add(pool), NoSocket()
+    assert pool.hold(held)  # type: ignore[arg-type]
+    assert idle.transport is None, "idle ones make room"
+    assert not pool.hold(NoSocket())  # type: ignore[arg-type]
+    assert pool.active == 1
+    pool.forget(held)  # type: ignore[arg-type]
+    assert pool.active == 0
+
+
+async def test_a_unix_socket(tmp_path: Path) -> None:
+    pool = Pool(f"unix:{tmp_path}/a", 0, PoolLimits())
+    assert (pool.address, pool.authority) == (f"unix:{tmp_path}/a", "localhost")
+    assert pool.origin == f"http://unix:{tmp_path}/a:"
+    receiver = client_at(1)
+    pool.take(receiver, 0.0)
+    await eventually(lambda: receiver.error)
+    assert receiver.error.kind is Kind.CONNECT_FAILED

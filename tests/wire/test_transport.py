@@ -9,7 +9,17 @@ from typing import Any
 
 import pytest
 
-from gateway.wire.transport import WRITE_HIGH, WRITE_LOW, closes_quietly, finish_writing, opened, peer_address, reset
+from gateway.wire.proxy_protocol import UNKNOWN, Addresses
+from gateway.wire.transport import (
+    WRITE_HIGH,
+    WRITE_LOW,
+    both_ends,
+    closes_quietly,
+    finish_writing,
+    opened,
+    peer_address,
+    reset,
+)
 from tests.support.polling import eventually, soon
 
 
@@ -113,3 +123,10 @@ async def test_reset_is_seen_as_a_reset_and_an_abort_is_not(resets: bool) -> Non
             else:
                 made[0].abort()
                 assert await soon(loop.sock_recv(peer, 10)) == b""
+
+
+def test_both_ends() -> None:
+    transport: Any = NoSocket(peername=("::1", 80, 0, 0), sockname=("::2", 81, 0, 0))
+    assert both_ends(transport) == Addresses("::1", 80, "::2", 81)
+    transport = NoSocket(peername="", sockname="/run/a")
+    assert both_ends(transport) is UNKNOWN
