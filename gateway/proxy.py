@@ -318,7 +318,8 @@ class Proxy:
         self._stop_work(exchange, error.kind)
         exchange.held = None
         if exchange.responding:
-            exchange.client.abort()
+            if exchange.status != 101:  # what has come through a tunnel was whole messages: they arrive
+                exchange.client.abort()
             self._finish(exchange, error.kind.value, error.answer.flag, monotonic())
         elif not exchange.chain.failures or not recovery.fell_back(self, exchange, error.failure):
             reply = problem_reply(error, exchange, exchange.table.name)

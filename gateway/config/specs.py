@@ -163,6 +163,13 @@ class RouteTimeoutsSpec(Spec):
     )
 
 
+class WebSocketSpec(Spec):
+    """What WebSockets of a route may do."""
+
+    idle: Timeout = Field(Duration("1h"), description="one ends when no byte has passed, either way, for so long")
+    connections: Count | None = Field(None, description="the most at a time; absent is any number")
+
+
 class RouteSpec(Spec):
     """Which requests, and what becomes of them: exactly one of `to`, `redirect`, `respond`, `compose` and `app`."""
 
@@ -185,6 +192,10 @@ class RouteSpec(Spec):
         "normal", description="who is refused first when an upstream's concurrency is used up; high never is"
     )
     timeouts: RouteTimeoutsSpec = Field(RouteTimeoutsSpec(), description="how long a request may take")
+    upgrade: tuple[Literal["websocket"], ...] | None = Field(
+        None, description="what a request may go on as; absent is nothing with `to`, and [websocket] with `app`"
+    )
+    websocket: WebSocketSpec = Field(WebSocketSpec(), description="what WebSockets of this route may do")
     plugins: tuple[PluginUse, ...] = Field((), description="run after the top-level plugins, in this order")
 
 
