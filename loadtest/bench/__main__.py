@@ -10,7 +10,18 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from loadtest.bench import admitted, chart, compose, generator, identity, memory, report, resilience, scenarios
+from loadtest.bench import (
+    admitted,
+    chart,
+    compose,
+    generator,
+    identity,
+    memory,
+    report,
+    resilience,
+    scenarios,
+    websockets,
+)
 from loadtest.bench.peers import PEERS, start_backend, version
 from loadtest.bench.process import ROOT, HarnessError, Sandbox, cores, raise_file_limit
 from loadtest.bench.results import Results, exit_code, judge
@@ -28,9 +39,11 @@ SCENARIOS: dict[str, Callable[[Bench], None]] = {
     "neighbours": resilience.neighbours,
     "episodes": resilience.episodes,
     "idle": memory.idle,
+    "websockets": websockets.websockets,
     "slow": memory.slow,
 }
 GATEWAY_ONLY = {"own", "routes", "slow", "guarded", "identity", "admitted", "compose", "neighbours", "episodes"}
+GATEWAY_ONLY |= {"websockets"}
 
 
 def parse() -> argparse.Namespace:

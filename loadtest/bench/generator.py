@@ -57,12 +57,14 @@ class Sample:
 
 @dataclass(frozen=True)
 class Target:
-    """What is asked: a port, paths in turn, whether the answer is meant to be an error, and with which headers more."""
+    """What is asked: a port, paths in turn, whether the answer is meant to be an error, and with which headers more.
+    With `websocket` a connection asks once, and then sends messages of so many bytes, each when the last came back."""
 
     port: int
     paths: tuple[str, ...]
     succeeds: bool = True
     headers: tuple[tuple[str, str], ...] = ()
+    websocket: int = 0
 
 
 def parse_wrk(text: str) -> Outcome:
@@ -108,10 +110,11 @@ def command(target: Target, seconds: float, folder: Path) -> list[str]:
     url = f"http://127.0.0.1:{target.port}{target.paths[0]}"
     headers = [word for name, value in (*HEADERS, *target.headers) for word in ("-H", f"{name}: {value}")]
     wrk = shutil.which("wrk")
-    if wrk is None:
+    if wrk is None or target.websocket:
         listing = folder / "paths"
         listing.write_text("\n".join(target.paths))
         own = [sys.executable, "-m", "loadtest.own_generator", f"-c{CONNECTIONS}", f"-d{seconds:g}"]
+        own += ["--websocket", str(target.websocket)] if target.websocket else []
         return [*own, "--paths", str(listing), *headers, url]
     script: list[str] = []
     if len(target.paths) > 1:

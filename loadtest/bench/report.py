@@ -20,6 +20,7 @@ TITLES = {
     "large": "large answers, full chain: CPU per request",
     "guarded": "with and without breaker and retry policy, full chain: CPU per request",
     "neighbours": "one route alone, and beside an upstream that hangs: CPU per request",
+    "websockets": "WebSocket echo, 64 bytes, full chain: CPU per message and its echo",
     "routes": "number of routes, bare, every route in turn: CPU per request",
 }
 

@@ -23,13 +23,25 @@ class Plan:
     seconds: float = 1.0
     warm_up: float = 1.0
     idle_connections: int = 5000
+    websockets: int = 2000
+    slow_clients: int = 5000
     stream_bytes: int = 1 << 30
     slow_seconds: float = 20.0
     starts: int = 3
     repeats: int = 50  # of disturbed samples, in all: the whole bench must come to an end in time
 
 
-QUICK = Plan(rounds=2, warm_up=0.0, idle_connections=1000, stream_bytes=1 << 28, slow_seconds=4.0, starts=1, repeats=4)
+QUICK = Plan(
+    rounds=2,
+    warm_up=0.0,
+    idle_connections=1000,
+    websockets=200,
+    slow_clients=500,
+    stream_bytes=1 << 28,
+    slow_seconds=4.0,
+    starts=1,
+    repeats=4,
+)
 
 TRIES = 3
 MOST_STOLEN = 0.05  # of the machine's time; what is stolen is counted as the server's, so more of it spoils a sample
