@@ -113,7 +113,7 @@ class WebSockets:
     def check(self) -> None:
         """GatewayError TOO_MANY_CONNECTIONS unless there is room for one more."""
         if self.limit is not None and self.open.value >= self.limit:
-            raise GatewayError(Kind.TOO_MANY_CONNECTIONS, f"{self.limit} WebSockets at a time are allowed here")
+            raise GatewayError(Kind.TOO_MANY_CONNECTIONS, f"this route allows {self.limit} WebSockets at a time")
 
     def __str__(self) -> str:
         return "upgrade to websocket" + (f" (at most {self.limit})" if self.limit is not None else "")

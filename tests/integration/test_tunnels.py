@@ -236,7 +236,7 @@ async def test_the_route_has_room_for_so_many() -> None:
             assert (await client.head()).status == 101
             refused = await other.ask(request("/x", *ASKS))
             assert (refused.status, refused.get("Retry-After"), service.connections) == (503, "1", 1)
-            assert b"1 WebSockets at a time are allowed here" in refused.body
+            assert b"this route allows 1 WebSockets at a time" in refused.body
         await eventually(lambda: count.value == 0)
         other.send(request("/x", *ASKS))
         assert (await other.head()).status == 101
