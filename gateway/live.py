@@ -34,6 +34,7 @@ log = logging.getLogger("gateway.proxy")
 NOTHING: Mapping[str, str] = {}
 DEADLINE = b"x-request-deadline-ms"
 TOTAL_TIMEOUT = Kind.TOTAL_TIMEOUT
+PROGRESS = 1024  # bytes of a body: fewer do not put off its time limit, or one a second would hold a place for ever
 
 
 class Cancellable(Protocol):
@@ -217,6 +218,8 @@ class LiveExchange(Exchange):
             if self.headers.block.expects_continue:
                 self.continued = True
                 client.send_interim(100)
+        elif self.bytes_in % PROGRESS >= len(self.pending[-1]):
+            return False
         self.wait(Kind.REQUEST_TIMEOUT, client.settings.body_timeout)
         return False
 
@@ -334,8 +337,7 @@ class LiveExchange(Exchange):
         if self.replay is not None and len(self.replay) + len(body) <= limit:
             self.replay += body
         else:
-            self.replay = None
-            self.spent = True
+            self.replay, self.spent = None, True
 
     def rewind(self) -> None:
         """What an attempt took of the body waits for the next one, to which nothing was sent yet."""
@@ -346,9 +348,8 @@ class LiveExchange(Exchange):
 
     def give_back(self) -> None:
         """Its retry is over."""
-        permit = self.permit
+        permit, self.permit = self.permit, None
         if permit is not None:
-            self.permit = None
             permit.give_back()
 
     def pause_response(self) -> None:

@@ -18,7 +18,7 @@ from gateway.errors import GatewayError, Kind, not_allowed
 from gateway.exchange import Reply
 from gateway.frontends import enter
 from gateway.hedging import HedgedAttempt
-from gateway.live import LiveExchange
+from gateway.live import PROGRESS, LiveExchange
 from gateway.mirror import mirror
 from gateway.plugin import ADMITTED
 from gateway.problem import problem_reply
@@ -208,7 +208,7 @@ class Proxy:
             exchange.keep(body, attempt.upstream.replay_limit)
         if ended:
             exchange.wait(Kind.RESPONSE_TIMEOUT, attempt.upstream.try_timeout)
-        elif not exchange.upstream_congested:
+        elif not exchange.upstream_congested and exchange.bytes_in % PROGRESS < len(body):
             exchange.wait(Kind.REQUEST_TIMEOUT, exchange.client.settings.body_timeout)
 
     # back from the upstream

@@ -78,7 +78,7 @@ class TimeoutsSpec(Spec):
     request_head: Timeout = Field(
         Duration("10s"), description="from the first byte of a request to the end of its head"
     )
-    request_body: Timeout = Field(Duration("30s"), description="between two slices of a request body")
+    request_body: Timeout = Field(Duration("30s"), description="for each KiB of a request body, or what is left")
     idle: Timeout = Field(Duration("75s"), description="how long a connection may wait for its next request")
     drain: Duration = Field(Duration("30s"), description="how long requests in flight may go on when the gateway stops")
 

@@ -20,6 +20,7 @@ from loadtest.bench import (
     report,
     resilience,
     scenarios,
+    slow_clients,
     websockets,
 )
 from loadtest.bench.peers import PEERS, start_backend, version
@@ -41,9 +42,10 @@ SCENARIOS: dict[str, Callable[[Bench], None]] = {
     "idle": memory.idle,
     "websockets": websockets.websockets,
     "slow": memory.slow,
+    "slow_clients": slow_clients.slow_clients,
 }
 GATEWAY_ONLY = {"own", "routes", "slow", "guarded", "identity", "admitted", "compose", "neighbours", "episodes"}
-GATEWAY_ONLY |= {"websockets"}
+GATEWAY_ONLY |= {"websockets", "slow_clients"}
 
 
 def parse() -> argparse.Namespace:

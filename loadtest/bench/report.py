@@ -21,6 +21,7 @@ TITLES = {
     "guarded": "with and without breaker and retry policy, full chain: CPU per request",
     "neighbours": "one route alone, and beside an upstream that hangs: CPU per request",
     "websockets": "WebSocket echo, 64 bytes, full chain: CPU per message and its echo",
+    "slow_clients": "honest clients alone, and beside thousands of slow ones: CPU per request",
     "routes": "number of routes, bare, every route in turn: CPU per request",
 }
 
