@@ -137,7 +137,7 @@ BARS: tuple[Pair | Most, ...] = (
     Share("three parts, as they came / a proxied request", "compose", "composed", "plain", 3.75),
     Share("three parts with picks / a proxied request", "compose", "picked", "plain", 6.0),
     Most("a composition's median behind its slowest chain's", "compose", "compose.behind", 1.0, "ms"),
-    Most("slow clients that are left in the end", "slow_clients", "slow_clients.left", 0.0, ""),
+    Most("until slow clients are cut, of idle time 10 s", "slow_clients", "slow_clients.seconds", 25.0, "s"),
     Slower("99th percentile beside slow clients", "slow_clients", "beside", "alone", 1.5),
     Slower("99th percentile beside an upstream that hangs", "neighbours", "beside", "alone", 1.2),
 )
