@@ -28,11 +28,12 @@ CONTINUE_AFTER = 1.0
 class LiveAttempt(Attempt):
     """One try under way, and the receiver of what its upstream connection tells.
 
-    Mutable state besides the noun's: the connection once there is one, `ran`, the plugins that saw its start, `over`
-    once it has ended. Where the upstream has a limiter, it holds one place of it.
+    Mutable state besides the noun's: the connection once there is one, `ran`, the plugins that saw its start, `settled`
+    once it is known what came of it, `over` once it has ended. Where the upstream has a limiter, it holds one place of
+    it until it is settled.
     """
 
-    __slots__ = ("_proxy", "connection", "exchange", "over", "ran", "target", "upstream")
+    __slots__ = ("_proxy", "connection", "exchange", "over", "ran", "settled", "target", "upstream")
 
     exchange: LiveExchange
 
@@ -50,7 +51,7 @@ class LiveAttempt(Attempt):
         self.seconds = self.waited = 0.0
         self.status = self.error = self.connection = None
         self.ran = 0
-        self.over = False
+        self.over = self.settled = False
         target.in_flight += 1
         target.requests += 1
 
@@ -86,16 +87,23 @@ class LiveAttempt(Attempt):
         return not self.over and self.target.pool.waits(self)
 
     def end(self, kind: Kind | None, now: float) -> None:
-        """Give back what it took; the plugins' `on_attempt_end`. A second call does nothing."""
+        """Give back what it took. A second call does nothing."""
         if self.over:
             return
         self.over = True
-        exchange = self.exchange
+        self.target.in_flight -= 1
+        if not self.settled:
+            self.settle(kind, now)
+        # Point at nothing any more, so that no cycle is left behind.
+        self.connection = None
+        del self.exchange
+
+    def settle(self, kind: Kind | None, now: float) -> None:
+        """It is known what came of it: tell everybody who asks. For a tunnel that is when it opens."""
+        self.settled = True
+        exchange, target, upstream = self.exchange, self.target, self.upstream
         self.seconds = seconds = now - self.started
         exchange.upstream_seconds += seconds
-        target = self.target
-        target.in_flight -= 1
-        upstream = self.upstream
         status = self.status or 0
         if kind is None and 0 < status < 500:
             upstream.meters.attempted(status, seconds)
@@ -110,9 +118,6 @@ class LiveAttempt(Attempt):
             exchange.give_back()
         if exchange.chain.attempt_ends:
             exchange.chain.run_attempt_ends(exchange, self, self.ran)
-        # Point at nothing any more, so that no cycle is left behind.
-        self.connection = None
-        del self.exchange
 
     def _failed(self, kind: Kind | None, status: int, now: float) -> Verdict:
         """Count it against the upstream and the endpoint, unless it says nothing about them."""

@@ -43,6 +43,7 @@ from gateway.routing.actions import (
     Redirect,
     Respond,
     Rewrite,
+    WebSockets,
 )
 from gateway.routing.frontend import Frontend
 from gateway.routing.pattern import Pattern, Template, parse_pattern, parse_template
@@ -330,9 +331,9 @@ class _Compiler:
             if "json_body" in respond.model_fields_set:
                 return Respond(Reply.json(respond.status, respond.json_body, respond.headers))
             return Respond(Reply.empty(respond.status, respond.headers))
-        return self._forward(at, spec, pattern)
+        return self._forward(at, route_id, spec, pattern)
 
-    def _forward(self, at: Path_, spec: RouteSpec, pattern: Pattern) -> Forward | None:
+    def _forward(self, at: Path_, route_id: str, spec: RouteSpec, pattern: Pattern) -> Forward | None:
         targets = tuple((target.upstream, target.weight) for target in spec.to or ())
         self._check_capture((*at, "sticky"), spec.sticky, pattern)
         balances = [self.spec.upstreams[name].balance for name, _ in targets]
@@ -346,7 +347,7 @@ class _Compiler:
             mirror=Mirror(mirror.to, float(mirror.share), int(mirror.body)) if mirror is not None else None,
             importance=spec.importance,
             total=float(spec.timeouts.total) if spec.timeouts.total is not None else None,
-            upgrades=spec.app is not None,
+            websockets=self._websockets(route_id, spec),
         )
         if spec.rewrite is None:
             return make()
@@ -358,6 +359,12 @@ class _Compiler:
             if path is None:
                 return None
         return make(_rewrite(rewrite, path))
+
+    def _websockets(self, route_id: str, spec: RouteSpec) -> WebSockets | None:
+        if "websocket" not in (spec.upgrade if spec.upgrade is not None else ("websocket",) if spec.app else ()):
+            return None
+        gauge = self.metrics.gauge("gateway_websockets", "WebSockets that are open.", ("route",)).labels(route_id)
+        return WebSockets(gauge, float(spec.websocket.idle), spec.websocket.connections)
 
     def _check_capture(self, at: Path_, key: KeySpec | None, pattern: Pattern) -> None:
         """A capture that decides where a request goes has to be one of its route's path."""

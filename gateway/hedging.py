@@ -13,6 +13,7 @@ from gateway.exchange import Reply
 from gateway.upstreams.retry import IDEMPOTENT
 from gateway.wire.deadlines import NEVER
 from gateway.wire.head import ResponseHead
+from gateway.wire.tunnel import UPGRADE
 from gateway.wire.upstream_connection import UpstreamConnection
 
 if TYPE_CHECKING:
@@ -48,7 +49,8 @@ class HedgedAttempt(LiveAttempt):
     def start(self, fresh: bool) -> Reply | None:
         exchange = self.exchange
         policy = self.upstream.hedge
-        if policy is not None and not self._second and exchange.request_ended and exchange.method in IDEMPOTENT:
+        apt = exchange.request_ended and exchange.method in IDEMPOTENT and not exchange.added.endswith(UPGRADE)
+        if policy is not None and not self._second and apt:
             self._body = list(exchange.pending) if exchange.bytes_in or exchange.body else []
             self._timer = asyncio.get_running_loop().call_later(policy.after, self._hedge)
         return super().start(fresh)

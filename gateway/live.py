@@ -15,13 +15,14 @@ from gateway.routing.actions import Deferred, Forward
 from gateway.routing.frontend import Frontend
 from gateway.routing.route import Route
 from gateway.table import RouteTable
+from gateway.tunnelling import upgrade_lines
 from gateway.upstreams.upstream import Upstream
 from gateway.wire.client_connection import ClientConnection
 from gateway.wire.deadlines import NEVER
 from gateway.wire.head import RequestHead, ResponseHead
 from gateway.wire.headers import resolve_client
 from gateway.wire.request_text import forwarded_lines
-from gateway.wire.tunnel import UPGRADE, Tunnel, asks_for_websocket
+from gateway.wire.tunnel import Tunnel
 
 if TYPE_CHECKING:
     from gateway.attempt import LiveAttempt
@@ -33,6 +34,7 @@ log = logging.getLogger("gateway.proxy")
 NOTHING: Mapping[str, str] = {}
 DEADLINE = b"x-request-deadline-ms"
 TOTAL_TIMEOUT = Kind.TOTAL_TIMEOUT
+PROGRESS = 1024  # bytes of a body: fewer do not put off its time limit, or one a second would hold a place for ever
 
 
 class Cancellable(Protocol):
@@ -216,6 +218,8 @@ class LiveExchange(Exchange):
             if self.headers.block.expects_continue:
                 self.continued = True
                 client.send_interim(100)
+        elif self.bytes_in % PROGRESS >= len(self.pending[-1]):
+            return False
         self.wait(Kind.REQUEST_TIMEOUT, client.settings.body_timeout)
         return False
 
@@ -245,10 +249,7 @@ class LiveExchange(Exchange):
         if rewrite is not None and rewrite.headers is not None:
             rewrite.headers.apply(head)
         if not self.target:
-            if rewrite is None:
-                self.target = head.target
-            else:
-                self.target = rewrite.target(self.raw_path, self.query, self.captures)
+            self.target = head.target if rewrite is None else rewrite.target(self.raw_path, self.query, self.captures)
         if self.body is not None:
             self.pending = [self.body]
             head.chunked = False
@@ -259,8 +260,8 @@ class LiveExchange(Exchange):
             # Another upstream has all of its own time, whatever the first ones took.
             self.limit_total((self.started if action is not None else monotonic()) + total)
         self.added = forwarded_lines(self.client, head, upstream.forwarded) + self.table.via
-        if action is not None and action.upgrades and asks_for_websocket(head):
-            self.added += UPGRADE
+        if action is not None and action.websockets is not None:
+            self.added += upgrade_lines(action.websockets, head)
 
     def defer(self) -> None:
         """All plugins have let it pass, and what goes upstream is not this request, but may still be."""
@@ -336,8 +337,7 @@ class LiveExchange(Exchange):
         if self.replay is not None and len(self.replay) + len(body) <= limit:
             self.replay += body
         else:
-            self.replay = None
-            self.spent = True
+            self.replay, self.spent = None, True
 
     def rewind(self) -> None:
         """What an attempt took of the body waits for the next one, to which nothing was sent yet."""
@@ -348,9 +348,8 @@ class LiveExchange(Exchange):
 
     def give_back(self) -> None:
         """Its retry is over."""
-        permit = self.permit
+        permit, self.permit = self.permit, None
         if permit is not None:
-            self.permit = None
             permit.give_back()
 
     def pause_response(self) -> None:
@@ -389,7 +388,7 @@ class LiveExchange(Exchange):
     def overdue(self, now: float) -> Kind | None:
         """What the deadline that has just passed means; None when it means nothing (any more)."""
         if self.status == 101:
-            # A WebSocket may be silent for as long as it likes. A client that takes nothing is no client.
+            # A WebSocket has a time limit of its own. A client that takes nothing is no client.
             return self.waiting if self.waiting is Kind.CLIENT_GONE else None
         if self.total_at <= now:
             return self.late

@@ -19,7 +19,7 @@ from gateway.errors import GatewayError, Kind, not_allowed
 from gateway.exchange import Reply
 from gateway.frontends import enter
 from gateway.hedging import HedgedAttempt
-from gateway.live import LiveExchange
+from gateway.live import PROGRESS, LiveExchange
 from gateway.mirror import mirror
 from gateway.plugin import ADMITTED
 from gateway.problem import problem_reply
@@ -209,7 +209,7 @@ class Proxy:
             exchange.keep(body, attempt.upstream.replay_limit)
         if ended:
             exchange.wait(Kind.RESPONSE_TIMEOUT, attempt.upstream.try_timeout)
-        elif not exchange.upstream_congested:
+        elif not exchange.upstream_congested and exchange.bytes_in % PROGRESS < len(body):
             exchange.wait(Kind.REQUEST_TIMEOUT, exchange.client.settings.body_timeout)
 
     # back from the upstream
@@ -319,7 +319,8 @@ class Proxy:
         self._stop_work(exchange, error.kind)
         exchange.held = None
         if exchange.responding:
-            exchange.client.abort()
+            if exchange.status != 101:  # what has come through a tunnel was whole messages: they arrive
+                exchange.client.abort()
             self._finish(exchange, error.kind.value, error.answer.flag, monotonic())
         elif not exchange.chain.failures or not recovery.fell_back(self, exchange, error.failure):
             reply = problem_reply(error, exchange, exchange.table.name)

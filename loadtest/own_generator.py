@@ -1,6 +1,7 @@
 """The generator for machines without wrk: keep-alive connections that ask as soon as they were answered, raw sockets.
 
-Speaks just enough HTTP for the bench: answers with Content-Length. Prints its totals in wrk's words.
+Speaks just enough HTTP for the bench: answers with Content-Length, or messages of WebSockets in place of requests.
+Prints its totals in wrk's words.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import cast
 from urllib.parse import urlsplit
 
 from loadtest.bench.stats import p99
+from loadtest.websocket_echo import ASKS, echoed, message
 
 LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 
@@ -74,14 +76,42 @@ class Asker(asyncio.Protocol):
             self.totals.read_errors += 1
 
 
-async def load(host: str, port: int, requests: list[bytes], connections: int, seconds: float) -> tuple[Totals, float]:
+class Talker(Asker):
+    """One WebSocket, one message at a time."""
+
+    def __init__(self, requests: list[bytes], at: int, totals: Totals, size: int) -> None:
+        super().__init__(requests, at, totals)
+        self.size = size
+
+    def data_received(self, data: bytes) -> None:
+        if self.remaining:
+            self.remaining -= len(data)
+            if self.remaining == 0:
+                self.totals.requests += 1
+                self.totals.latencies.append(time.monotonic() - self.asked)
+        else:
+            self.head += data
+            if not self.head.endswith(b"\r\n\r\n"):
+                return
+            if not self.head.startswith(b"HTTP/1.1 101 "):
+                self.totals.unsuccessful += 1
+                return
+            self.requests = [message(self.size)]
+        if self.remaining == 0:
+            self.remaining = echoed(self.size)
+            self.ask()
+
+
+async def load(
+    host: str, port: int, requests: list[bytes], connections: int, seconds: float, websocket: int
+) -> tuple[Totals, float]:
     totals = Totals()
     loop = asyncio.get_running_loop()
     transports: list[asyncio.BaseTransport] = []
     transport: asyncio.BaseTransport
     started = time.monotonic()
     for number in range(connections):
-        asker = Asker(requests, number, totals)
+        asker = Talker(requests, number, totals, websocket) if websocket else Asker(requests, number, totals)
         try:
             transport, _ = await loop.create_connection(lambda asker=asker: asker, host, port)  # type: ignore[misc]
             transports.append(transport)
@@ -101,13 +131,15 @@ def main() -> None:
     parser.add_argument("-d", dest="seconds", type=float, default=3.0)
     parser.add_argument("-H", dest="headers", action="append", default=[])
     parser.add_argument("--paths", type=Path)
+    parser.add_argument("--websocket", type=int, default=0, metavar="SIZE")
     parser.add_argument("url")
     options = parser.parse_args()
     url = urlsplit(options.url)
     paths = options.paths.read_text().split() if options.paths else [url.path]
-    headers = "\r\n".join([f"Host: {url.netloc}", *options.headers])
+    headers = "\r\n".join([f"Host: {url.netloc}", *options.headers, *(ASKS if options.websocket else ())])
     requests = [f"GET {path} HTTP/1.1\r\n{headers}\r\n\r\n".encode() for path in paths]
-    work = load(url.hostname or "127.0.0.1", url.port or 80, requests, options.connections, options.seconds)
+    host, port = url.hostname or "127.0.0.1", url.port or 80
+    work = load(host, port, requests, options.connections, options.seconds, options.websocket)
     try:
         import uvloop
 

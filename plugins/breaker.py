@@ -50,7 +50,7 @@ class Breaker(Plugin):
         return self._made is None or self._made.is_current(env)
 
     def uses_phase(self, phase: str) -> bool:
-        needed = {"on_request", "on_failure", "on_finish"}
+        needed = {"on_request", "on_failure", "on_response", "on_finish"}
         if self.options.scope != "route":
             needed = {"on_attempt", "on_attempt_end"}
         if self._fallbacks is not None:
@@ -109,9 +109,10 @@ class Breaker(Plugin):
         return reply
 
     def on_response(self, exchange: Exchange, head: ResponseHead) -> None:
+        if head.status == 101 and (permit := self._permits.pop(exchange, None)) is not None:  # a tunnel may last
+            permit.circuit.succeeded(permit, now := self._now(), _seconds(exchange, now))
         if exchange.fallback == "upstream" and exchange in self._moved:
-            # Without an attempt it is the answer of a plugin behind this one.
-            if exchange.attempts:
+            if exchange.attempts:  # else it is the answer of a plugin behind this one
                 head.headers.set(HEADER, "upstream")
         elif self._fallbacks is not None:
             self._fallbacks.watch(exchange, head, self._now())

@@ -89,6 +89,39 @@ def test_the_table(tmp_path: Path) -> None:
     assert (table.name, table.via) == ("edge", b"Via: 1.1 edge\r\n")
 
 
+UPGRADES = """routes:
+  - {name: plain, match: {path: /p}, to: up}
+  - {name: socket, match: {path: /s}, to: up, upgrade: [websocket]}
+  - {name: few, match: {path: /f}, to: up, upgrade: [websocket], websocket: {idle: 5m, connections: 2}}
+"""
+
+
+def test_what_routes_may_be_upgraded_to(tmp_path: Path) -> None:
+    generation = good(tmp_path, HEAD + UP + UPGRADES)
+    plain, socket, few = [route.action for route in generation.table.router.routes]
+    assert [str(action) for action in (plain, socket, few)] == [
+        "to up",
+        "to up, upgrade to websocket",
+        "to up, upgrade to websocket (at most 2)",
+    ]
+    assert isinstance(plain, Forward)
+    assert plain.websockets is None
+    assert isinstance(socket, Forward)
+    assert socket.websockets is not None
+    assert (socket.websockets.idle, socket.websockets.limit) == (3600.0, None)
+    assert isinstance(few, Forward)
+    assert few.websockets is not None
+    assert (few.websockets.idle, few.websockets.limit) == (300.0, 2)
+
+
+@pytest.mark.parametrize("token", ["h2c", "WebSocket", "tls/1.2"])
+def test_upgrades_to_what_nobody_knows_are_wrong(tmp_path: Path, token: str) -> None:
+    generation, problems = compiled(tmp_path, HEAD + UP + UPGRADES.replace("[websocket]", f"[{token}]", 1))
+    assert generation is None
+    (problem,) = problems
+    assert problem.startswith(f"routes.yaml:7:57: routes[1].upgrade[0]: should be 'websocket', not '{token}'")
+
+
 def test_upstreams(tmp_path: Path) -> None:
     more = "timeouts: {connect: 2s, total: 9s}, pool: {max_connections: 3}, host: upstream, forwarded: rfc7239}"
     table = good(tmp_path, HEAD + UP.replace("}]}", "}], " + more) + TO_UP).table

@@ -15,6 +15,7 @@ from gateway.upstreams.concurrency import Fixed, Limiter
 from gateway.upstreams.retry import HedgePolicy
 from gateway.upstreams.upstream import Upstream
 from gateway.wire.pool import PoolLimits
+from gateway.wire.tunnel import UPGRADE
 from tests.support.gateways import make_upstream
 
 
@@ -38,7 +39,9 @@ class Waiting:
 class Race:
     """An exchange with its first attempt, at an upstream that hedges after a minute."""
 
-    def __init__(self, endpoints: int, method: str = "GET", ended: bool = True, limit: int = 9) -> None:
+    def __init__(
+        self, endpoints: int, method: str = "GET", ended: bool = True, limit: int = 9, added: bytes = b""
+    ) -> None:
         limiter = Limiter(Fixed(limit))
         ports = range(1, endpoints + 1)
         self.upstream: Upstream = make_upstream("up", *ports, hedge=HedgePolicy(60.0, budget=0.0), limiter=limiter)
@@ -48,6 +51,7 @@ class Race:
             attempts=0, attempt=None, cookie=None, tried=(), chain=EMPTY, method=method, request_ended=ended
         )
         vars(self.exchange).update(pending=[], bytes_in=0, body=None, permit=None, upstream_seconds=0.0, route="r")
+        self.exchange.added = added
         self.exchange.wait = lambda kind, seconds: None
         self.limiter = limiter
         proxy: Any = None
@@ -73,6 +77,12 @@ async def test_only_what_may_be_repeated_and_is_all_here_is_hedged(method: str, 
     race.first.end(None, time.monotonic())
     assert timer is None or timer.cancelled()
     assert race.taken == (0, 0, 0)
+
+
+async def test_nobody_asks_for_two_tunnels() -> None:
+    race = Race(2, added=b"Via: 1.1 a\r\n" + UPGRADE)
+    assert race.first._timer is None
+    race.first.end(None, time.monotonic())
 
 
 async def test_both_give_back_what_they_took() -> None:

@@ -17,7 +17,7 @@ from gateway.units import Duration
 
 TARGETS = ("to", "redirect", "respond", "compose", "app")
 # Keys of a route that mean nothing where no upstream is asked.
-FORWARDING = ("rewrite", "sticky", "mirror", "importance", "timeouts")
+FORWARDING = ("rewrite", "sticky", "mirror", "importance", "timeouts", "upgrade", "websocket")
 # An application is an upstream with one endpoint, so only what chooses among several means nothing to it.
 CHOOSING = ("sticky",)
 
@@ -41,6 +41,7 @@ def _routes_of(holder: Node, upstreams: set[str]) -> Iterator[Problem]:
     yield from _unique_names(routes)
     for route in routes:
         yield from _target(route)
+        yield from _websocket(route)
         yield from _upstreams_of(route, upstreams)
         yield from _response(route)
     names = {str(name.value) for route in routes if (name := route.child("name"))}
@@ -134,6 +135,15 @@ def _target(route: Node) -> Iterator[Problem]:
             if key in route.value:
                 hint = "it is for what goes to an upstream"
                 yield Problem(route.key_position(key), f"{key!r} without 'to'{_named(route)}", hint)
+
+
+def _websocket(route: Node) -> Iterator[Problem]:
+    upgrade = route.child("upgrade")
+    if route.child("websocket") is None or route.child("to") is None:
+        return
+    if "websocket" not in [token.value for token in _list(upgrade)]:
+        message = f"'websocket' without 'upgrade'{_named(route)}"
+        yield Problem(route.key_position("websocket"), message, "add upgrade: [websocket]")
 
 
 def _named(route: Node) -> str:

@@ -124,7 +124,7 @@ class TimeoutsSpec(Spec):
     request_head: Timeout = Field(
         Duration("10s"), description="from the first byte of a request to the end of its head"
     )
-    request_body: Timeout = Field(Duration("30s"), description="between two slices of a request body")
+    request_body: Timeout = Field(Duration("30s"), description="for each KiB of a request body, or what is left")
     idle: Timeout = Field(Duration("75s"), description="how long a connection may wait for its next request")
     drain: Duration = Field(
         Duration("30s"), description="all the time from a stop's signal on until requests in flight are cut"
@@ -214,6 +214,13 @@ class RouteTimeoutsSpec(Spec):
     )
 
 
+class WebSocketSpec(Spec):
+    """What WebSockets of a route may do."""
+
+    idle: Timeout = Field(Duration("1h"), description="one ends when no byte has passed, either way, for so long")
+    connections: Count | None = Field(None, description="the most at a time; absent is any number")
+
+
 class RouteSpec(Spec):
     """Which requests, and what becomes of them: exactly one of `to`, `redirect`, `respond`, `compose` and `app`."""
 
@@ -236,6 +243,10 @@ class RouteSpec(Spec):
         "normal", description="who is refused first when an upstream's concurrency is used up; high never is"
     )
     timeouts: RouteTimeoutsSpec = Field(RouteTimeoutsSpec(), description="how long a request may take")
+    upgrade: tuple[Literal["websocket"], ...] | None = Field(
+        None, description="what a request may go on as; absent is nothing with `to`, and [websocket] with `app`"
+    )
+    websocket: WebSocketSpec = Field(WebSocketSpec(), description="what WebSockets of this route may do")
     plugins: tuple[PluginUse, ...] = Field((), description="run after the top-level plugins, in this order")
 
 

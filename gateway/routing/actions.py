@@ -8,9 +8,10 @@ from bisect import bisect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 from urllib.parse import quote_plus, unquote_plus
 
+from gateway.errors import GatewayError, Kind
 from gateway.exchange import Exchange, Headers, Reply
 from gateway.routing.pattern import Template
 from gateway.routing.request_key import share_of
@@ -91,9 +92,36 @@ class Mirror:
     body: int = 64 * 1024
 
 
+class OpenCount(Protocol):
+    """How many are open now."""
+
+    value: float
+
+    def inc(self, amount: float = 1) -> None:
+        """So many more."""
+
+
+@dataclass(frozen=True, slots=True)
+class WebSockets:
+    """The WebSockets of a route. One ends after `idle` seconds without a byte; there are `limit` at a time, None for
+    any number. `open` is the same one in every configuration that has the route."""
+
+    open: OpenCount
+    idle: float = 3600.0
+    limit: int | None = None
+
+    def check(self) -> None:
+        """GatewayError TOO_MANY_CONNECTIONS unless there is room for one more."""
+        if self.limit is not None and self.open.value >= self.limit:
+            raise GatewayError(Kind.TOO_MANY_CONNECTIONS, f"this route allows {self.limit} WebSockets at a time")
+
+    def __str__(self) -> str:
+        return "upgrade to websocket" + (f" (at most {self.limit})" if self.limit is not None else "")
+
+
 class Forward:
     """To an upstream, or to one of several by weight. `total` is in seconds for all of a request, None for no limit;
-    `upgrades` allows a request to go on as a WebSocket."""
+    `websockets` allows a request to go on as one."""
 
     __slots__ = (
         "_key",
@@ -104,8 +132,8 @@ class Forward:
         "names",
         "rewrite",
         "total",
-        "upgrades",
         "upstream",
+        "websockets",
         "weights",
     )
 
@@ -118,7 +146,7 @@ class Forward:
         mirror: Mirror | None = None,
         importance: Importance = "normal",
         total: float | None = None,
-        upgrades: bool = False,
+        websockets: WebSockets | None = None,
     ) -> None:
         """`targets` holds (upstream, weight); at least one weight is above 0. `sticky` gives what decides in place of
         chance, None where a request has nothing of it."""
@@ -131,7 +159,7 @@ class Forward:
         self.mirror = mirror
         self.importance: Importance = importance
         self.total = total
-        self.upgrades = upgrades
+        self.websockets = websockets
         self._key = sticky
 
     def pick(self, exchange: Exchange) -> str:
@@ -144,9 +172,9 @@ class Forward:
         return self.names[bisect(self._reached, drawn * self._total)]
 
     def __str__(self) -> str:
-        if self.upstream is not None:
-            return f"to {self.upstream}"
-        return "to " + ", ".join(f"{name} ({weight})" for name, weight in zip(self.names, self.weights, strict=True))
+        several = ", ".join(f"{name} ({weight})" for name, weight in zip(self.names, self.weights, strict=True))
+        upgrade = f", {self.websockets}" if self.websockets is not None else ""
+        return f"to {self.upstream or several}{upgrade}"
 
 
 class Redirect:

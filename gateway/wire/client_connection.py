@@ -30,17 +30,16 @@ class ClientConnection(asyncio.Protocol):
     (None between requests), whether the response has begun and ended, why reading is paused, and the deadline."""
 
     __slots__ = (
-        "_bodyless", "_chunked", "_closing", "_connections", "_deadlines", "_eof", "_head_begun", "_keep",
-        "_lingered", "_lingers", "_pauses", "_reading", "_stash", "certificate", "check_at", "deadline", "exchange",
-        "forwarded", "handler", "parser", "peer", "responded", "settings", "told", "transport", "trusted",
-        "unusual",
+        "_bodyless", "_chunked", "_closing", "_connections", "_eof", "_head_begun", "_keep", "_lingered", "_lingers",
+        "_pauses", "_reading", "_stash", "certificate", "check_at", "deadline", "deadlines", "exchange", "forwarded",
+        "handler", "parser", "peer", "responded", "settings", "told", "transport", "trusted", "unusual",
     )  # fmt: skip
 
     def __init__(
         self, handler: Handler, settings: ClientSettings, deadlines: Deadlines, connections: Connections
     ) -> None:
         self.handler, self.settings = handler, settings
-        self._deadlines, self._connections = deadlines, connections
+        self.deadlines, self._connections = deadlines, connections
         self.transport: asyncio.Transport | None = None
         self.exchange: Any = None
         self.deadline = self.check_at = NEVER
@@ -59,7 +58,7 @@ class ClientConnection(asyncio.Protocol):
         """Call the handler's `expired` once `deadline` is over."""
         self.deadline = deadline
         if deadline < self.check_at:
-            self._deadlines.watch(self, deadline)
+            self.deadlines.watch(self, deadline)
 
     def send_interim(self, status: int, block: bytes = b"") -> None:
         """Send a 1xx head. Only for HTTP/1.1 clients, and before the response."""
@@ -133,7 +132,7 @@ class ClientConnection(asyncio.Protocol):
         parser.next()
         self.deadline = deadline = now + self.settings.idle_timeout
         if deadline < self.check_at:
-            self._deadlines.watch(self, deadline)
+            self.deadlines.watch(self, deadline)
         if self._pauses:
             self._resume(_BODY if self._pauses & _WRITE else _BODY | _PIPELINE)
         if parser.rest or self._stash or self._eof:
@@ -365,7 +364,7 @@ class ClientConnection(asyncio.Protocol):
 
     def _forget(self, close: bool = True) -> None:
         transport, self.transport, self._closing = self.transport, None, True
-        self._deadlines.forget(self)
+        self.deadlines.forget(self)
         self._connections.discard(self)
         if close and transport is not None and not transport.is_closing():
             transport.close()
@@ -377,14 +376,16 @@ class ClientConnection(asyncio.Protocol):
             return
         self._closing = True
         self.parser.rest, self._stash = b"", None
+        settings = self.settings
         if self._lingers or (self.parser.begun and not self.parser.complete):
-            self.watch(time.monotonic() + self.settings.linger_seconds)
+            unsent = transport.get_write_buffer_size()
+            self.watch(time.monotonic() + (settings.idle_timeout if unsent else settings.linger_seconds))
             if self._pauses & (_PIPELINE | _BODY):
                 transport.resume_reading()
             finish_writing(transport)
         else:
             # A client that does not read what is still to be written is cut off after as long as it might be idle.
-            self.watch(time.monotonic() + self.settings.closing_timeout)
+            self.watch(time.monotonic() + settings.closing_timeout)
             transport.close()
 
     def _pause(self, reason: int) -> None:

@@ -140,7 +140,9 @@ class Pool:
             self.idle.append(connection)
 
     def forget(self, connection: Held) -> None:
-        """A connection has closed: its place is free."""
+        """A connection has closed, or goes on as a tunnel: its place is free."""
+        if connection not in self.connections:
+            return
         self.connections.discard(connection)
         if connection in self.idle:
             self.idle.remove(connection)

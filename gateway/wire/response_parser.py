@@ -194,6 +194,7 @@ class ResponseParser(BodyPieces):
         if status == 101:
             self.head = head
             self._remaining = UNTIL_EOF
+            self._parser = self._sink = None
             raise SwitchedProtocols
         if status < 200:
             self.interim.append(head)

@@ -125,6 +125,13 @@ class UpstreamConnection(asyncio.Protocol):
             self._paused = False
             self.transport.resume_reading()
 
+    def switch(self, protocol: asyncio.Protocol) -> None:
+        """What comes from here on is `protocol`'s, and the connection the pool's no more: it never comes back, and
+        requests need not wait for it to end."""
+        self.pool.forget(self)
+        if self.transport is not None:
+            self.transport.set_protocol(protocol)
+
     def abort(self) -> None:
         """Give the exchange up: the receiver hears no more, the connection is closed at once."""
         self.receiver = None

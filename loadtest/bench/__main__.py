@@ -21,7 +21,9 @@ from loadtest.bench import (
     report,
     resilience,
     scenarios,
+    slow_clients,
     tls,
+    websockets,
     workers,
 )
 from loadtest.bench.peers import PEERS, start_backend, version
@@ -41,7 +43,9 @@ SCENARIOS: dict[str, Callable[[Bench], None]] = {
     "neighbours": resilience.neighbours,
     "episodes": resilience.episodes,
     "idle": memory.idle,
+    "websockets": websockets.websockets,
     "slow": memory.slow,
+    "slow_clients": slow_clients.slow_clients,
 }
 # These run for minutes, or need several workers, and only when they are named.
 LIFECYCLE: dict[str, Callable[[Bench], None]] = {
@@ -57,6 +61,7 @@ GATEWAY_ONLY = {"own", "routes", "slow", "guarded", "identity", "admitted", "com
 GATEWAY_ONLY |= LIFECYCLE.keys() - {"tls"}
 SETTINGS = ("rounds", "seconds", "workers", "pairs", "reload_seconds", "reloads", "crowd_websockets", "crowd_downloads")
 SETTINGS += ("crowd_route", "reload_workers")
+GATEWAY_ONLY |= {"websockets", "slow_clients"}
 
 
 def parse() -> argparse.Namespace:

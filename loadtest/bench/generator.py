@@ -59,7 +59,8 @@ class Sample:
 @dataclass(frozen=True)
 class Target:
     """What is asked: a port, paths in turn, whether the answer is meant to be an error, and with which headers more.
-    `secure` is by TLS, and with `handshakes` nothing is asked but a new connection each time."""
+    `secure` is by TLS, and with `handshakes` nothing is asked but a new connection each time. With
+    `websocket` a connection asks once, and then sends messages of so many bytes, each when the last came back."""
 
     port: int
     paths: tuple[str, ...]
@@ -67,6 +68,7 @@ class Target:
     headers: tuple[tuple[str, str], ...] = ()
     secure: bool = False
     handshakes: bool = False
+    websocket: int = 0
 
 
 def parse_wrk(text: str) -> Outcome:
@@ -119,10 +121,11 @@ def command(target: Target, seconds: float, folder: Path) -> list[str]:
         return [sys.executable, "-m", "loadtest.handshakes", f"-c{CONNECTIONS}", f"-d{seconds:g}", url]
     headers = [word for name, value in (*HEADERS, *target.headers) for word in ("-H", f"{name}: {value}")]
     wrk = shutil.which("wrk")
-    if wrk is None:
+    if wrk is None or target.websocket:
         listing = folder / "paths"
         listing.write_text("\n".join(target.paths))
         own = [sys.executable, "-m", "loadtest.own_generator", f"-c{CONNECTIONS}", f"-d{seconds:g}"]
+        own += ["--websocket", str(target.websocket)] if target.websocket else []
         return [*own, "--paths", str(listing), *headers, url]
     script: list[str] = []
     if len(target.paths) > 1:

@@ -23,6 +23,8 @@ TITLES = {
     "reloads": "200 routes, full chain, without and with reloads: CPU per request",
     "tls": "TLS, keep-alive, full chain: CPU per request",
     "handshakes": "new TLS 1.3 connections, nothing asked: CPU per connection",
+    "websockets": "WebSocket echo, 64 bytes, full chain: CPU per message and its echo",
+    "slow_clients": "honest clients alone, and beside thousands of slow ones: CPU per request",
     "routes": "number of routes, bare, every route in turn: CPU per request",
 }
 

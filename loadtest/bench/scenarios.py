@@ -23,6 +23,8 @@ class Plan:
     seconds: float = 1.0
     warm_up: float = 1.0
     idle_connections: int = 5000
+    websockets: int = 2000
+    slow_clients: int = 5000
     stream_bytes: int = 1 << 30
     slow_seconds: float = 20.0
     starts: int = 3
@@ -41,6 +43,8 @@ QUICK = Plan(
     rounds=2,
     warm_up=0.0,
     idle_connections=1000,
+    websockets=200,
+    slow_clients=500,
     stream_bytes=1 << 28,
     slow_seconds=4.0,
     starts=1,

@@ -24,6 +24,19 @@ def checked(text: str) -> list[str]:
         ("routes: [{name: r, respond: {}, importance: low}]", "1:33: 'importance' without 'to' in route 'r'"),
         ("routes: [{name: r, respond: {}, timeouts: {}}]", "1:33: 'timeouts' without 'to' in route 'r'"),
         (
+            "routes: [{name: r, redirect: {}, upgrade: [websocket]}]",
+            "1:34: 'upgrade' without 'to' in route 'r'; it is for what goes to an upstream",
+        ),
+        ("routes: [{name: r, compose: {}, websocket: {idle: 1h}}]", "1:33: 'websocket' without 'to' in route 'r'"),
+        (
+            UPSTREAMS + "routes: [{name: r, to: auth, websocket: {idle: 1h}}]",
+            "2:30: 'websocket' without 'upgrade' in route 'r'; add upgrade: [websocket]",
+        ),
+        (
+            UPSTREAMS + "routes: [{name: r, to: auth, upgrade: [], websocket: {}}]",
+            "2:43: 'websocket' without 'upgrade' in route 'r'",
+        ),
+        (
             UPSTREAMS + "routes: [{name: r, redirect: {}, mirror: {to: auth}}]",
             "2:34: 'mirror' without 'to' in route 'r'; it is for what goes to an upstream",
         ),

@@ -12,7 +12,7 @@ from loadtest.bench.process import ROOT
 from loadtest.bench.reloads import ROUTES, configuration
 
 
-@pytest.mark.parametrize("websockets", ["app"])
+@pytest.mark.parametrize("websockets", ["app", "proxied"])
 def test_every_configuration_is_right(tmp_path: Path, websockets: str) -> None:
     path = tmp_path / "gateway.yaml"
     (tmp_path / "long_lived.py").write_bytes((ROOT / "loadtest/long_lived.py").read_bytes())

@@ -552,11 +552,11 @@ def phases(**options: Any) -> Iterator[str]:
 @pytest.mark.parametrize(
     ("options", "needed"),
     (
-        ({}, "on_request on_failure on_finish"),
-        ({"fallback": {"text": "a"}}, "on_request on_failure on_finish"),
+        ({}, "on_request on_failure on_response on_finish"),
+        ({"fallback": {"text": "a"}}, "on_request on_failure on_response on_finish"),
         ({"fallback": {"stale": {}}}, "on_request on_failure on_response on_finish"),
         ({"fallback": {"to": "standby"}}, "on_request on_failure on_response on_finish"),
-        ({"fallback": {"to": "standby"}, "mode": "observe"}, "on_request on_failure on_finish"),
+        ({"fallback": {"to": "standby"}, "mode": "observe"}, "on_request on_failure on_response on_finish"),
         ({"scope": "upstream"}, "on_attempt on_attempt_end"),
         ({"scope": "endpoint", "fallback": {"text": "a"}}, "on_attempt on_attempt_end on_failure"),
         (

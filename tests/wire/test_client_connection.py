@@ -25,6 +25,7 @@ class Transport:
         self.written = b""
         self.calls: list[str] = []
         self.closing = False
+        self.unsent = 0
 
     def write(self, data: bytes) -> None:
         self.written += data
@@ -40,6 +41,9 @@ class Transport:
 
     def is_closing(self) -> bool:
         return self.closing
+
+    def get_write_buffer_size(self) -> int:
+        return self.unsent
 
     def can_write_eof(self) -> bool:
         return True
