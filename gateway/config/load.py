@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path as FilePath
@@ -10,6 +9,7 @@ from typing import Any
 
 from gateway.config.checks import check
 from gateway.config.document import Document, parse
+from gateway.config.files import Disk, Files, Kept
 from gateway.config.frontend_specs import FrontendSpec
 from gateway.config.masking import hide_secrets, masked
 from gateway.config.nodes import Node, Path
@@ -41,6 +41,8 @@ class Loaded:
     """The merged tree, frontends' files as a list under `frontends`; None when the main file could not be read."""
     frontends: tuple[FrontendSpec, ...] = ()
     """In the order of their files."""
+    kept: Kept = field(default=Kept(), repr=False)
+    """All that was read, to load the same again."""
 
     def path_of(self, frontend: str) -> Path:
         """Where a frontend's file is in the merged tree; the main file's is ()."""
@@ -63,12 +65,15 @@ class Loaded:
         return render(problem, self.sources.get(problem.position.file, ()))
 
 
-def load(path: FilePath, environ: Mapping[str, str]) -> Loaded:
-    """The configuration in `path` with its includes; `environ` is what `${VAR}` reads.
+def load(path: FilePath, environ: Mapping[str, str], files: Kept | None = None) -> Loaded:
+    """The configuration in `path` with its includes; `environ` is what `${VAR}` reads. With `files` as it was when they
+    were kept, else from the disk.
 
     Never raises for what is wrong with the files: that is in `problems`, all of it.
     """
-    reading = _Reading(path, Substitution(environ, path.parent))
+    disk = Disk()
+    source: Files = files if files is not None else disk
+    reading = _Reading(path, Substitution(environ, path.parent, source), source)
     root = reading.merged()
     problems = reading.problems
     spec: ConfigSpec | None = None
@@ -101,14 +106,16 @@ def load(path: FilePath, environ: Mapping[str, str]) -> Loaded:
         frozenset(secrets),
         root,
         tuple(frontends) if spec is not None else (),
+        files if files is not None else disk.kept(),
     )
 
 
 class _Reading:
     """The files of one configuration as they are read. `problems`, `files`, `sources` and `frontends` grow."""
 
-    def __init__(self, path: FilePath, substitution: Substitution) -> None:
+    def __init__(self, path: FilePath, substitution: Substitution, source: Files) -> None:
         self._path = path
+        self._source = source
         self.substitution = substitution
         self.problems: list[Problem] = []
         self.files: list[FilePath] = []
@@ -143,7 +150,7 @@ class _Reading:
 
     def _document(self, path: FilePath) -> Document:
         try:
-            return parse(str(path), path.read_bytes())
+            return parse(str(path), self._source.read(path))
         except OSError as error:
             document = parse(str(path), b"")
             reason = (error.strerror or str(error)).lower()
@@ -154,18 +161,18 @@ class _Reading:
     def _included(self, root: Node) -> Iterator[FilePath]:
         include = root.child("include")
         folder = self._path.parent
-        seen = {self._path.resolve()}
+        seen = {self._source.identity(self._path)}
         for node in include.value if include is not None and isinstance(include.value, list) else ():
             if not isinstance(node.value, str):
                 continue
-            matches = sorted(glob.glob(node.value, root_dir=folder, recursive=True))
-            files = [folder / match for match in matches if (folder / match).is_file()]
+            files = self._source.matches(node.value, folder)
             if not files:
                 message = f"include: {node.value!r} matches no file"
                 self.problems.append(Problem(node.position, message, severity="warning"))
             for file in files:
-                if file.resolve() not in seen:
-                    seen.add(file.resolve())
+                identity = self._source.identity(file)
+                if identity not in seen:
+                    seen.add(identity)
                     yield file
 
     def _add(self, included: Node, root: Node) -> None:
