@@ -10,7 +10,7 @@ import errno
 import glob
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, NamedTuple, Protocol
 
@@ -69,19 +69,16 @@ class Kept:
         """As it was then."""
         return self.identities.get(str(path), str(path))
 
-    def same_content(self, other: Kept) -> bool:
-        """Would both be loaded as the same configuration?"""
-        return self.contents == other.contents and self.globs == other.globs
-
     def looked_at_again(self) -> Kept:
-        """What the disk has now in the same places; files that have come under a glob included."""
+        """What the disk has now in the same places, files that have come under a glob included: equal when it would
+        be loaded as the same."""
         disk = Disk()
         for name, known in self.contents.items():
             disk.note(Path(name), known.most)
         for pattern, folder in self.globs:
             for path in disk.matches(pattern, Path(folder)):
                 disk.note(path)
-        return disk.kept()
+        return replace(disk.kept(), identities=self.identities)
 
 
 class Disk:

@@ -15,6 +15,7 @@ import aiohttp
 
 from gateway.compile import Generation, compile_table, config_folder
 from gateway.config.fields import Bind
+from gateway.config.files import Kept
 from gateway.config.load import Loaded, load
 from gateway.config.masking import masked
 from gateway.config.problems import Position, Problem
@@ -28,6 +29,7 @@ from gateway.process.listening import RESTART, misplaced, moved, places
 from gateway.process.plugin_life import NotStarted, not_among, start_plugins, stop_plugins, stop_when_unused, when_gone
 from gateway.process.shared_state import SharedState
 from gateway.process.sockets import open_sockets
+from gateway.process.versions import RELOAD, START, Version, Versions
 from gateway.proxy import Proxy
 from gateway.table import RouteTable
 from gateway.telemetry.log_sink import LogSinks
@@ -68,7 +70,8 @@ class Runtime:
 
     `problems` are those of the last load, whether it went into service or not; `version` counts those that did.
     `last` is what came of the last load, `loaded_at` when the one in service was put there, `ready` whether requests
-    are served and new ones are welcome.
+    are served and new ones are welcome. `versions` are the configurations that went into service of late; `on_disk` is
+    what was last read from the disk for one, accepted or not.
     """
 
     def __init__(
@@ -93,6 +96,8 @@ class Runtime:
         self.problems: tuple[Problem, ...] = ()
         self.last = LoadResult(0.0, False, (), ())
         self.library = Library()
+        self.versions = Versions()
+        self.on_disk = Kept()
         self.version = 0
         self.started = time.time()
         self.loaded_at = 0.0
@@ -151,7 +156,7 @@ class Runtime:
         """Compile what was read; `problems` says what is wrong with it."""
         refused = self._state.adopt(loaded)
         self.env = replace(self.env, shared=self._state.store)
-        library = Library(config_folder(self.path))
+        library = Library(config_folder(self.path), self.library)
         generation, problems = compile_table(loaded, self.env, self.metrics, library, self.generation, self._alone)
         if generation is not None:
             self.library = library
@@ -159,9 +164,11 @@ class Runtime:
         self.problems = (*problems, *refused)
         return None if refused else generation
 
-    async def put_into_service(self, generation: Generation, loaded: Loaded) -> None:
+    async def put_into_service(
+        self, generation: Generation, loaded: Loaded, why: str = START, restored: int = 0
+    ) -> None:
         """Start what is new, swap the table, stop what is old once nobody uses it. ConfigError when a plugin does not
-        start; then nothing has changed."""
+        start; then nothing has changed. `why` and `restored` are those of the version that this makes."""
         before = self.generation
         known = list(before.plugins.values()) if before is not None else []
         fresh, gone = not_among(generation.plugins.values(), known), not_among(known, generation.plugins.values())
@@ -170,6 +177,7 @@ class Runtime:
         self.loaded_at = time.time()
         digest = hashlib.sha256(repr(loaded.sources).encode()).hexdigest()[:16]
         generation.table = replace(generation.table, version=self.version, digest=digest)
+        self.versions.add(Version(self.version, digest, self.loaded_at, why, loaded.kept, restored))
         for plugin in gone:
             plugin.routes_served({})
         generation.take_over()
@@ -189,21 +197,29 @@ class Runtime:
         if before is not None:
             self._retire(before, generation, gone)
 
-    async def reload(self, expected: Container[int] | None = None) -> bool:
-        """Read the configuration again. The one in service stays when the new one is wrong.
+    async def reload(
+        self, expected: Container[int] | None = None, why: str = RELOAD, back_to: int | None = None
+    ) -> bool:
+        """Read the configuration again, with `back_to` from the files of that version (PREVIOUS: the one before).
+        The one in service stays when the new one is wrong.
 
-        With `expected` only if the version in service is one of these: else VersionChanged.
+        With `expected` only if the version in service is one of these: else VersionChanged. LookupError for a version
+        that is not kept.
         """
         async with self._reloading:
             if expected is not None and self.version not in expected:
                 raise VersionChanged
+            old = self.versions.find(back_to) if back_to is not None else None
+            why, restored = (f"rollback to {old.origin}", old.origin) if old is not None else (why, 0)
             # A large file takes a while to read: requests go on meanwhile.
-            loaded = await asyncio.to_thread(load, self.path, self._environ)
+            loaded = await asyncio.to_thread(load, self.path, self._environ, old.kept if old is not None else None)
+            if old is None:
+                self.on_disk = loaded.kept
             generation: Generation | None = None
             try:
                 generation = self.compile(loaded)
                 if generation is not None:
-                    await self.put_into_service(generation, loaded)
+                    await self.put_into_service(generation, loaded, why, restored)
             except NotStarted as error:
                 generation = None
                 self.problems = (*self.problems, error.problem)
@@ -218,6 +234,8 @@ class Runtime:
                 log.error("the new configuration is refused, the one in service stays:\n%s", "\n".join(self.last.texts))
                 return False
             self._warn()
+            for name in self.library.renewed:
+                log.info("the plugin %r runs its new code; what its instances had in memory is gone", name)
             log.info("configuration %s is in service", self.version)
             gc.collect()
             gc.freeze()

@@ -8,7 +8,7 @@ import pytest
 from aiohttp import web
 
 from gateway.application.load import Reference, checked_app, load
-from gateway.application.local import PREFIX
+from gateway.local_modules import PREFIX
 from gateway.errors import ConfigError
 from tests.support.apps import write_module
 
