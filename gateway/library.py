@@ -77,9 +77,9 @@ class _LocalCode:
 class Library:
     """All plugins that a configuration in `folder` can name.
 
-    Mutable state: the classes loaded so far, and `renewed`, the plugins whose code was loaded anew. Code of packages stays as it is for the life of the process. Local code
-    is taken over from the library `before` while its files are what they were: a class that is made anew costs the
-    instances of the old one their state.
+    Mutable state: the classes loaded so far, and `renewed`, the plugins whose code was loaded anew. Code of packages
+    stays as it is for the life of the process. Local code is taken over from the library `before` while its files are
+    what they were: a class that is made anew costs the instances of the old one their state.
     """
 
     def __init__(self, folder: Path | None = None, before: Library | None = None) -> None:

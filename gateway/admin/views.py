@@ -228,6 +228,7 @@ def config(runtime: Runtime) -> dict[str, Any]:
             "result": "success" if last.accepted else "failure",
             "problems": problem_rows(last.problems, last.texts),
         },
+        "alone": generation.alone,
         "config": effective(generation),
     }
 

@@ -19,6 +19,8 @@ COMMANDS = {
     "schema": "The JSON Schema of routes.yaml, for editors.",
     "status": "How a running gateway is.",
     "reload": "Have a running gateway read its configuration again.",
+    "diff": "What would change in a running gateway if a file were loaded.",
+    "rollback": "Bring back a version of a running gateway's configuration.",
     "demo": "Start the sample services and a gateway before them.",
     "completion": "Print the shell completion script.",
 }
