@@ -23,7 +23,17 @@ from gateway.cli.options import config_option
 )
 @click.option("--admin", metavar="HOST:PORT", help="The admin listener, in place of the configuration's.")
 @click.option("--workers", type=click.IntRange(1, 1), default=1, show_default=True, help="Worker processes.")
-def command(config: Path, frontends: tuple[str, ...], bind: str | None, admin: str | None, workers: int) -> None:
+@click.option("--watch", is_flag=True, help="Read the configuration again when its files have changed.")
+@click.option("--reload", is_flag=True, help="As --watch, and for the code of plugins beside the configuration too.")
+def command(
+    config: Path,
+    frontends: tuple[str, ...],
+    bind: str | None,
+    admin: str | None,
+    workers: int,
+    watch: bool,
+    reload: bool,
+) -> None:
     """Start the gateway on a configuration, or some of its frontends alone.
 
     SIGHUP reads it again and opens log files anew; SIGTERM and Ctrl-C stop after what is under way. Exits with 2 when
@@ -31,4 +41,4 @@ def command(config: Path, frontends: tuple[str, ...], bind: str | None, admin: s
     """
     from gateway.process.server import run
 
-    raise SystemExit(run(config, bind, admin, frontends))
+    raise SystemExit(run(config, bind, admin, frontends, watch=watch, reload=reload))

@@ -30,6 +30,7 @@ from gateway.process.plugin_life import NotStarted, not_among, start_plugins, st
 from gateway.process.shared_state import SharedState
 from gateway.process.sockets import open_sockets
 from gateway.process.versions import RELOAD, START, Version, Versions
+from gateway.process.watch import Contents, code_of
 from gateway.proxy import Proxy
 from gateway.table import RouteTable
 from gateway.telemetry.log_sink import LogSinks
@@ -71,7 +72,7 @@ class Runtime:
     `problems` are those of the last load, whether it went into service or not; `version` counts those that did.
     `last` is what came of the last load, `loaded_at` when the one in service was put there, `ready` whether requests
     are served and new ones are welcome. `versions` are the configurations that went into service of late; `on_disk` is
-    what was last read from the disk for one, accepted or not.
+    what was last read from the disk for one, accepted or not, and with `reads_code` the code of local plugins then.
     """
 
     def __init__(
@@ -97,7 +98,8 @@ class Runtime:
         self.last = LoadResult(0.0, False, (), ())
         self.library = Library()
         self.versions = Versions()
-        self.on_disk = Kept()
+        self.on_disk: Contents = (Kept(), Kept())
+        self.reads_code = False
         self.version = 0
         self.started = time.time()
         self.loaded_at = 0.0
@@ -212,9 +214,7 @@ class Runtime:
             old = self.versions.find(back_to) if back_to is not None else None
             why, restored = (f"rollback to {old.origin}", old.origin) if old is not None else (why, 0)
             # A large file takes a while to read: requests go on meanwhile.
-            loaded = await asyncio.to_thread(load, self.path, self._environ, old.kept if old is not None else None)
-            if old is None:
-                self.on_disk = loaded.kept
+            loaded = await asyncio.to_thread(self._load, old.kept if old is not None else None)
             generation: Generation | None = None
             try:
                 generation = self.compile(loaded)
@@ -240,6 +240,13 @@ class Runtime:
             gc.collect()
             gc.freeze()
             return True
+
+    def _load(self, files: Kept | None = None) -> Loaded:
+        # Before it is loaded, so that an edit meanwhile shows as one.
+        code = code_of(config_folder(self.path)) if self.reads_code else Kept()
+        loaded = load(self.path, self._environ, files)
+        self.on_disk = (loaded.kept if files is None else self.on_disk[0]), code
+        return loaded
 
     def _note(self, loaded: Loaded, accepted: bool) -> None:
         self.last = LoadResult(time.time(), accepted, self.problems, tuple(map(loaded.render, self.problems)))
@@ -284,7 +291,7 @@ class Runtime:
         """Read and compile the configuration. ConfigError with all problems."""
         # What is built now stays: the collector would only walk it again and again. `start` has it on again.
         gc.disable()
-        loaded = load(self.path, self._environ)
+        loaded = self._load()
         generation = self.compile(loaded)
         self._note(loaded, generation is not None)
         if generation is None:

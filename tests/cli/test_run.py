@@ -11,17 +11,18 @@ from tests.support.commands import command
 def test_options(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
-    def run(*options: object) -> int:
-        asked.append(options)
+    def run(*options: object, **flags: object) -> int:
+        asked.append((*options, *(name for name, given in flags.items() if given)))
         return 7
 
     monkeypatch.setattr(server, "run", run)
     assert command("run").exit_code == 7
     words = ("-c", "a.yaml", "--frontend", "a", "--frontend", "b", "--bind", ":1", "--admin", ":2", "--workers", "1")
+    words += ("--watch", "--reload")
     assert command("run", *words).exit_code == 7
     assert asked == [
         (Path("routes.yaml"), None, None, ()),
-        (Path("a.yaml"), ":1", ":2", ("a", "b")),
+        (Path("a.yaml"), ":1", ":2", ("a", "b"), "watch", "reload"),
     ]
 
 
