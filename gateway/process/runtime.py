@@ -24,6 +24,7 @@ from gateway.control import UpstreamCaller
 from gateway.errors import ConfigError
 from gateway.library import Library
 from gateway.plugin import Env, Plugin
+from gateway.process.aside import small_steps
 from gateway.process.gauges import watch_runtime
 from gateway.process.listening import RESTART, misplaced, moved, places
 from gateway.process.plugin_life import NotStarted, not_among, start_plugins, stop_plugins, stop_when_unused, when_gone
@@ -213,33 +214,35 @@ class Runtime:
                 raise VersionChanged
             old = self.versions.find(back_to) if back_to is not None else None
             why, restored = (f"rollback to {old.origin}", old.origin) if old is not None else (why, 0)
-            # A large file takes a while to read: requests go on meanwhile.
-            loaded = await asyncio.to_thread(self._load, old.kept if old is not None else None)
-            generation: Generation | None = None
-            try:
-                generation = self.compile(loaded)
-                if generation is not None:
-                    await self.put_into_service(generation, loaded, why, restored)
-            except NotStarted as error:
-                generation = None
-                self.problems = (*self.problems, error.problem)
-            except Exception as error:
-                log.exception("the reload failed; the configuration in service stays")
-                generation = None
-                problem = Problem(Position(str(self.path), 1, 1), f"{type(error).__name__}: {error}")
-                self.problems = (*loaded.problems, masked(problem, loaded.secrets))
-            self._note(loaded, generation is not None)
-            self._reloads.labels("success" if generation is not None else "failure").inc()
-            if generation is None:
-                log.error("the new configuration is refused, the one in service stays:\n%s", "\n".join(self.last.texts))
-                return False
-            self._warn()
-            for name in self.library.renewed:
-                log.info("the plugin %r runs its new code; what its instances had in memory is gone", name)
-            log.info("configuration %s is in service", self.version)
-            gc.collect()
-            gc.freeze()
-            return True
+            with small_steps():
+                return await self._reload(old.kept if old is not None else None, why, restored)
+
+    async def _reload(self, files: Kept | None, why: str, restored: int) -> bool:
+        # A large file takes a while to read: requests go on meanwhile.
+        loaded = await asyncio.to_thread(self._load, files)
+        generation: Generation | None = None
+        try:
+            generation = await asyncio.to_thread(self.compile, loaded)
+            if generation is not None:
+                await self.put_into_service(generation, loaded, why, restored)
+        except NotStarted as error:
+            generation = None
+            self.problems = (*self.problems, error.problem)
+        except Exception as error:
+            log.exception("the reload failed; the configuration in service stays")
+            generation = None
+            problem = Problem(Position(str(self.path), 1, 1), f"{type(error).__name__}: {error}")
+            self.problems = (*loaded.problems, masked(problem, loaded.secrets))
+        self._note(loaded, generation is not None)
+        self._reloads.labels("success" if generation is not None else "failure").inc()
+        if generation is None:
+            log.error("the new configuration is refused, the one in service stays:\n%s", "\n".join(self.last.texts))
+            return False
+        self._warn()
+        for name in self.library.renewed:
+            log.info("the plugin %r runs its new code; what its instances had in memory is gone", name)
+        log.info("configuration %s is in service", self.version)
+        return True
 
     def _load(self, files: Kept | None = None) -> Loaded:
         # Before it is loaded, so that an edit meanwhile shows as one.
