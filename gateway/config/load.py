@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path as FilePath
-from typing import Any
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
 
 from gateway.config.checks import check
 from gateway.config.document import Document, parse
@@ -15,9 +18,12 @@ from gateway.config.masking import hide_secrets, masked
 from gateway.config.nodes import Node, Path
 from gateway.config.plugin_use import PluginUse
 from gateway.config.problems import Position, Problem, render
-from gateway.config.specs import ConfigSpec
+from gateway.config.specs import ConfigSpec, RouteSpec
 from gateway.config.substitute import Substitution
+from gateway.config.upstream_specs import UpstreamSpec
 from gateway.config.validation import unknown_key, validate
+
+Holder = TypeVar("Holder", ConfigSpec, FrontendSpec)
 
 _MERGED_LISTS = ("routes", "tests")
 _IN_INCLUDES = ("upstreams", *_MERGED_LISTS)
@@ -41,6 +47,8 @@ class Loaded:
     """The merged tree, frontends' files as a list under `frontends`; None when the main file could not be read."""
     frontends: tuple[FrontendSpec, ...] = ()
     """In the order of their files."""
+    digest: str = ""
+    """Of the lines of all files, without their secrets."""
     kept: Kept = field(default=Kept(), repr=False)
     """All that was read, to load the same again."""
 
@@ -80,12 +88,14 @@ def load(path: FilePath, environ: Mapping[str, str], files: Kept | None = None) 
     frontends: list[FrontendSpec] = []
     secrets = reading.substitution.secrets
     if root is not None:
-        spec, found = validate(
-            lambda data: ConfigSpec.model_validate(data, context=secrets), _plain(root), root, ConfigSpec
-        )
+        data = _plain(root)
+        spec, found = validate(lambda data: _validated(ConfigSpec, data, secrets), data, root, ConfigSpec)
+        # Freed one by one, as they are validated.
+        while spec is not None and data.get("routes"):
+            data["routes"].pop()
         for node in reading.frontends:
             frontend, more = validate(
-                lambda data: FrontendSpec.model_validate(data, context=secrets), _lifted(node), node, FrontendSpec
+                lambda data: _validated(FrontendSpec, data, secrets), _lifted(node), node, FrontendSpec
             )
             frontends += [frontend] if frontend is not None else []
             found += more
@@ -106,8 +116,42 @@ def load(path: FilePath, environ: Mapping[str, str], files: Kept | None = None) 
         frozenset(secrets),
         root,
         tuple(frontends) if spec is not None else (),
+        _digest(reading.sources),
         files if files is not None else disk.kept(),
     )
+
+
+def _validated(holder: type[Holder], data: dict[str, Any], secrets: set[str]) -> Holder:
+    """`data` as a spec, its routes and upstreams one by one: validation is native code, in which nothing else runs, and
+    that of 10,000 routes takes half a second. ValidationError as if all were validated at once."""
+    given = dict(data)
+    if isinstance(data.get("upstreams"), dict):
+        given["upstreams"] = {name: _each(UpstreamSpec, one, secrets) for name, one in data["upstreams"].items()}
+    routes = data.get("routes")
+    if not isinstance(routes, list):
+        return holder.model_validate(given, context=secrets)
+    given["routes"] = [_each(RouteSpec, one, secrets) for one in routes]
+    if not all(isinstance(one, RouteSpec) for one in given["routes"]):
+        return holder.model_validate(given, context=secrets)
+    valid = tuple(given.pop("routes"))
+    return holder.model_validate(given, context=secrets).model_copy(update={"routes": valid})
+
+
+def _each(model: type[BaseModel], data: Any, secrets: set[str]) -> Any:
+    """The spec, or what is none as it is: where it stands in the whole its mistakes get their place."""
+    try:
+        return model.model_validate(data, context=secrets)
+    except ValidationError:
+        return data
+
+
+def _digest(sources: Mapping[str, list[str]]) -> str:
+    found = hashlib.sha256()
+    for name, lines in sources.items():
+        found.update(f"{name}\0{len(lines)}\0".encode())
+        for line in lines:
+            found.update(f"{line}\n".encode())
+    return found.hexdigest()[:16]
 
 
 class _Reading:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import hashlib
 import logging
 import time
 from collections.abc import Collection, Container, Sequence
@@ -26,6 +25,7 @@ from gateway.library import Library
 from gateway.plugin import Env, Plugin
 from gateway.process.aside import small_steps
 from gateway.process.gauges import watch_runtime
+from gateway.process.letting_go import let_go
 from gateway.process.listening import RESTART, misplaced, moved, places
 from gateway.process.plugin_life import NotStarted, not_among, start_plugins, stop_plugins, stop_when_unused, when_gone
 from gateway.process.shared_state import SharedState
@@ -172,17 +172,17 @@ class Runtime:
     ) -> None:
         """Start what is new, swap the table, stop what is old once nobody uses it. ConfigError when a plugin does not
         start; then nothing has changed. `why` and `restored` are those of the version that this makes."""
-        before = self.generation
+        before, loaded_before = self.generation, self.loaded
         known = list(before.plugins.values()) if before is not None else []
         fresh, gone = not_among(generation.plugins.values(), known), not_among(known, generation.plugins.values())
         await start_plugins(fresh, generation)
         self.version += 1
         self.loaded_at = time.time()
-        digest = hashlib.sha256(repr(loaded.sources).encode()).hexdigest()[:16]
-        generation.table = replace(generation.table, version=self.version, digest=digest)
-        self.versions.add(Version(self.version, digest, self.loaded_at, why, loaded.kept, restored))
+        generation.table = replace(generation.table, version=self.version, digest=loaded.digest)
+        self.versions.add(Version(self.version, loaded.digest, self.loaded_at, why, loaded.kept, restored))
         for plugin in gone:
-            plugin.routes_served({})
+            if type(plugin).routes_served is not Plugin.routes_served:
+                plugin.routes_served({})
         generation.take_over()
         self.generation = generation
         self.loaded = loaded
@@ -199,6 +199,10 @@ class Runtime:
             listener.adopt(place.settings)
         if before is not None:
             self._retire(before, generation, gone)
+            when = when_gone(before.table)
+            task = asyncio.create_task(let_go(before, loaded_before, when, before.spec.timeouts.drain))
+            self._retiring[task] = when
+            task.add_done_callback(self._retiring.pop)
 
     async def reload(
         self, expected: Container[int] | None = None, why: str = RELOAD, back_to: int | None = None
