@@ -83,6 +83,7 @@ class Generation:
     secrets: frozenset[str] = field(default=frozenset(), repr=False)
     frontends: tuple[FrontendSpec, ...] = ()
     alone: bool = False
+    library: Library = field(default_factory=Library)
 
     def routes(self) -> Iterator[Route]:
         """Every route that is served, those of frontends last."""
@@ -213,7 +214,7 @@ class _Compiler:
         )
         secrets = self.loaded.secrets.union(*(secrets_in(plugin.options) for plugin in plugins.values()))
         generation = Generation(spec, table, plugins, self.endpoints, uses, self.settings, secrets=secrets)
-        generation.frontends, generation.alone = self.frontends, self.alone
+        generation.frontends, generation.alone, generation.library = self.frontends, self.alone, self.library
         generation.by_plugin = generation.served()
         for plugin, name in twins(generation.by_plugin):
             message = f"two plugins {plugin.name!r} are named {name!r}"

@@ -84,7 +84,9 @@ class Library:
 
     def __init__(self, folder: Path | None = None, before: Library | None = None) -> None:
         self._classes: dict[str, type[Plugin]] = {}
-        self._packages: tuple[EntryPoint, ...] = tuple(entry_points(group=GROUP))
+        self._packages: tuple[EntryPoint, ...] = (
+            before._packages if before is not None else tuple(entry_points(group=GROUP))
+        )
         self._files: dict[str, Path] = {}
         if folder is not None:
             self._files = _local_files(folder / "plugins")

@@ -11,18 +11,32 @@ import asyncio
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from itertools import chain
 
 from gateway.compile import Generation
 from gateway.config.load import Loaded
 from gateway.config.nodes import Node
+from gateway.process.plugin_life import when_gone
 
 # Freed in 0.2 ms.
 AT_A_TIME = 20
 
 
-async def let_go(generation: Generation, loaded: Loaded | None, gone: asyncio.Event, patience: float) -> None:
-    """Free what nobody else uses, once `gone` says that no request is served by its table any more; after `patience`
-    seconds in any case. The caller must not hold on to either."""
+def let_go(
+    tasks: dict[asyncio.Task[None], asyncio.Event], generation: Generation | None, loaded: Loaded, patience: float = 0.0
+) -> None:
+    """Free what nobody else uses of a configuration, once no request is served by its table any more; after `patience`
+    seconds in any case. The caller must not hold on to either. The task is one of `tasks` while it runs, with what
+    ends its wait."""
+    gone = when_gone(generation.table) if generation is not None else asyncio.Event()
+    if generation is None:
+        gone.set()
+    task = asyncio.get_running_loop().create_task(_let_go(generation, loaded, gone, patience))
+    tasks[task] = gone
+    task.add_done_callback(tasks.pop)
+
+
+async def _let_go(generation: Generation | None, loaded: Loaded, gone: asyncio.Event, patience: float) -> None:
     pieces = await asyncio.to_thread(_pieces, generation, loaded)
     del generation, loaded
     with suppress(TimeoutError):
@@ -31,9 +45,9 @@ async def let_go(generation: Generation, loaded: Loaded | None, gone: asyncio.Ev
     await asyncio.to_thread(_drop, pieces)
 
 
-def _pieces(generation: Generation, loaded: Loaded | None) -> list[object]:
+def _pieces(generation: Generation | None, loaded: Loaded) -> list[object]:
     pieces: list[object] = []
-    for piece in _parts(generation, loaded):
+    for piece in chain(_of_files(loaded), _of_generation(generation) if generation is not None else ()):
         pieces.append(piece)
         if len(pieces) % AT_A_TIME == 0:
             time.sleep(0)
@@ -48,30 +62,11 @@ def _drop(pieces: list[object]) -> None:
             time.sleep(0)
 
 
-def _parts(generation: Generation, loaded: Loaded | None) -> Iterator[object]:
-    """Each of them small, and what holds many of them before those: it is let go of last."""
-    spec, table = generation.spec, generation.table
-    for many in (generation.plugins, generation.endpoints, generation.uses, generation.by_plugin):
-        yield many
-        yield from many.values()
-    yield from (generation.settings, spec.routes, spec.upstreams, table.upstreams)
-    yield from (*generation.settings, *spec.routes, *spec.upstreams.values(), *table.upstreams.values())
-    for frontend in generation.frontends:
-        yield from frontend.routes
-    routers = [table.router]
-    if table.frontends is not None:
-        routers += [frontend.router for frontend in table.frontends.named.values()]
-    for router in routers:
-        yield from router.routes
-        yield from router.nodes()
-    if loaded is not None:
-        yield from loaded.sources.values()
-        yield from _nodes(loaded.root)
-
-
-def _nodes(root: Node | None) -> Iterator[Node]:
-    """Lists and mappings of the tree down to what one route or one upstream is."""
-    level = [root] if root is not None else []
+def _of_files(loaded: Loaded) -> Iterator[object]:
+    """Lists and mappings of the tree, down to what one route or one upstream is; what holds many comes before those,
+    and is let go of last."""
+    yield from loaded.sources.values()
+    level = [loaded.root] if loaded.root is not None else []
     for _ in range(4):
         below: list[Node] = []
         for node in level:
@@ -81,3 +76,22 @@ def _nodes(root: Node | None) -> Iterator[Node]:
             elif isinstance(node.value, list):
                 below += node.value
         level = below
+
+
+def _of_generation(generation: Generation) -> Iterator[object]:
+    spec, table = generation.spec, generation.table
+    for many in (generation.plugins, generation.endpoints, generation.uses, generation.by_plugin):
+        yield many
+        yield from many.values()
+    for some in (generation.settings, spec.routes):
+        yield some
+        yield from some
+    for named in (spec.upstreams, table.upstreams):
+        yield named
+        yield from named.values()
+    for frontend in generation.frontends:
+        yield from frontend.routes
+    others = table.frontends.named.values() if table.frontends is not None else ()
+    for router in (table.router, *(frontend.router for frontend in others)):
+        yield from router.routes
+        yield from router.nodes()

@@ -97,7 +97,6 @@ class Runtime:
         self.loaded: Loaded | None = None
         self.problems: tuple[Problem, ...] = ()
         self.last = LoadResult(0.0, False, (), ())
-        self.library = Library()
         self.versions = Versions()
         self.on_disk: Contents = (Kept(), Kept())
         self.reads_code = False
@@ -135,6 +134,11 @@ class Runtime:
         watch_runtime(self)
 
     @property
+    def library(self) -> Library:
+        """The plugins that the configuration in service can name."""
+        return self.generation.library if self.generation is not None else Library()
+
+    @property
     def spec(self) -> ConfigSpec:
         """The configuration in service."""
         assert self.generation is not None
@@ -162,7 +166,6 @@ class Runtime:
         library = Library(config_folder(self.path), self.library)
         generation, problems = compile_table(loaded, self.env, self.metrics, library, self.generation, self._alone)
         if generation is not None:
-            self.library = library
             refused += self._address_problems(generation, loaded)
         self.problems = (*problems, *refused)
         return None if refused else generation
@@ -199,10 +202,8 @@ class Runtime:
             listener.adopt(place.settings)
         if before is not None:
             self._retire(before, generation, gone)
-            when = when_gone(before.table)
-            task = asyncio.create_task(let_go(before, loaded_before, when, before.spec.timeouts.drain))
-            self._retiring[task] = when
-            task.add_done_callback(self._retiring.pop)
+            if loaded_before is not None:
+                let_go(self._retiring, before, loaded_before, before.spec.timeouts.drain)
 
     async def reload(
         self, expected: Container[int] | None = None, why: str = RELOAD, back_to: int | None = None
@@ -241,6 +242,7 @@ class Runtime:
         self._reloads.labels("success" if generation is not None else "failure").inc()
         if generation is None:
             log.error("the new configuration is refused, the one in service stays:\n%s", "\n".join(self.last.texts))
+            let_go(self._retiring, None, loaded)
             return False
         self._warn()
         for name in self.library.renewed:
