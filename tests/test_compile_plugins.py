@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from gateway.compile import Generation, compile_table
-from gateway.compile_plugins import secrets_in, twins
+from gateway.compile_plugins import PluginMaker, secrets_in, twins
 from gateway.config.load import load
 from gateway.library import Library
 from gateway.plugin import Plugin, Secret
@@ -162,3 +162,33 @@ def test_a_fallback_of_a_file_that_changes(tmp_path: Path) -> None:
 def test_secrets_in_anything() -> None:
     data: Any = {"a": [Secret("1"), ("x", Secret("2"))], "b": {Secret("3")}, "c": None}
     assert set(secrets_in(data)) == {"1", "2", "3"}
+
+
+UNHASHABLE = """
+from gateway.plugin import Plugin
+
+class Mine(Plugin):
+    spans_routes = True
+
+    class Options:
+        def __init__(self, names=()):
+            self.names = names
+
+        def __eq__(self, other):
+            return self.names == other.names
+"""
+
+
+def test_options_that_have_no_hash_are_compared() -> None:
+    namespace: dict[str, Any] = {}
+    exec(UNHASHABLE, namespace)
+    mine = namespace["Mine"]
+    maker = PluginMaker(make_env(), Library(), frozenset())
+    one, same, other = (
+        maker.put((f"r{number}", "mine", 1), mine, mine.Options(names)) for number, names in enumerate(("a", "a", "b"))
+    )
+    assert one is same
+    assert one is not other
+    assert list(maker.plugins.values()) == [one, other]
+    again = PluginMaker(make_env(), Library(), frozenset(), maker.plugins)
+    assert again.put(("r7", "mine", 1), mine, mine.Options("b")) is other

@@ -1,5 +1,5 @@
-"""Long work beside the loop: in a thread that hands the interpreter over every half millisecond, with a collector that
-works in small steps.
+"""Long work in a thread beside the loop: it hands the interpreter over every half millisecond, and the collector works
+in small steps.
 
 CPython's own interval of 5 ms would be added to each turn of the loop; and one collection of what a large
 configuration allocates takes as long as ten thousand requests.
@@ -7,20 +7,17 @@ configuration allocates takes as long as ten thousand requests.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import gc
 import sys
-from collections.abc import Callable, Iterator
-from typing import Final, TypeVar
+from collections.abc import Iterator
+from typing import Final
 
 SWITCH_INTERVAL: Final = 0.0005
 # New objects between two collections of only those; 2,000 are walked in 0.1 ms.
 YOUNG: Final = 2_000
 # Collections of more than the youngest wait until the work is done.
 NEVER: Final = 1_000_000
-
-Result = TypeVar("Result")
 
 
 @contextlib.contextmanager
@@ -38,8 +35,3 @@ def small_steps() -> Iterator[None]:
         gc.freeze()
         gc.set_threshold(*thresholds)
         sys.setswitchinterval(interval)
-
-
-async def aside(work: Callable[[], Result]) -> Result:
-    """What `work` returns or raises; it runs in a thread of its own and must not need the loop."""
-    return await asyncio.get_running_loop().run_in_executor(None, work)
