@@ -321,8 +321,8 @@ upstreams:
     assert folder.problems("version: 1\n" + routes.replace("catalog", "good"), {"NUMBER": "3"}) == [
         "routes.yaml:4:29: routes[1].match.path: should be text; put it in quotes",
         "routes.yaml:6:5: routes[3]: should be a mapping (key: value)",
-        "routes.yaml:10:23: upstreams.wrong.endpoints: should have at least 1 entry",
-        "routes.yaml:10:27: unknown key 'weight' in upstreams.wrong",
+        "routes.yaml:10:22: upstreams.wrong.endpoints: should have at least 1 entry",
+        "routes.yaml:10:26: unknown key 'weight' in upstreams.wrong",
     ]
 
 
