@@ -70,7 +70,8 @@ class Generation:
     `uses` maps a route's id, "" for the top level, or `NAME/` for a frontend to its plugin entries; `plugins` (such an
     id, name, which of that name) to the instance, one that spans routes by its first entry alone; `endpoints`
     (upstream, address) to the endpoint. `secrets` are the texts that no output may show, those in plugins' options
-    included. `frontends` are those that are served; when they are `alone`, `spec` has no routes of the main file.
+    included. `by_plugin` is what `served` gives. `frontends` are those that are served; when they are `alone`, `spec`
+    has no routes of the main file.
     """
 
     spec: ConfigSpec
@@ -79,11 +80,13 @@ class Generation:
     endpoints: dict[tuple[str, str], Endpoint] = field(default_factory=dict)
     uses: dict[str, tuple[PluginUse, ...]] = field(default_factory=dict)
     settings: list[tuple[Endpoint, EndpointSpec, PoolLimits]] = field(default_factory=list)
+    by_plugin: dict[Plugin, dict[str, tuple[str, ...]]] = field(default_factory=dict)
     warnings: tuple[Problem, ...] = ()
     secrets: frozenset[str] = field(default=frozenset(), repr=False)
     frontends: tuple[FrontendSpec, ...] = ()
     alone: bool = False
     tls: TlsReader | None = field(default=None, repr=False)
+    library: Library = field(default_factory=Library)
 
     def routes(self) -> Iterator[Route]:
         """Every route that is served, those of frontends last."""
@@ -98,8 +101,9 @@ class Generation:
         for endpoint, spec, limits in self.settings:
             endpoint.configure(spec.weight, spec.priority)
             endpoint.pool.adopt(limits)
-        for plugin, routes in self.served().items():
-            plugin.routes_served(routes)
+        for plugin, routes in self.by_plugin.items():
+            if type(plugin).routes_served is not Plugin.routes_served:
+                plugin.routes_served(routes)
 
     def served(self) -> dict[Plugin, dict[str, tuple[str, ...]]]:
         """The ids of the routes whose chain each plugin is in, each with the upstreams it goes to."""
@@ -218,7 +222,8 @@ class _Compiler:
         secrets = self.loaded.secrets.union(*(secrets_in(plugin.options) for plugin in plugins.values()))
         generation = Generation(spec, table, plugins, self.endpoints, uses, self.settings, secrets=secrets)
         generation.frontends, generation.alone, generation.tls = self.frontends, self.alone, self.tls
-        for plugin, name in twins(generation.served()):
+        generation.library, generation.by_plugin = self.library, generation.served()
+        for plugin, name in twins(generation.by_plugin):
             message = f"two plugins {plugin.name!r} are named {name!r}"
             hint = "give one a `name`, or list it once for all routes, at the top level"
             self.problems.append(Problem(generation.use_of(plugin).position, message, hint))

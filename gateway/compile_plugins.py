@@ -19,6 +19,8 @@ from gateway.units import Secret
 
 # Route or "" for the top level, name, which of that name.
 PluginKey = tuple[str, str, int]
+# Equal for instances that may be one, so that not all of 10,000 have to be compared.
+Alike = tuple[type[Plugin], int | None]
 
 
 class PluginMaker:
@@ -38,8 +40,11 @@ class PluginMaker:
         self._library = library
         self._secrets = secrets
         self._before = before or {}
-        self._spanned = [plugin for plugin in self._before.values() if plugin.spans_routes]
-        self._spanning: list[Plugin] = []
+        self._spanned: dict[Alike, list[Plugin]] = {}
+        self._spanning: dict[Alike, list[Plugin]] = {}
+        for plugin in self._before.values():
+            if plugin.spans_routes:
+                self._spanned.setdefault(_alike(type(plugin), plugin.options), []).append(plugin)
 
     def make(self, route: str, uses: Iterable[PluginUse], ahead: Sequence[Plugin] = ()) -> tuple[Plugin, ...]:
         """The plugins of a route, or of the top level; `ahead` come before them in the route's chain."""
@@ -75,10 +80,11 @@ class PluginMaker:
         constructor raises."""
         plugin = self._instance(key, found, options, chain)
         plugin.name = key[1]
-        if plugin not in self._spanning:
+        spanning = self._spanning.get(_alike(found, options), [])
+        if plugin not in spanning:
             self.plugins[key] = plugin
             if plugin.spans_routes:
-                self._spanning.append(plugin)
+                self._spanning.setdefault(_alike(found, options), []).append(plugin)
         return plugin
 
     def _instance(self, key: PluginKey, found: type[Plugin], options: Any, chain: Sequence[Plugin]) -> Plugin:
@@ -88,10 +94,19 @@ class PluginMaker:
         # What reloads a worker has been through says nothing here, so it is the same in all.
         env = replace(self._env, log=log, instance=f"{key[1]} {twin}")
         known = self._before.get(key)
-        for plugin in (*self._spanning, *self._spanned, *([known] if known is not None else [])):
+        alike = _alike(found, options)
+        spanning = (*self._spanning.get(alike, ()), *self._spanned.get(alike, ()))
+        for plugin in (*spanning, *([known] if known is not None else [])):
             if type(plugin) is found and plugin.options == options and plugin not in chain and plugin.is_current(env):
                 return plugin
         return found(options, env)
+
+
+def _alike(found: type[Plugin], options: Any) -> Alike:
+    try:
+        return found, hash(options)
+    except TypeError:
+        return found, None
 
 
 def twins(served: Mapping[Plugin, Mapping[str, Iterable[str]]]) -> Iterator[tuple[Plugin, str]]:

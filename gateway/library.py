@@ -4,11 +4,11 @@
 from __future__ import annotations
 
 import difflib
-import hashlib
 import importlib
 import importlib.util
 import inspect
-import sys
+import traceback
+import weakref
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -16,6 +16,7 @@ from types import ModuleType
 from typing import Literal
 
 from gateway.errors import ConfigError
+from gateway.local_modules import LocalModules
 from gateway.plugin import Plugin
 
 BUILT_IN = (
@@ -43,6 +44,7 @@ BUILT_IN = (
     "transform",
 )
 GROUP = "gateway.plugins"
+PREFIX = "_gateway_plugin_"
 
 Source = Literal["built-in", "package", "local"]
 
@@ -56,18 +58,42 @@ class Found:
     place: str
 
 
+class _LocalCode:
+    """What was loaded from one local file, and from those that it imports from its folder. They stay imported, under
+    private names, until nobody has this any more."""
+
+    def __init__(self, path: Path) -> None:
+        """Whatever the file raises; ConfigError when it holds no plugin."""
+        self._modules = LocalModules(path.parent, PREFIX)
+        weakref.finalize(self, self._modules.forget).atexit = False
+        self.plugin = _only_plugin(self._modules.load(path.stem), path.stem)
+
+    @property
+    def is_current(self) -> bool:
+        """Are the files what they were?"""
+        return self._modules.is_current
+
+
 class Library:
     """All plugins that a configuration in `folder` can name.
 
-    Mutable state: the classes loaded so far. Modules stay loaded for the whole process, also those of local files.
+    Mutable state: the classes loaded so far, and `renewed`, the plugins whose code was loaded anew. Code of packages
+    stays as it is for the life of the process. Local code is taken over from the library `before` while its files are
+    what they were: a class that is made anew costs the instances of the old one their state.
     """
 
-    def __init__(self, folder: Path | None = None) -> None:
+    def __init__(self, folder: Path | None = None, before: Library | None = None) -> None:
         self._classes: dict[str, type[Plugin]] = {}
-        self._packages: tuple[EntryPoint, ...] = tuple(entry_points(group=GROUP))
+        self._packages: tuple[EntryPoint, ...] = (
+            before._packages if before is not None else tuple(entry_points(group=GROUP))
+        )
         self._files: dict[str, Path] = {}
         if folder is not None:
             self._files = _local_files(folder / "plugins")
+        self._local: dict[Path, _LocalCode] = {}
+        if before is not None:
+            self._local |= {path: code for path, code in before._local.items() if path in self._files.values()}
+        self.renewed: list[str] = []
 
     def list(self) -> list[Found]:
         """Every plugin by name."""
@@ -105,17 +131,25 @@ class Library:
             if name in BUILT_IN:
                 return _only_plugin(importlib.import_module(f"gateway.plugins.{name}"), name)
             if name in self._files:
-                return _only_plugin(_load_file(self._files[name]), name)
+                return self._load_file(self._files[name])
             loaded = next(entry for entry in self._packages if entry.name == name).load()
         except ConfigError:
             raise
         except Exception as error:
-            raise ConfigError(f"the plugin {name!r} does not load: {type(error).__name__}: {error}") from error
+            raise ConfigError(f"the plugin {name!r} does not load: {_told(error, self._files.get(name))}") from error
         if isinstance(loaded, ModuleType):
             return _only_plugin(loaded, name)
         if not (inspect.isclass(loaded) and issubclass(loaded, Plugin)):
             raise ConfigError(f"the entry point of the plugin {name!r} is not a Plugin class")
         return loaded
+
+    def _load_file(self, path: Path) -> type[Plugin]:
+        code = self._local.get(path)
+        if code is None or not code.is_current:
+            if self._local.pop(path, None) is not None:
+                self.renewed.append(path.stem)
+            code = self._local[path] = _LocalCode(path)
+        return code.plugin
 
 
 def holds_built_ins(folder: Path) -> bool:
@@ -136,24 +170,14 @@ def _clash(name: str, places: list[Found]) -> str:
     return f"the plugin name {name!r} is taken twice, by {listed}: rename yours"
 
 
-def _load_file(path: Path) -> ModuleType:
-    """Load under a private name, so that a local `json.py` hides nobody's `json`. Once: a class that is made anew would
-    cost the instances of the old one their state at every reload."""
-    digest = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]
-    name = f"_gateway_plugin_{path.stem}_{digest}"
-    if name in sys.modules:
-        return sys.modules[name]
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise ConfigError(f"{path} is not a Python file")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[name]
-        raise
-    return module
+def _told(error: Exception, path: Path | None) -> str:
+    """What was raised, and where in the folder of `path`."""
+    if isinstance(error, SyntaxError):
+        return f"{type(error).__name__}: {error.msg} ({error.filename}:{error.lineno})"
+    said = f"{type(error).__name__}: {error}"
+    frames = traceback.extract_tb(error.__traceback__)
+    here = [frame for frame in frames if path is not None and Path(frame.filename).is_relative_to(path.parent)]
+    return f"{said} ({here[-1].filename}:{here[-1].lineno})" if here else said
 
 
 def _only_plugin(module: ModuleType, name: str) -> type[Plugin]:

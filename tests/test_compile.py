@@ -46,16 +46,18 @@ class Strict(Plugin):
 """
 
 
-def compiled(folder: Path, text: str, before: Generation | None = None) -> tuple[Generation | None, list[str]]:
+def compiled(
+    folder: Path, text: str, before: Generation | None = None, library: Library | None = None
+) -> tuple[Generation | None, list[str]]:
     loaded = load(write_config(folder, text), {})
     metrics = Metrics()
     env = make_env(metrics=metrics, upstreams={"up": None})  # type: ignore[dict-item]
-    generation, problems = compile_table(loaded, env, metrics, Library(folder), before)
+    generation, problems = compile_table(loaded, env, metrics, library or Library(folder), before)
     return generation, [str(problem).replace(f"{folder}/", "") for problem in problems]
 
 
-def good(folder: Path, text: str, before: Generation | None = None) -> Generation:
-    generation, problems = compiled(folder, text, before)
+def good(folder: Path, text: str, before: Generation | None = None, library: Library | None = None) -> Generation:
+    generation, problems = compiled(folder, text, before, library)
     assert generation is not None, problems
     return generation
 
@@ -205,11 +207,12 @@ def test_identity_headers(tmp_path: Path) -> None:
 def test_instances_with_the_same_options_are_kept(tmp_path: Path) -> None:
     write_plugin(tmp_path, "strict", STRICT)
     text = HEAD + "plugins: [strict: {number: %d}, strict]\nroutes: [{name: a, respond: {}, plugins: [strict]}]\n"
-    first = good(tmp_path, text % 1)
-    second = good(tmp_path, "# further down\n" + text % 1, first)
+    library = Library(tmp_path)
+    first = good(tmp_path, text % 1, None, library)
+    second = good(tmp_path, "# further down\n" + text % 1, first, library)
     assert list(second.plugins) == [("", "strict", 1), ("", "strict", 2), ("a", "strict", 1)]
     assert all(first.plugins[key] is second.plugins[key] for key in first.plugins)
-    third = good(tmp_path, text % 2, second)
+    third = good(tmp_path, text % 2, second, library)
     assert [third.plugins[key] is second.plugins[key] for key in second.plugins] == [False, True, True]
     assert third.plugin("strict") == list(third.plugins.values())
 

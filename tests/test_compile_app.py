@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from gateway.application.local import PREFIX
 from gateway.cli.main import main
 from gateway.errors import ConfigError
+from gateway.local_modules import PREFIX
 from tests.support.apps import ROUTE, UPSTREAM, events, module, mounts, serving, write_app, write_module
 from tests.support.gateways import request
 from tests.support.polling import eventually

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from gateway.compile import Generation, compile_table
-from gateway.compile_plugins import secrets_in, twins
+from gateway.compile_plugins import PluginMaker, secrets_in, twins
 from gateway.config.load import load
 from gateway.library import Library
 from gateway.plugin import Plugin, Secret
@@ -181,3 +181,33 @@ def test_an_instance_is_told_from_others_of_its_chain_with_the_same_options(tmp_
     # A worker that has been through a reload, and one that starts with what came of it.
     later = text + "  - {name: b, match: {path: /b}, respond: {text: b}}\n"
     assert instances(good(tmp_path, later, first)) == instances(good(tmp_path, later))
+
+
+UNHASHABLE = """
+from gateway.plugin import Plugin
+
+class Mine(Plugin):
+    spans_routes = True
+
+    class Options:
+        def __init__(self, names=()):
+            self.names = names
+
+        def __eq__(self, other):
+            return self.names == other.names
+"""
+
+
+def test_options_that_have_no_hash_are_compared() -> None:
+    namespace: dict[str, Any] = {}
+    exec(UNHASHABLE, namespace)
+    mine = namespace["Mine"]
+    maker = PluginMaker(make_env(), Library(), frozenset())
+    one, same, other = (
+        maker.put((f"r{number}", "mine", 1), mine, mine.Options(names)) for number, names in enumerate(("a", "a", "b"))
+    )
+    assert one is same
+    assert one is not other
+    assert list(maker.plugins.values()) == [one, other]
+    again = PluginMaker(make_env(), Library(), frozenset(), maker.plugins)
+    assert again.put(("r7", "mine", 1), mine, mine.Options("b")) is other

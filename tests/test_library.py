@@ -91,32 +91,67 @@ def test_a_local_file(tmp_path: Path) -> None:
     assert [(found.name, found.place) for found in library.list() if found.source == "local"] == [("json", str(path))]
     found = library.find("json")
     module = sys.modules[found.__module__]
-    assert found.__module__.startswith("_gateway_plugin_json_")
+    assert found.__module__.startswith("_gateway_plugin_")
     assert module.TEXT == "[1]", "the file's own name hides nobody's json"
     assert sys.modules["json"].__file__ != str(path)
     assert sys.path == before
 
 
-def test_a_file_is_loaded_once(tmp_path: Path) -> None:
+def test_code_is_taken_over_while_its_files_are_what_they_were(tmp_path: Path) -> None:
+    text = "from ._names import NAME\n" + PLUGIN.format(cls="Mine")
+    write_plugin(tmp_path, "mine", text)
+    write_plugin(tmp_path, "other", PLUGIN.format(cls="Other"))
+    helper = write_plugin(tmp_path, "_names", "NAME = 'a'\n")
+    first = Library(tmp_path)
+    mine, other = first.find("mine"), first.find("other")
+    assert sys.modules[mine.__module__].NAME == "a"
+    second = Library(tmp_path, first)
+    assert (second.find("mine"), second.find("other"), second.renewed) == (mine, other, [])
+    # As long as before, and within the same second.
+    helper.write_text("NAME = 'b'\n")
+    assert second.find("mine") is mine, "one library, one class"
+    third = Library(tmp_path, second)
+    renewed = third.find("mine")
+    assert renewed is not mine
+    assert sys.modules[renewed.__module__].NAME == "b"
+    assert (third.find("other"), third.renewed) == (other, ["mine"])
+    assert Library(tmp_path, third).find("mine") is renewed
+    assert Library(tmp_path).find("mine") is not renewed
+
+
+def test_code_that_nobody_has_any_more_is_forgotten(tmp_path: Path) -> None:
+    def imported() -> list[str]:
+        return [name for name, module in sys.modules.items() if str(tmp_path) in repr(module)]
+
     write_plugin(tmp_path, "mine", PLUGIN.format(cls="Mine"))
-    assert Library(tmp_path).find("mine") is Library(tmp_path).find("mine")
-    other = tmp_path / "other"
-    other.mkdir()
-    write_plugin(other, "mine", PLUGIN.format(cls="Mine"))
-    assert Library(other).find("mine") is not Library(tmp_path).find("mine")
+    library = Library(tmp_path)
+    library.find("mine")
+    assert len(imported()) == 1
+    library = Library(tmp_path, library)
+    write_plugin(tmp_path, "mine", "# changed\n" + PLUGIN.format(cls="Mine"))
+    library.find("mine")
+    assert len(imported()) == 1
+    del library
+    assert imported() == []
 
 
-def test_a_file_that_failed_is_tried_again(tmp_path: Path) -> None:
-    write_plugin(tmp_path, "mine", "def (")
-    with pytest.raises(ConfigError, match="'mine' does not load: SyntaxError"):
+def test_a_file_that_failed_is_tried_again_and_the_code_before_stays(tmp_path: Path) -> None:
+    path = write_plugin(tmp_path, "mine", PLUGIN.format(cls="Mine"))
+    library = Library(tmp_path)
+    before = library.find("mine")
+    write_plugin(tmp_path, "mine", "x = 1\ndef (")
+    with pytest.raises(ConfigError, match=rf"'mine' does not load: SyntaxError: .* \({path}:2\)$"):
+        Library(tmp_path, library).find("mine")
+    assert library.find("mine") is before
+    write_plugin(tmp_path, "mine", "# mended\n" + PLUGIN.format(cls="Mine"))
+    assert Library(tmp_path, library).find("mine").__name__ == "Mine"
+
+
+def test_a_file_that_raises_says_where(tmp_path: Path) -> None:
+    write_plugin(tmp_path, "mine", "from ._helper import x\n")
+    helper = write_plugin(tmp_path, "_helper", "import json\n\njson.loads('{')\n")
+    with pytest.raises(ConfigError, match=rf"'mine' does not load: JSONDecodeError: .* \({helper}:3\)$"):
         Library(tmp_path).find("mine")
-    assert not [
-        name
-        for name in sys.modules
-        if name.startswith("_gateway_plugin_mine") and str(tmp_path) in repr(sys.modules[name])
-    ]
-    write_plugin(tmp_path, "mine", PLUGIN.format(cls="Mine"))
-    assert Library(tmp_path).find("mine").__name__ == "Mine"
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ from gateway.dry_run import dry_run, header_pairs, make_request
 from gateway.process.reloading import VersionChanged
 from gateway.process.runtime import Runtime
 from gateway.process.siblings import Siblings
+from gateway.process.versions import PREVIOUS
 from gateway.telemetry.exposition import expose
 from gateway.telemetry.merging import Packed
 
@@ -62,7 +63,9 @@ class Handlers:
             web.get("/hystrix.stream", self.hystrix),
             web.get("/api/config", self.config),
             web.post("/api/explain", self.explain),
+            web.get("/api/versions", self._view("versions", views.versions)),
             web.post("/api/reload", self.reload),
+            web.post("/api/rollback", self.rollback),
             web.post("/api/revocations", self.revoke),
             web.post("/api/upstreams/{name}/endpoints/{address}", self.endpoint),
             web.post("/api/breakers/{name:.+}", self.breaker),
@@ -138,14 +141,28 @@ class Handlers:
         """Read the configuration again, on condition of the version in service where If-Match asks for one."""
         self._check_started()
         await json_body(request, ())
+        return await self._reload(request, None)
+
+    async def rollback(self, request: web.Request) -> web.Response:
+        """Bring back a version that was in service, by default the one before; on condition as a reload. The files on
+        the disk stay as they are."""
+        self._check_started()
+        number = (await json_body(request, ("version",))).get("version", PREVIOUS)
+        if type(number) is not int or number < PREVIOUS:
+            raise Refused(400, "'version' should be the number of a version; GET /api/versions lists them")
+        return await self._reload(request, number)
+
+    async def _reload(self, request: web.Request, back_to: int | None) -> web.Response:
         runtime = self._runtime
         if runtime.leaving:
             raise Refused(503, "the gateway is stopping")
         try:
-            accepted = await runtime.reload_all(_expected(request.headers.getall("If-Match", [])))
+            accepted = await self._siblings.reload(_expected(request.headers.getall("If-Match", [])), back_to=back_to)
         except VersionChanged:
             more = {"version": runtime.version}
             raise Refused(412, f"the version in service is {runtime.version}", {"ETag": self._etag()}, more) from None
+        except LookupError as error:
+            raise Refused(404, str(error), {"ETag": self._etag()}) from None
         if not accepted:
             last = runtime.last
             rows = views.without_secrets(runtime, views.problem_rows(last.problems, last.texts))
@@ -153,7 +170,10 @@ class Handlers:
             more = {**views.version(runtime), "problems": rows}
             raise Refused(422, detail, {"ETag": self._etag()}, more)
         rows = views.problem_rows(runtime.last.problems, runtime.last.texts)
-        return self._json({**views.version(runtime), "problems": rows}, {"ETag": self._etag()})
+        answer = {**views.version(runtime), "problems": rows}
+        if back_to is not None:
+            answer["restored"] = runtime.versions.find(runtime.version).restored
+        return self._json(answer, {"ETag": self._etag()})
 
     async def endpoint(self, request: web.Request) -> web.Response:
         """Drain an endpoint, or give it requests again. It stays so across reloads."""

@@ -272,7 +272,7 @@ def summary(runtime: Runtime) -> dict[str, Any]:
 def plugins(runtime: Runtime) -> list[dict[str, Any]]:
     """Every entry of a `plugins:` list in service: its source, the ids of its routes, its options without secrets."""
     generation = _generation(runtime)
-    shown = effective(runtime)
+    shown = effective(generation)
     every = _ids(generation.spec) + [route_id for frontend in generation.frontends for route_id in _ids(frontend)]
     sources = {found.name: found for found in runtime.library.list()}
     rows = []
@@ -311,11 +311,10 @@ def _ids(spec: ConfigSpec | FrontendSpec) -> list[str]:
     return [join_route_id(frontend, name) for name in ("-", *(route.name for route in spec.routes))]
 
 
-def effective(runtime: Runtime) -> dict[str, Any]:
-    """The configuration in service with its defaults, secrets masked."""
-    generation = _generation(runtime)
+def effective(generation: Generation) -> dict[str, Any]:
+    """A configuration with its defaults, secrets masked."""
     options = {plugin.name: type(plugin).Options for plugin in generation.plugins.values()}
-    return dump(generation.spec, options, secrets_of(runtime), generation.frontends)
+    return dump(generation.spec, options, generation.secrets, generation.frontends)
 
 
 def config(runtime: Runtime) -> dict[str, Any]:
@@ -333,7 +332,8 @@ def config(runtime: Runtime) -> dict[str, Any]:
             "result": "success" if last.accepted else "failure",
             "problems": problem_rows(last.problems, last.texts),
         },
-        "config": effective(runtime),
+        "alone": generation.alone,
+        "config": effective(generation),
     }
 
 
@@ -341,6 +341,21 @@ def version(runtime: Runtime) -> dict[str, Any]:
     """What is in service, and since when."""
     table = _generation(runtime).table
     return {"version": table.version, "digest": table.digest, "loaded_at": iso(runtime.loaded_at)}
+
+
+def versions(runtime: Runtime) -> list[dict[str, Any]]:
+    """The configurations that can be brought back, the newest first; the first one is in service. `why` says how it got
+    there, `restored` is the version whose files it has, null where it has its own."""
+    return [
+        {
+            "version": version.number,
+            "digest": version.digest,
+            "loaded_at": iso(version.at),
+            "why": version.why,
+            "restored": version.restored or None,
+        }
+        for version in reversed(list(runtime.versions))
+    ]
 
 
 def problem_rows(problems: Iterable[Problem], texts: Iterable[str]) -> list[dict[str, Any]]:

@@ -13,9 +13,9 @@ from types import ModuleType
 
 from aiohttp import web
 
-from gateway.application.local import LocalModules, find_local
 from gateway.config.problems import closest
 from gateway.errors import ConfigError
+from gateway.local_modules import LocalModules, find_local
 
 AsyncFactory = Callable[[], Awaitable[object]]
 

@@ -65,8 +65,8 @@ class AdminClient:
             return f"unix:{self.path}"
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
-    def ask(self, method: str, path: str) -> Answer:
-        """One request. Exits with 3 when nobody answers."""
+    def ask(self, method: str, path: str, data: object = None) -> Answer:
+        """One request, with `data` as JSON unless it is None. Exits with 3 when nobody answers."""
         connection = http.client.HTTPConnection(self.host, self.port, timeout=TIMEOUT)
         if self.path:
             connection = _UnixConnection("localhost", timeout=TIMEOUT)
@@ -75,16 +75,17 @@ class AdminClient:
         if self.token:
             headers["Authorization"] = f"Bearer {self.token}"
         try:
-            connection.request(method, path, headers=headers)
+            body = json.dumps(data) if data is not None else None
+            connection.request(method, path, body, headers)
             response = connection.getresponse()
-            body = response.read()
+            answer = response.read()
         except (OSError, http.client.HTTPException) as error:
             reason = "it did not answer in time" if isinstance(error, TimeoutError) else _reason(error)
             _leave(f"no gateway's admin listener at {self.address}: {reason}", EXIT_UNREACHABLE)
         finally:
             connection.close()
         try:
-            return Answer(response.status, json.loads(body))
+            return Answer(response.status, json.loads(answer))
         except ValueError:
             return Answer(response.status, None)
 

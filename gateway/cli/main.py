@@ -20,6 +20,8 @@ COMMANDS = {
     "status": "How a running gateway is.",
     "doctor": "What of the machine and the services around stands in the way, and what to type.",
     "reload": "Have a running gateway read its configuration again.",
+    "diff": "What would change in a running gateway if a file were loaded.",
+    "rollback": "Bring back a version of a running gateway's configuration.",
     "demo": "Start the sample services and a gateway before them.",
     "completion": "Print the shell completion script.",
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
@@ -44,8 +45,8 @@ class Compiled:
     library: Library
 
 
-def compile_offline(path: Path) -> Compiled:
-    """Read and compile; no socket is opened and no task made."""
+def compile_offline(path: Path, alone: Collection[str] = ()) -> Compiled:
+    """Read and compile, with names in `alone` these frontends only; no socket is opened and no task made."""
     loaded = load(path, os.environ)
     metrics = Metrics()
     clock = SystemTime()
@@ -62,15 +63,15 @@ def compile_offline(path: Path) -> Compiled:
         folder=config_folder(path),
     )
     library = Library(config_folder(path))
-    generation, problems = compile_table(loaded, env, metrics, library)
+    generation, problems = compile_table(loaded, env, metrics, library, alone=alone)
     if about_state:
         generation, problems = None, (*problems, *about_state)
     return Compiled(loaded, generation, problems, library)
 
 
-def compiled_or_exit(path: Path) -> tuple[Generation, Loaded]:
+def compiled_or_exit(path: Path, alone: Collection[str] = ()) -> tuple[Generation, Loaded]:
     """For commands that need a right configuration: what is wrong is printed, and the exit code is 1."""
-    compiled = compile_offline(path)
+    compiled = compile_offline(path, alone)
     if compiled.generation is not None:
         return compiled.generation, compiled.loaded
     errors = [problem for problem in compiled.problems if problem.severity == "error"]

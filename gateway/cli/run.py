@@ -50,7 +50,7 @@ def cores() -> int:
     metavar="HOST:PORT",
     help="Listen here, or on unix:PATH, in place of the listeners, or of the one frontend's bind.",
 )
-@click.option("--admin", metavar="HOST:PORT", help="The admin listener, in place of the configuration's.")
+@click.option("--admin", metavar="HOST:PORT", help="The admin listener, or unix:PATH, in place of the configuration's.")
 @click.option(
     "--workers",
     type=WorkerCount(),
@@ -58,7 +58,17 @@ def cores() -> int:
     show_default=True,
     help="Worker processes: a number, or auto for as many as there are cores.",
 )
-def command(config: Path, frontends: tuple[str, ...], bind: str | None, admin: str | None, workers: int) -> None:
+@click.option("--watch", is_flag=True, help="Read the configuration again when its files have changed.")
+@click.option("--reload", is_flag=True, help="As --watch, and for the code of plugins beside the configuration too.")
+def command(
+    config: Path,
+    frontends: tuple[str, ...],
+    bind: str | None,
+    admin: str | None,
+    workers: int,
+    watch: bool,
+    reload: bool,
+) -> None:
     """Start the gateway on a configuration, or some of its frontends alone.
 
     SIGHUP reads it again and opens log files anew; SIGTERM and Ctrl-C stop after what is under way. Exits with 2 when
@@ -66,4 +76,4 @@ def command(config: Path, frontends: tuple[str, ...], bind: str | None, admin: s
     """
     from gateway.process.server import run
 
-    raise SystemExit(run(config, bind, admin, frontends, workers))
+    raise SystemExit(run(config, bind, admin, frontends, workers, watch=watch, reload=reload))

@@ -35,6 +35,8 @@ _REJECTED: Final = "\0rejected"
 
 _NOT_PRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
 
+_SEARCHED: Final = 1 << 16
+
 _TAG: Final = "tag:yaml.org,2002:"
 _SCALAR_TAGS: Final = {"null": type(None), "bool": bool, "int": int, "float": float}
 
@@ -82,7 +84,7 @@ def parse(file: str, data: bytes) -> Document:
         document.problems.append(Problem(_end_of(file, before), "the file is not UTF-8"))
         return document
     document = Document(Source(file, text))
-    broken = _NOT_PRINTABLE.search(text)
+    broken = _not_printable(text)
     if broken:
         message = f"the character U+{ord(broken[0]):04X} is not allowed in YAML"
         document.problems.append(Problem(_end_of(file, text[: broken.start()]), message))
@@ -95,6 +97,15 @@ def parse(file: str, data: bytes) -> Document:
     except _Unreadable as error:
         document.problems.append(error.problem)
     return document
+
+
+def _not_printable(text: str) -> re.Match[str] | None:
+    """The first such character; piece by piece, since nothing else runs during a search."""
+    for start in range(0, len(text), _SEARCHED):
+        found = _NOT_PRINTABLE.search(text, start, start + _SEARCHED)
+        if found is not None:
+            return found
+    return None
 
 
 class _Unreadable(Exception):

@@ -134,6 +134,13 @@ class TimeoutsSpec(Spec):
     )
 
 
+class ReloadSpec(Spec):
+    """When the configuration is read again without being asked."""
+
+    watch: bool = Field(False, description="when its files have changed, those that an include matches too")
+    interval: Timeout = Field(Duration("1s"), description="between two looks; two in a row must find the same")
+
+
 class MatchSpec(Spec):
     """What a request must look like; a route without any matches all."""
 
@@ -281,6 +288,7 @@ class ConfigSpec(Spec):
     )
     limits: LimitsSpec = Field(LimitsSpec(), description="what a client may send")
     timeouts: TimeoutsSpec = Field(TimeoutsSpec(), description="how long to wait for clients")
+    reload: ReloadSpec = Field(ReloadSpec(), description="when to read this file again")
     forwarded: Forwarded = Field("x-forwarded", description="which headers tell upstreams of the client")
     state: StateSpec = Field(StateSpec(memory=MemorySpec()), description="where plugins keep what instances share")
     plugins: tuple[PluginUse, ...] = Field((), description="for every route, in this order")

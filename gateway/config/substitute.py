@@ -7,11 +7,13 @@ is a plain `${`. The result is text; a field that wants a number reads it as one
 
 from __future__ import annotations
 
+import errno
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from gateway.config.files import Disk, Files
 from gateway.config.nodes import Node
 from gateway.config.problems import Problem, closest
 
@@ -24,8 +26,9 @@ _VARIABLE = re.compile(r"(?:env:)?([A-Za-z_][A-Za-z0-9_]*)(?:(:[-?])(.*))?", re.
 class Substitution:
     """Fills in the scalars of one configuration. `problems` and `secrets` (the texts that came from files) grow."""
 
-    def __init__(self, environ: Mapping[str, str], folder: Path) -> None:
-        """`folder` is where a relative `${file:...}` begins."""
+    def __init__(self, environ: Mapping[str, str], folder: Path, files: Files | None = None) -> None:
+        """`folder` is where a relative `${file:...}` begins, `files` what it is read through; the disk by default."""
+        self._files = files if files is not None else Disk()
         self._environ = environ
         self._folder = folder
         self.problems: list[Problem] = []
@@ -70,17 +73,14 @@ class Substitution:
 
     def _text_file(self, node: Node, name: str) -> str:
         try:
-            with (self._folder / name).open("rb") as file:
-                data = file.read(MAX_FILE_BYTES + 1)
-            text = data.decode()
+            text = self._files.read(self._folder / name, MAX_FILE_BYTES).decode()
         except OSError as error:
-            self._report(node, f"cannot read {name!r}: {(error.strerror or str(error)).lower()}")
+            large = error.errno == errno.EFBIG
+            reason = f"cannot read {name!r}: {(error.strerror or str(error)).lower()}"
+            self._report(node, f"{name!r} is larger than 1MiB" if large else reason)
             return ""
         except ValueError:
             self._report(node, f"{name!r} is not UTF-8")
-            return ""
-        if len(data) > MAX_FILE_BYTES:
-            self._report(node, f"{name!r} is larger than 1MiB")
             return ""
         secret = text.removesuffix("\n").removesuffix("\r")
         if secret:

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import hashlib
 import logging
 import socket
 import time
-from collections.abc import Awaitable, Callable, Collection, Container, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Container, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import aiohttp
 
 from gateway.compile import Generation, compile_table, config_folder
 from gateway.config.fields import Bind
+from gateway.config.files import Kept
 from gateway.config.load import Loaded, load
 from gateway.config.problems import Problem
 from gateway.config.specs import AdminSpec, ConfigSpec, ListenerSpec
@@ -25,13 +25,16 @@ from gateway.library import Library
 from gateway.plugin import Env, Plugin
 from gateway.process.certificate_watch import CertificateWatch
 from gateway.process.gauges import watch_runtime
+from gateway.process.letting_go import let_go
 from gateway.process.listening import RESTART, Place, misplaced, moved, places
 from gateway.process.plugin_life import NotStarted, not_among, start_plugins, stop_plugins, stop_when_unused, when_gone
-from gateway.process.reloading import Reloading
+from gateway.process.reloading import Change, LoadResult, Reloading
 from gateway.process.shared_state import SharedState
-from gateway.process.sockets import open_sockets, remove_socket_file
+from gateway.process.sockets import open_sockets
+from gateway.process.versions import RELOAD, START, Version, Versions
 from gateway.proxy import Proxy
 from gateway.state.board import Seat
+from gateway.state.store import Store
 from gateway.table import RouteTable
 from gateway.telemetry.log_sink import LogSinks
 from gateway.telemetry.metrics import Metrics
@@ -57,23 +60,13 @@ class SystemClock:
     wall = staticmethod(time.time)
 
 
-@dataclass(frozen=True, slots=True)
-class LoadResult:
-    """What came of reading the configuration once. `at` is in seconds since 1970; `texts` are the problems with their
-    lines of the file."""
-
-    at: float
-    accepted: bool
-    problems: tuple[Problem, ...]
-    texts: tuple[str, ...]
-
-
 class Runtime:
     """Owns what lives as long as the worker: proxy, metrics, deadlines, listeners, and the generation in service.
 
     `problems` are those of the last load, whether it went into service or not; `version` counts those that did.
     `last` is what came of the last load, `loaded_at` when the one in service was put there, `ready` whether requests
     are served and new ones are welcome, `leaving` whether it will stop, `slot` its number among the gateway's workers.
+    `versions` are the configurations that went into service of late, the one in service included.
     """
 
     def __init__(
@@ -84,9 +77,11 @@ class Runtime:
         admin_bind: Bind | None = None,
         alone: Collection[str] = (),
         seat: Seat | None = None,
+        memory: Store | None = None,
     ) -> None:
         """`binds` and `admin_bind` are listened on in place of the configuration's. With names in `alone` only these
-        frontends are served. With a `seat` it is one of several workers."""
+        frontends are served. With a `seat` it is one of several workers, with a `memory` of the whole
+        gateway it keeps shared state there."""
         self._seat = seat
         self.path = path
         self._binds = binds
@@ -99,7 +94,7 @@ class Runtime:
         self.loaded: Loaded | None = None
         self.problems: tuple[Problem, ...] = ()
         self.last = LoadResult(0.0, False, (), ())
-        self.library = Library()
+        self.versions = Versions()
         self.version = 0
         self.started = time.time()
         self.loaded_at = 0.0
@@ -108,14 +103,13 @@ class Runtime:
         self.proxy = Proxy(RouteTable.empty())
         self._environ = environ
         clock = SystemClock()
-        self._state = SharedState(clock, self.metrics)
+        self._state = SharedState(clock, self.metrics, memory)
         self._session: aiohttp.ClientSession | None = None
         self._check_session: aiohttp.ClientSession | None = None
         self._retiring: dict[asyncio.Task[None], asyncio.Event] = {}
         self._sweep: asyncio.TimerHandle | None = None
         self._ticking: asyncio.TimerHandle | None = None
         self.reloading = Reloading(self)
-        self.reload_all: Callable[[Container[int] | None], Awaitable[bool]] = self.reload
         self._prepared: tuple[Generation, Loaded] | None = None
         self._sinks = LogSinks(self.metrics)
         self._certificates = CertificateWatch(self.listeners, self._upstream_tls, clock.wall)
@@ -132,6 +126,11 @@ class Runtime:
             seat=seat,
         )
         watch_runtime(self)
+
+    @property
+    def library(self) -> Library:
+        """The plugins that the configuration in service can name."""
+        return self.generation.library if self.generation is not None else Library()
 
     @property
     def spec(self) -> ConfigSpec:
@@ -154,26 +153,25 @@ class Runtime:
         """Compile what was read; `problems` says what is wrong with it."""
         refused = self._state.adopt(loaded)
         self.env = replace(self.env, shared=self._state.store)
-        library = Library(config_folder(self.path))
+        library = Library(config_folder(self.path), self.library)
         generation, problems = compile_table(loaded, self.env, self.metrics, library, self.generation, self._alone)
         if generation is not None:
-            self.library = library
             refused += self._address_problems(generation, loaded)
         self.problems = (*problems, *refused)
         return None if refused else generation
 
-    async def serve(self, generation: Generation, loaded: Loaded, version: int) -> None:
+    async def serve(self, generation: Generation, loaded: Loaded, version: Version) -> None:
         """Swap the table for that of a generation whose plugins are started, and stop what is old once nobody uses
         it."""
+        loaded_before = self.loaded
         before = self.generation
         known = list(before.plugins.values()) if before is not None else []
         gone = not_among(known, generation.plugins.values())
-        self.version = version
-        self.loaded_at = time.time()
-        digest = hashlib.sha256(repr(loaded.sources).encode()).hexdigest()[:16]
-        generation.table = replace(generation.table, version=self.version, digest=digest)
+        self.version, self.loaded_at = version.number, version.at
+        generation.table = replace(generation.table, version=version.number, digest=version.digest)
         for plugin in gone:
-            plugin.routes_served({})
+            if type(plugin).routes_served is not Plugin.routes_served:
+                plugin.routes_served({})
         generation.take_over()
         self.generation = generation
         self.loaded = loaded
@@ -192,14 +190,22 @@ class Runtime:
                 await listener.adopt_certificates(place.certificates)
         if before is not None:
             self._retire(before, generation, gone)
+            if loaded_before is not None:
+                self.let_go(before, loaded_before, before.spec.timeouts.drain)
 
-    def load(self) -> Loaded:
-        """Read the configuration."""
-        return load(self.path, self._environ)
+    def let_go(self, generation: Generation | None, loaded: Loaded, patience: float = 0.0) -> None:
+        """Free, piece by piece, what only an old or refused configuration uses."""
+        let_go(self._retiring, generation, loaded, patience)
 
-    async def reload(self, expected: Container[int] | None = None) -> bool:
-        """Read the configuration again, see `Reloading.reload`."""
-        return await self.reloading.reload(expected)
+    def load(self, files: Kept | None = None) -> Loaded:
+        """Read the configuration, from files that were kept where there are some."""
+        return load(self.path, self._environ, files)
+
+    async def reload(
+        self, expected: Container[int] | None = None, why: str = RELOAD, back_to: int | None = None
+    ) -> bool:
+        """Read the configuration again in this worker, see `Reloading.reload`."""
+        return await self.reloading.reload(expected, why, back_to)
 
     def note(self, loaded: Loaded, accepted: bool) -> None:
         """What came of reading the configuration."""
@@ -242,11 +248,12 @@ class Runtime:
 
     # the worker's life
 
-    def prepare(self) -> None:
-        """Read and compile the configuration. ConfigError with all problems."""
+    def prepare(self, change: Change | None = None) -> None:
+        """Read and compile the configuration: what the disk holds, or what is asked for. ConfigError with all
+        problems."""
         # What is built now stays: the collector would only walk it again and again. `start` has it on again.
         gc.disable()
-        loaded = self.load()
+        loaded = self.reloading.load(change or Change(START))
         generation = self.compile(loaded)
         self.note(loaded, generation is not None)
         if generation is None:
@@ -266,17 +273,28 @@ class Runtime:
         assert self._prepared is not None
         return self._prepared[0]
 
+    @property
+    def current_loaded(self) -> Loaded:
+        """What `current` was compiled from."""
+        loaded = self.loaded if self.generation is not None else self._prepared[1] if self._prepared else None
+        assert loaded is not None
+        return loaded
+
     def open(self) -> Doors:
         """Sockets of its own for all places. OSError for an address that cannot be had."""
         return [(open_sockets(place.bind)[0], place.make_tls()) for place in self.places]
 
-    async def start(self, doors: Doors | None = None, version: int = 1) -> None:
+    async def start(self, doors: Doors | None = None) -> None:
         """Prepare unless that is done, start plugins, and accept: at these doors, one for each of `places`, else at
         its own. ConfigError with all problems; OSError for an address that cannot be had."""
         if self._prepared is None:
             self.prepare()
         assert self._prepared is not None
         generation, loaded = self._prepared
+        version = self.versions.newest
+        if version is None:
+            version = Version(1, loaded.digest, time.time(), START, loaded.kept)
+            self.versions.add(version)
         self.deadlines.start()
         await self._state.store.start()
         try:
@@ -332,8 +350,6 @@ class Runtime:
             unused.set()
         await asyncio.gather(*self._retiring)
         if self.generation is not None:
-            for place in places(self.generation, self._binds):
-                remove_socket_file(place.bind)
             await stop_plugins(list(self.generation.plugins.values()))
             for endpoint in self.generation.endpoints.values():
                 endpoint.pool.close()

@@ -11,18 +11,27 @@ import signal
 import socket
 import sys
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import uvloop
 
 from gateway.config.fields import Bind
 from gateway.config.specs import ListenerSpec
+from gateway.config.state_specs import MemorySpec
 from gateway.errors import ConfigError
+from gateway.process import systemd
+from gateway.process.gateway_memory import GatewayMemory
 from gateway.process.listening import served_at
-from gateway.process.runtime import Runtime
-from gateway.process.sockets import open_sockets
+from gateway.process.predecessor import Predecessor, leave
+from gateway.process.reexec import reexec
+from gateway.process.reloading import Change
+from gateway.process.runtime import Runtime, SystemClock
+from gateway.process.sockets import remove_socket_file
 from gateway.process.supervisor import NotStarted, Supervisor
+from gateway.process.versions import START, Version
 from gateway.process.worker import Worker
+from gateway.state.memory import MemoryShared
 from gateway.wire.listener import address_of
 from gateway.wire.server_tls import ServerTls
 
@@ -30,13 +39,34 @@ log = logging.getLogger("gateway.process")
 
 EXIT_OK = 0
 EXIT_BAD_CONFIG = 2
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
+
+
+@dataclass(frozen=True, slots=True)
+class Orders:
+    """What the command line says. `binds` and `admin` stand in place of the configuration's; with names in `alone` only
+    these frontends are served. `watch` and `reload` look for changes of the configuration, and of plugins' code."""
+
+    config: Path
+    binds: Sequence[ListenerSpec] | None = None
+    admin: Bind | None = None
+    alone: Collection[str] = ()
+    workers: int = 1
+    watch: bool = False
+    reload: bool = False
 
 
 def run(
-    config: Path, bind: str | None = None, admin: str | None = None, alone: Collection[str] = (), workers: int = 1
+    config: Path,
+    bind: str | None = None,
+    admin: str | None = None,
+    alone: Collection[str] = (),
+    workers: int = 1,
+    *,
+    watch: bool = False,
+    reload: bool = False,
 ) -> int:
-    """Serve until SIGTERM or SIGINT, with names in `alone` these frontends only. The exit code: 0 after a drained stop,
-    2 for what cannot start."""
+    """Serve until SIGTERM or SIGINT, see `Orders`. The exit code: 0 after a drained stop, 2 for what cannot start."""
     try:
         logging.basicConfig(
             level=os.environ.get("GATEWAY_LOG", "INFO").upper(),
@@ -45,106 +75,184 @@ def run(
         )
         binds = [ListenerSpec(bind=Bind.parse(bind))] if bind else None
         admin_bind = Bind.parse(admin) if admin else None
-        process = _Gateway(config, binds, admin_bind, alone, workers)
+        orders = Orders(config, binds, admin_bind, alone, workers, watch, reload)
         # A selector that is only a list: a forked worker shares nothing of it.
-        loop = asyncio.SelectorEventLoop(selectors.PollSelector())
-        with asyncio.Runner(loop_factory=lambda: loop) as runner:
-            return runner.run(process.serve())
+        with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(selectors.PollSelector())) as runner:
+            environment = runner.run(Gateway(orders).serve())
     except (ConfigError, NotStarted, OSError, ValueError) as error:
         sys.stderr.write(f"{error}\n")
         return EXIT_BAD_CONFIG
+    if environment is not None:
+        # What comes before the successor has put its handlers would end it.
+        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        reexec(environment)
+    return EXIT_OK
 
 
-class _Gateway:
-    """What `gateway run` starts.
+class Gateway:
+    """One gateway, as its supervisor's process has it.
 
-    Mutable state: the worker's runtime that was made to see whether the configuration is right; the first workers are
-    copies of it; and what holds the keys of session tickets, which all workers share.
+    Mutable state: the worker's runtime that was made to see whether the configuration is right, of which a first worker
+    without siblings is a copy; and what holds the keys of session tickets, which all workers share.
     """
 
-    def __init__(
-        self,
-        config: Path,
-        binds: Sequence[ListenerSpec] | None,
-        admin: Bind | None,
-        alone: Collection[str],
-        workers: int,
-    ) -> None:
-        self._config = config
-        self._binds = binds
-        self._admin = admin
-        self._alone = alone
-        self._workers = workers
-        self._prepared: Runtime | None = None
+    def __init__(self, orders: Orders) -> None:
+        self._orders = orders
+        self._prepared: tuple[Runtime, GatewayMemory] | None = None
         self._tls: list[ServerTls | None] = []
+        self._supervisor: Supervisor | None = None
 
-    async def serve(self) -> int:
-        """From start to stop. ConfigError, NotStarted and OSError for what cannot start."""
+    async def serve(self) -> dict[str, str] | None:
+        """From start to stop; an environment where it shall begin anew. ConfigError, NotStarted and OSError for what
+        cannot start."""
         loop = asyncio.get_running_loop()
         told, hung_up = asyncio.Event(), asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, told.set)
         loop.add_signal_handler(signal.SIGHUP, hung_up.set)
-        runtime = self._prepared = self._runtime()
-        runtime.prepare()
-        slots = self._slots(runtime)
-        self._tls = [place.make_tls() for place in runtime.places]
-        admin = self._admin_socket(runtime)
-        runtime.warn()
-        # Pages of memory that nobody writes to stay shared with the workers.
-        gc.freeze()
-        supervisor = Supervisor(self._serve_worker, slots, admin, runtime.spec.timeouts.drain)
-        loop.add_signal_handler(signal.SIGCHLD, supervisor.reap)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+        predecessor = Predecessor.found()
+        supervisor: Supervisor | None = None
+        while supervisor is None:
+            try:
+                supervisor = await self._started(predecessor)
+            except (ConfigError, NotStarted, OSError) as error:
+                if not predecessor.workers:
+                    raise
+                log.error("the restart failed, the workers of before go on until SIGHUP tries again:\n%s", error)
+                await _either(told, hung_up)
+                if told.is_set():
+                    return None
+                hung_up.clear()
+        systemd.notify(systemd.READY)
+        tasks = [loop.create_task(_follow(hung_up, supervisor)), loop.create_task(_keep_alive())]
         try:
-            await supervisor.start()
-            for place, sock in zip(runtime.places, slots[0], strict=True):
-                log.info("listening on %s%s", address_of(sock), served_at(runtime.current, place.settings))
-            log.info("admin on %s", address_of(admin))
-            self._prepared = None
-            hanging_up = loop.create_task(_follow(hung_up, supervisor))
-            await told.wait()
+            await _either(told, supervisor.restarting)
+            for task in tasks:
+                task.cancel()
+            if not told.is_set():
+                return await self._left(supervisor)
             log.info("stopping: what is under way may finish")
+            systemd.notify(systemd.STOPPING)
             # The second signal ends it at once.
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(number, _give_up, supervisor, number)
-            hanging_up.cancel()
             await supervisor.stop()
         except BaseException:
             supervisor.kill()
             raise
+        for bind in self._binds:
+            remove_socket_file(bind)
         log.info("stopped")
-        return EXIT_OK
+        return None
 
-    def _slots(self, runtime: Runtime) -> list[list[socket.socket]]:
-        """The listening sockets of each worker."""
-        opened = [open_sockets(place.bind, self._workers) for place in runtime.places]
-        return [[sockets[slot] for sockets in opened] for slot in range(self._workers)]
-
-    def _admin_socket(self, runtime: Runtime) -> socket.socket:
+    async def _started(self, predecessor: Predecessor) -> Supervisor:
+        predecessor.begin()
+        self._prepared = self._runtime(0)
+        runtime = self._prepared[0]
+        runtime.prepare()
+        loaded, workers = runtime.current_loaded, self._orders.workers
+        places = runtime.places
+        self._binds = [*(place.bind for place in places), runtime.admin_bind]
+        for name in predecessor.adopt_activated(
+            [*(("", place.bind) for place in places), ("admin", runtime.admin_bind)]
+        ):
+            log.warning("nobody listens on the activated socket %s", name)
+        opened = [predecessor.take(place.bind, workers) for place in places]
         try:
-            return open_sockets(runtime.admin_bind)[0]
+            (admin,) = predecessor.take(runtime.admin_bind, 1, "admin")
         except OSError as error:
             raise OSError(f"the admin listener {error}") from None
+        runtime.warn()
+        self._tls = [place.make_tls() for place in places]
+        kept = MemoryShared(SystemClock(), (runtime.spec.state.memory or MemorySpec()).entries)
+        kept.restore(predecessor.entries)
+        # Pages of memory that nobody writes to stay shared with the workers.
+        gc.freeze()
+        supervisor = self._supervisor = Supervisor(
+            self._serve_worker,
+            [[sockets[slot] for sockets in opened] for slot in range(workers)],
+            admin,
+            runtime.spec.timeouts.drain,
+            Version(1, loaded.digest, runtime.last.at, START, loaded.kept),
+            kept,
+            predecessor.workers,
+        )
+        self._listening = [(str(place.bind), sockets) for place, sockets in zip(places, opened, strict=True)]
+        self._listening.append(("admin", [admin]))
+        asyncio.get_running_loop().add_signal_handler(signal.SIGCHLD, supervisor.reap)
+        supervisor.reap()
+        await supervisor.start()
+        predecessor.workers.clear()
+        predecessor.close()
+        for place, sockets in zip(places, opened, strict=True):
+            log.info("listening on %s%s", address_of(sockets[0]), served_at(runtime.current, place.settings))
+        log.info("admin on %s", address_of(admin))
+        self._prepared = None
+        return supervisor
 
-    def _runtime(self) -> Runtime:
-        return Runtime(self._config, dict(os.environ), self._binds, self._admin, self._alone)
+    async def _left(self, supervisor: Supervisor) -> dict[str, str]:
+        """What the supervisor that this one becomes finds of it."""
+        log.info("restarting: new workers take over one after the other")
+        return leave(self._listening, await supervisor.detach(), supervisor.memory.entries())
+
+    def _runtime(self, slot: int) -> tuple[Runtime, GatewayMemory]:
+        orders, memory = self._orders, GatewayMemory()
+        board = self._supervisor.board if self._supervisor is not None else None
+        seat = board.take_seat(slot) if board is not None else None
+        runtime = Runtime(orders.config, dict(os.environ), orders.binds, orders.admin, orders.alone, seat, memory)
+        runtime.slot, runtime.reloading.reads_code = slot, orders.reload
+        return runtime, memory
 
     def _serve_worker(
-        self, control: socket.socket, sockets: Sequence[socket.socket], admin: socket.socket, version: int
+        self, slot: int, control: socket.socket, sockets: Sequence[socket.socket], admin: socket.socket
     ) -> int:
-        """A worker's life, in its own process."""
-        runtime = self._prepared or self._runtime()
+        """A worker's life, in its own process. With siblings it compiles anew, since circuits take their seats then."""
+        supervisor = self._supervisor
+        assert supervisor is not None
+        if self._prepared is not None and supervisor.board is None:
+            runtime, memory = self._prepared
+        else:
+            runtime, memory = self._runtime(slot)
+            newest = supervisor.versions.newest
+            assert newest is not None
+            runtime.versions = supervisor.versions
+            try:
+                runtime.prepare(Change(newest.why, newest.kept))
+            except ConfigError as error:
+                log.error("%s", error)
+                return EXIT_BAD_CONFIG
+            runtime.reloading.on_disk = supervisor.on_disk, runtime.reloading.on_disk[1]
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            return runner.run(
-                Worker(runtime, control).serve(list(zip(sockets, self._tls, strict=True)), admin, version)
-            )
+            doors = list(zip(sockets, self._tls, strict=True))
+            watches = self._orders.watch or self._orders.reload
+            return runner.run(Worker(runtime, memory, control, watches).serve(doors, admin))
+
+
+async def _either(*events: asyncio.Event) -> None:
+    """Until one of them is set."""
+    waits = [asyncio.ensure_future(event.wait()) for event in events]
+    await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    for wait in waits:
+        wait.cancel()
 
 
 async def _follow(hung_up: asyncio.Event, supervisor: Supervisor) -> None:
     while True:
         await hung_up.wait()
         hung_up.clear()
-        await supervisor.hang_up()
+        try:
+            await supervisor.hang_up()
+        except Exception:
+            log.exception("the reload failed; the configuration in service stays")
+
+
+async def _keep_alive() -> None:
+    """Tell the service manager that this process lives, as often as it wants to hear it."""
+    interval = systemd.watchdog_interval()
+    while interval is not None:
+        systemd.notify(systemd.ALIVE)
+        await asyncio.sleep(interval)
 
 
 def _give_up(supervisor: Supervisor, number: int) -> None:

@@ -16,8 +16,10 @@ class SharedState:
     Mutable state: `store`, a memory until a configuration is adopted, and the spec that it was made from.
     """
 
-    def __init__(self, clock: Clock, metrics: Metrics) -> None:
-        self.store: Store = MemoryShared(clock)
+    def __init__(self, clock: Clock, metrics: Metrics, memory: Store | None = None) -> None:
+        """`memory` is the gateway's where the worker has siblings, in place of one of its own."""
+        self.store: Store = memory or MemoryShared(clock)
+        self._memory = memory
         self._clock = clock
         self._metrics = metrics
         self._spec: StateSpec | None = None
@@ -31,6 +33,9 @@ class SharedState:
         position = loaded.position(("state",))
         if self._spec is not None:
             return [Problem(position, "a reload cannot change where state is kept", "restart the gateway for that")]
+        if self._memory is not None and spec.redis is None and spec.memcached is None:
+            self._spec = spec
+            return []
         try:
             self.store = make_shared(spec, self._clock, self._metrics)
         except MissingLibrary as error:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from typing import TYPE_CHECKING, Any, Protocol
 
 from gateway.admin.answering import answer
+from gateway.process.channel import Refusal
+from gateway.process.versions import RELOAD
 
 if TYPE_CHECKING:
     from gateway.process.runtime import Runtime
@@ -21,6 +24,16 @@ class Siblings(Protocol):
         """The same for a change. The last argument says what shall be, those before it of what: a worker that starts
         later is told the last word on each."""
 
+    async def reload(
+        self, expected: Container[int] | None = None, why: str = RELOAD, back_to: int | None = None
+    ) -> bool:
+        """A new configuration in all workers, or in none, see `Reloading.reload`. Then `Runtime.last` and `version`
+        are those of this worker."""
+
+    async def restart(self) -> None:
+        """Replace all workers, one after the other, by those of the program that is installed now. Refusal when that
+        does not take the configuration."""
+
 
 class Alone:
     """One worker without others."""
@@ -36,3 +49,13 @@ class Alone:
     async def tell(self, what: str, *arguments: Any) -> list[Any]:
         """The same for a change."""
         return await self.gather(what, *arguments)
+
+    async def reload(
+        self, expected: Container[int] | None = None, why: str = RELOAD, back_to: int | None = None
+    ) -> bool:
+        """This worker's reload."""
+        return await self._runtime.reload(expected, why, back_to)
+
+    async def restart(self) -> None:
+        """There is nobody who would start another."""
+        raise Refusal("this worker has no supervisor")

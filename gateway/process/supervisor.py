@@ -10,13 +10,20 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
+from gateway.process import systemd
 from gateway.process.backoff import Backoff
 from gateway.process.channel import Channel, Gone, Refusal
+from gateway.process.figures import Figures
 from gateway.process.forking import fork
+from gateway.process.predecessor import OldWorker
+from gateway.process.reloading import Change, Outcome
+from gateway.process.versions import Version, Versions
+from gateway.state.board import Board
+from gateway.state.memory import MemoryShared
 
 log = logging.getLogger("gateway.process")
 # A worker that answers nothing for so long hangs. Between two questions pass so many seconds.
@@ -25,7 +32,7 @@ PING_SECONDS = 5.0
 # What a worker may take, beyond the time that requests have, to stop plugins and write logs.
 STOP_SECONDS = 10.0
 
-Serve = Callable[[socket.socket, Sequence[socket.socket], socket.socket, int], int]
+Serve = Callable[[int, socket.socket, Sequence[socket.socket], socket.socket], int]
 
 
 @dataclass(eq=False, slots=True)
@@ -50,24 +57,47 @@ class NotStarted(Exception):
 
 
 class Supervisor:
-    """Mutable state: the children by their process ids, the version of the configuration in service, the backoff of
-    each slot, and whether it stops."""
+    """Mutable state: the children by their process ids, the workers that were before it by theirs, the backoff of each
+    slot, whether it stops, and what is the gateway's: versions, the last word of the disk, figures, memory, board."""
 
     def __init__(
-        self, serve: Serve, sockets: Sequence[Sequence[socket.socket]], admin: socket.socket, drain: float
+        self,
+        serve: Serve,
+        sockets: Sequence[Sequence[socket.socket]],
+        admin: socket.socket,
+        drain: float,
+        first: Version,
+        memory: MemoryShared,
+        old: Sequence[OldWorker] = (),
     ) -> None:
-        """`serve` is a worker's whole life: it gets its end of the channel, the listening sockets of its slot, the
-        admin listener's, and the version in service. `sockets` are those of each slot, `drain` is in seconds."""
+        """`serve` is a worker's whole life: it gets its slot, its end of the channel, the slot's listening sockets and
+        the admin listener's. `sockets` are those of each slot, `drain` is in seconds, `old` the workers that serve
+        until new ones do."""
         self._serve = serve
         self._sockets = sockets
         self._admin = admin
         self._drain = drain
+        self.versions = Versions()
+        self.versions.add(first)
+        self.on_disk = first.kept
+        self.board = Board.create(len(sockets)) if len(sockets) > 1 else None
+        self.memory = memory
+        self.restarting = asyncio.Event()
+        self._figures = Figures(lambda: self.living)
+        self._old = {worker.pid: worker for worker in old}
+        self._old_ends = {worker.pid: asyncio.get_running_loop().create_future() for worker in old}
         self._children: dict[int, Child] = {}
         self._backoffs = [Backoff() for _ in sockets]
         self._changing = asyncio.Lock()
         self._stopping = asyncio.Event()
         self._tasks: set[asyncio.Task[Any]] = set()
-        self.version = 1
+
+    @property
+    def version(self) -> int:
+        """The number of the configuration in service."""
+        newest = self.versions.newest
+        assert newest is not None
+        return newest.number
 
     @property
     def living(self) -> list[Child]:
@@ -77,6 +107,9 @@ class Supervisor:
 
     async def start(self) -> None:
         """Start all workers. NotStarted when one cannot: then none is left."""
+        if self._old:
+            await self._take_over()
+            return
         children = [await self._spawn(slot) for slot in range(len(self._sockets))]
         try:
             for child in children:
@@ -85,6 +118,14 @@ class Supervisor:
             await self.stop()
             raise NotStarted(str(error) or "a worker ended while it started") from None
 
+    async def _take_over(self) -> None:
+        """One slot after the other: a new worker serves, then the old one is told to end."""
+        for slot in range(len(self._sockets)):
+            child = await self._spawn(slot)
+            with contextlib.suppress(NotStarted, Gone):
+                # One that cannot start is tried again later, and the old one goes on.
+                await asyncio.shield(child.ready)
+
     async def stop(self) -> None:
         """Tell all workers to end, and wait until they have."""
         self._stopping.set()
@@ -92,7 +133,14 @@ class Supervisor:
             for sock in sockets:
                 sock.close()
         self._admin.close()
+        for worker in self._old.values():
+            worker.control.close()
         await self._end(list(self._children.values()), "leave")
+        if self._old_ends:
+            _, left = await asyncio.wait(self._old_ends.values(), timeout=self._drain + STOP_SECONDS)
+            for pid, end in self._old_ends.items():
+                if end in left:
+                    self._kill(pid)
 
     def kill(self) -> None:
         """End all workers now, whatever they do."""
@@ -114,31 +162,46 @@ class Supervisor:
                 "ready": partial(self._is_ready, child),
                 "failed": partial(self._has_failed, child),
                 "reload": self.reload,
+                "restart": self.restarting.set,
+                "gather": partial(self._figures.gather, child),
+                "tell": partial(self._figures.tell, child),
+                "remains": partial(self._figures.note, pid),
+                **{f"memory_{what}": getattr(self.memory, what) for what in ("get", "set", "add", "delete")},
             },
             partial(self._hung_up, child),
         )
         self._children[pid] = child
+        self._figures.begin(pid)
         await loop.create_unix_connection(lambda: child.channel, sock=mine)
         self._keep(self._watch(child))
         return child
 
     def _become_worker(self, slot: int, supervisors: socket.socket, own: socket.socket) -> int:
         """In the child: let go of what is others', or its end would never be seen."""
-        for sock in (supervisors, *(child.control for child in self._children.values())):
+        controls = [child.control for child in self._children.values()]
+        for sock in (supervisors, *controls, *(worker.control for worker in self._old.values())):
             sock.close()
         for number, sockets in enumerate(self._sockets):
             if number != slot:
                 for sock in sockets:
                     sock.close()
-        return self._serve(own, self._sockets[slot], self._admin, self.version)
+        return self._serve(slot, own, self._sockets[slot], self._admin)
 
     async def _is_ready(self, child: Child, version: int) -> None:
         async with self._changing:
-            if version != self.version and await self._prepared(child):
+            newest = self.versions.newest
+            if newest is not None and version != newest.number:
                 # There was a reload while it started.
-                await child.channel.ask("commit", self.version)
+                change = Change(newest.why, newest.kept, newest.restored)
+                if (await child.channel.ask("prepare", change)).accepted:
+                    await child.channel.ask("commit", newest)
+            for what, arguments in self._figures.words():
+                await child.channel.ask("answer", what, arguments)
             if not child.ready.done():
                 child.ready.set_result(None)
+        for worker in [one for one in self._old.values() if one.slot == child.slot or one.slot >= len(self._sockets)]:
+            del self._old[worker.pid]
+            worker.control.close()
 
     def _has_failed(self, child: Child, why: str) -> None:
         if not child.ready.done():
@@ -159,9 +222,15 @@ class Supervisor:
                 return
             if not pid:
                 return
-            child = self._children.pop(pid, None)
+            child, old = self._children.pop(pid, None), self._old_ends.pop(pid, None)
             if child is not None:
+                self._figures.end(pid)
+                if self.board is not None:
+                    self.board.clear_seat(child.slot)
                 child.ended.set_result(os.waitstatus_to_exitcode(status))
+            elif old is not None:
+                self._old.pop(pid, None)
+                old.set_result(None)
 
     async def _watch(self, child: Child) -> None:
         """See whether it still answers, and when it ends unasked start another."""
@@ -231,42 +300,72 @@ class Supervisor:
 
     # changes
 
-    async def reload(self, base: int | None = None) -> bool | None:
+    async def reload(self, change: Change, base: int | None = None) -> bool | None:
         """A new configuration in all workers, or in none. None when the version in service is not `base`."""
         async with self._changing:
             if base is not None and base != self.version:
                 return None
-            workers = self.living
-            results = await asyncio.gather(*(self._prepared(child) for child in workers))
-            accepted = all(results)
-            if accepted:
-                self.version += 1
-            for child, result in zip(workers, results, strict=True):
-                with contextlib.suppress(Gone, Refusal):
-                    if accepted:
-                        await child.channel.ask("commit", self.version)
-                    elif result:
-                        await child.channel.ask("discard", "another worker refuses it: its log says why")
-            for child, result in zip(workers, results, strict=True):
-                if result == accepted:
-                    child.channel.tell("report", accepted)
-                    break
-            return accepted
+            systemd.notify(systemd.reloading())
+            try:
+                return await self._reload(change)
+            finally:
+                systemd.notify(systemd.READY)
+
+    async def _reload(self, change: Change) -> bool:
+        workers = self.living
+        if not workers:
+            raise Refusal("no worker serves just now")
+        # The first one reads the files; the others get what it has read.
+        outcome = await self._prepared(workers[0], change)
+        if outcome is None:
+            raise Refusal("the worker that was to read the configuration has ended; ask again")
+        if change.kept is None:
+            self.on_disk = outcome.kept
+        outcomes: list[Outcome | None] = [outcome]
+        if outcome.accepted:
+            same = replace(change, kept=outcome.kept)
+            outcomes += await asyncio.gather(*(self._prepared(child, same) for child in workers[1:]))
+        # One that has just ended has a successor, which begins with what is in service by then.
+        found = [(child, one) for child, one in zip(workers, outcomes, strict=False) if one is not None]
+        accepted = all(one.accepted for _, one in found)
+        if accepted:
+            number = self.version + 1
+            version = Version(number, outcome.digest, time.time(), change.why, outcome.kept, change.restored)
+            self.versions.add(version)
+        for child, one in found:
+            with contextlib.suppress(Gone, Refusal):
+                if accepted:
+                    await child.channel.ask("commit", self.versions.newest)
+                elif one.accepted:
+                    await child.channel.ask("discard", "another worker refuses it: its log says why")
+        reporter = next((child for child, one in found if one.accepted == accepted), None)
+        if reporter is not None:
+            reporter.channel.tell("report", accepted)
+        return accepted
 
     async def hang_up(self) -> None:
         """Log files that were moved away are opened anew, and the configuration is read again."""
         for child in self.living:
             child.channel.tell("reopen_logs")
-        await self.reload()
+        await self.reload(Change())
 
-    async def _prepared(self, child: Child) -> bool:
+    async def detach(self) -> list[tuple[int, int, socket.socket]]:
+        """Nothing is said to this supervisor any more: (slot, pid, channel) of the workers that go on meanwhile."""
+        for child in self.living:
+            with contextlib.suppress(Gone, Refusal):
+                await child.channel.ask("detach", timeout=PING_SECONDS)
+        return [(child.slot, child.pid, child.control) for child in self.living]
+
+    async def _prepared(self, child: Child, change: Change) -> Outcome | None:
+        """None for a worker that has ended."""
         try:
-            return bool(await child.channel.ask("prepare"))
+            outcome: Outcome = await child.channel.ask("prepare", change)
         except Gone:
-            # It has just died: its successor reads what is there by then.
-            return True
-        except Refusal:
-            return False
+            return None
+        except Refusal as refusal:
+            log.error("worker %s (%s) cannot prepare: %s", child.slot, child.pid, refusal)
+            return Outcome(False, "", self.on_disk)
+        return outcome
 
     def __repr__(self) -> str:
         return f"<Supervisor {len(self._children)} workers, configuration {self.version}>"

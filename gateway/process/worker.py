@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import socket
-from collections.abc import Container
+from collections.abc import Coroutine
 from typing import Any
 
+from gateway.admin.answering import answer
 from gateway.admin.server import AdminServer
 from gateway.errors import ConfigError
 from gateway.process.channel import Channel, Gone
-from gateway.process.reloading import VersionChanged
+from gateway.process.gateway_memory import GatewayMemory
 from gateway.process.runtime import Doors, Runtime
+from gateway.process.supervised import Supervised
+from gateway.process.versions import WATCH
+from gateway.process.watch import watch
 
 log = logging.getLogger("gateway.process")
 EXIT_OK = 0
 EXIT_NOT_STARTED = 2
+# Who edits code waits for it.
+CODE_EVERY = 0.25
 
 
 class Worker:
@@ -26,10 +33,15 @@ class Worker:
     already, so it no more answers for the gateway.
     """
 
-    def __init__(self, runtime: Runtime, control: socket.socket) -> None:
+    def __init__(self, runtime: Runtime, memory: GatewayMemory, control: socket.socket, watches: bool) -> None:
+        """`memory` is what the runtime keeps its shared state in. With `watches` it looks whether the configuration
+        changes on the disk, whatever that says itself."""
         self._runtime = runtime
+        self._memory = memory
         self._control = control
-        self._admin = AdminServer(runtime)
+        self._watches = watches
+        self._siblings = Supervised(runtime)
+        self._admin = AdminServer(runtime, self._siblings)
         self._told = asyncio.Event()
         self._retired = False
         self._channel = Channel(
@@ -39,52 +51,67 @@ class Worker:
                 "discard": runtime.reloading.discard,
                 "report": runtime.reloading.report,
                 "reopen_logs": runtime.reopen_logs,
+                "answer": lambda what, arguments: answer(runtime, what, *arguments),
                 "ping": lambda: None,
+                "detach": self._detach,
                 "retire": self._retire,
                 "leave": self._told.set,
             },
             self._orphaned,
         )
 
-    async def serve(self, doors: Doors, admin: socket.socket, version: int) -> int:
+    async def serve(self, doors: Doors, admin: socket.socket) -> int:
         """Serve until the supervisor says otherwise, or has gone. The exit code."""
         loop = asyncio.get_running_loop()
         await loop.create_unix_connection(lambda: self._channel, sock=self._control)
+        self._siblings.channel = self._memory.channel = self._channel
         runtime = self._runtime
-        runtime.reload_all = self._reload
+        beside: list[asyncio.Task[None]] = []
         try:
             # From here on it can be asked whether it is ready.
             await self._admin.start(admin)
             try:
-                await runtime.start(doors, version)
+                await runtime.start(doors)
             except (ConfigError, OSError) as error:
                 await self._say("failed", str(error))
                 return EXIT_NOT_STARTED
-            await self._say("ready", version)
+            await self._say("ready", runtime.version)
+            beside.append(loop.create_task(self._siblings.hand_in()))
+            if not runtime.slot:
+                beside.append(loop.create_task(self._watch()))
             await self._told.wait()
             if self._retired:
                 await self._admin.stop()
             await runtime.drain()
+            await self._siblings.hand_in_once()
         finally:
+            await _cancelled(beside)
             await self._admin.stop()
             await runtime.stop()
         return EXIT_OK
 
-    async def _reload(self, expected: Container[int] | None = None) -> bool:
-        """All workers of the gateway reload, or none. VersionChanged as in `Reloading.reload`."""
-        version = self._runtime.version
-        if expected is not None and version not in expected:
-            raise VersionChanged
-        accepted: bool | None = await self._channel.ask("reload", version if expected is not None else None)
-        if accepted is None:
-            raise VersionChanged
-        return accepted
+    def _watch(self) -> Coroutine[Any, Any, None]:
+        """Look for changes on the disk, for all workers."""
+        runtime = self._runtime
+        reloading = runtime.reloading
+
+        def interval() -> float | None:
+            spec = runtime.spec.reload
+            if not (self._watches or spec.watch):
+                return None
+            return min(spec.interval, CODE_EVERY) if reloading.reads_code else spec.interval
+
+        return watch(interval, lambda: reloading.on_disk, lambda: self._siblings.reload(why=WATCH))
 
     async def _say(self, what: str, *arguments: Any) -> None:
         try:
             await self._channel.ask(what, *arguments)
         except Gone:
             self._told.set()
+
+    def _detach(self) -> None:
+        """The supervisor begins anew: what is said to it until this worker is retired would be lost."""
+        self._siblings.detached = True
 
     def _retire(self) -> None:
         self._retired = True
@@ -93,8 +120,16 @@ class Worker:
     def _orphaned(self) -> None:
         """Without a supervisor nobody would start another one, or tell it to stop."""
         if not self._told.is_set():
-            log.error("the supervisor has gone: stopping")
+            if not self._siblings.detached:
+                log.error("the supervisor has gone: stopping")
             self._retire()
 
     def __repr__(self) -> str:
         return f"<Worker {self._runtime!r}>"
+
+
+async def _cancelled(tasks: list[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await asyncio.gather(*tasks, return_exceptions=True)

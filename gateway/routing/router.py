@@ -245,6 +245,16 @@ class Router:
                 methods.update(route.methods or ())
         return frozenset(methods)
 
+    def nodes(self) -> Iterator[Node]:
+        """Every node of every trie, in no order."""
+        pending = [table.root for table in self._tables.values()]
+        while pending:
+            node = pending.pop()
+            yield node
+            pending += node.literals.values()
+            pending += [child for _, child in node.regexes.values()]
+            pending += [child for child in (node.name, node.any) if child is not None]
+
     def _remember(self, memory: dict[tuple[str, str, str], Known], key: tuple[str, str, str], known: Known) -> None:
         if self._memorable and len(key[2]) <= PATH_KEPT:
             if len(memory) >= PATHS_KEPT:

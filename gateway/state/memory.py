@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections import OrderedDict
+from collections.abc import Iterable
 
 from gateway.plugin import Clock
 
@@ -58,6 +59,20 @@ class MemoryShared:
     async def delete(self, key: str) -> None:
         """Forget."""
         self._entries.pop(key, None)
+
+    def entries(self) -> list[tuple[str, bytes, float | None]]:
+        """All that has not expired, with the seconds that it has left; the longest not used first."""
+        now = self._clock.now()
+        return [
+            (key, value, None if expires == float("inf") else expires - now)
+            for key, (value, expires) in self._entries.items()
+            if expires > now
+        ]
+
+    def restore(self, entries: Iterable[tuple[str, bytes, float | None]]) -> None:
+        """Store what another memory held."""
+        for key, value, ttl in entries:
+            self._store(key, value, self._expiry(ttl))
 
     def __len__(self) -> int:
         """How many entries are kept, those included that expired a moment ago."""

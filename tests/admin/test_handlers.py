@@ -190,3 +190,45 @@ async def test_endpoint_refuses(tmp_path: Path, path: str, body: dict[str, str],
         answer = await worker.ask("POST", f"/api/upstreams/{path}", json=body)
         assert answer.status == status
         assert said in answer.data["detail"]
+
+
+async def test_versions_and_rollback(tmp_path: Path) -> None:
+    async with running(tmp_path) as worker:
+        runtime = worker.runtime
+        worker.write(HEAD + PING.replace("/ping", "/other"))
+        assert (await worker.ask("POST", "/api/reload")).status == 200
+        refused = await worker.ask("POST", "/api/rollback", {"If-Match": '"1"'})
+        assert (refused.status, refused.data["version"], runtime.version) == (412, 2, 2)
+        answer = await worker.ask("POST", "/api/rollback", {"If-Match": '"2"'}, json={"version": 1})
+        assert (answer.status, answer.headers["ETag"]) == (200, '"3"')
+        assert (answer.data["version"], answer.data["restored"]) == (3, 1)
+        shown = (await worker.get("/api/versions")).data["versions"]
+        assert [(one["version"], one["why"], one["restored"]) for one in shown] == [
+            (3, "rollback to 1", 1),
+            (2, "reload", None),
+            (1, "start", None),
+        ]
+        assert shown[0]["digest"] == shown[2]["digest"] != shown[1]["digest"]
+        async with worker.client() as client:
+            assert (await client.ask(request("/ping"))).status == 200
+        assert (await worker.ask("POST", "/api/reload")).status == 200
+        assert runtime.proxy.table.router.routes[0].pattern.text == "/other", "the disk was left as it was"
+
+
+@pytest.mark.parametrize("number", [-1, "1", 1.0, True, None, [1]])
+async def test_a_rollback_to_what_is_no_version(tmp_path: Path, number: Any) -> None:
+    async with running(tmp_path) as worker:
+        answer = await worker.ask("POST", "/api/rollback", json={"version": number})
+        assert (answer.status, "number of a version" in answer.data["detail"]) == (400, True)
+
+
+async def test_a_rollback_to_what_does_not_fit_any_more_is_refused(tmp_path: Path) -> None:
+    plugin = write_plugin(tmp_path, "probe")
+    async with running(tmp_path, HEAD + "plugins: [probe]\n" + PING) as worker:
+        worker.write(HEAD + PING)
+        assert await worker.runtime.reload()
+        plugin.unlink()
+        answer = await worker.ask("POST", "/api/rollback")
+        assert (answer.status, answer.data["version"]) == (422, 2)
+        assert "no plugin is named 'probe'" in answer.data["problems"][0]["text"]
+        assert worker.runtime.version == 2

@@ -201,7 +201,7 @@ async def test_frontends(tmp_path: Path) -> None:
             "tracing_ids": ["-", "ping", "mobile/-", "mobile/page", "web/-", "web/page"],
             "security_headers": ["mobile/-", "mobile/page"],
         }
-        found = views.effective(worker.runtime)["frontends"]
+        found = views.effective(worker.runtime.generation)["frontends"]
         assert [(one["frontend"], one["prefix"]) for one in found] == [("mobile", "/m"), ("web", "/w")]
         answer = await worker.ask("POST", "/api/explain", json={"url": "/page/1", "frontend": "mobile"})
         assert (answer.data["frontend"], answer.data["status"]) == ("mobile", 404)

@@ -8,8 +8,8 @@ import pytest
 from aiohttp import web
 
 from gateway.application.load import Reference, checked_app, load
-from gateway.application.local import PREFIX
 from gateway.errors import ConfigError
+from gateway.local_modules import PREFIX
 from tests.support.apps import write_module
 
 APP = "from aiohttp import web\napp = web.Application()\n"

@@ -150,3 +150,12 @@ def test_without_libyaml_everything_is_the_same(text: str, monkeypatch: pytest.M
 def test_scalars_that_hold_a_substitution_are_listed() -> None:
     parsed = parse("f.yaml", b"a: x${A}\nb: &b '${B}'\nc: *b\nd: $D\n")
     assert [node.position.line for node in parsed.substitutable] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("at", [0, 3, 4, 5, 11])
+def test_what_is_not_printable_is_found_in_every_piece(monkeypatch: pytest.MonkeyPatch, at: int) -> None:
+    monkeypatch.setattr(document, "_SEARCHED", 4)
+    text = "x" * at + "\x01" + "x" * 7
+    (problem,) = parse("f.yaml", text.encode()).problems
+    assert (problem.position.column, problem.message) == (at + 1, "the character U+0001 is not allowed in YAML")
+    assert parse("f.yaml", b"a: bcdefghij").problems == []

@@ -305,3 +305,42 @@ def test_ten_thousand_routes_are_each_at_their_place(folder: Folder) -> None:
     assert loaded.spec is not None
     assert len(loaded.spec.routes) == 10_000
     assert loaded.position(("routes", 9_999, "match")).line == 4 + 3 * 9_999 + 2
+
+
+def test_right_routes_between_wrong_ones_change_no_place(folder: Folder) -> None:
+    routes = """\
+routes:
+  - {name: a, to: catalog}
+  - {name: b, match: {path: 1}, to: catalog}
+  - {name: c, to: catalog, priority: "${NUMBER}"}
+  - 7
+  - {name: e, match: {path: /e}, to: catalog}
+upstreams:
+  good: {endpoints: ['http://127.0.0.1:1']}
+  wrong: {endpoints: [], weight: "${NUMBER}"}
+"""
+    assert folder.problems("version: 1\n" + routes.replace("catalog", "good"), {"NUMBER": "3"}) == [
+        "routes.yaml:4:29: routes[1].match.path: should be text; put it in quotes",
+        "routes.yaml:6:5: routes[3]: should be a mapping (key: value)",
+        "routes.yaml:10:22: upstreams.wrong.endpoints: should have at least 1 entry",
+        "routes.yaml:10:26: unknown key 'weight' in upstreams.wrong",
+    ]
+
+
+def test_a_number_from_a_variable_is_read_in_a_route_and_an_upstream(folder: Folder) -> None:
+    text = "routes: [{name: c, to: up, priority: '${NUMBER}'}, {name: d, match: {path: /d}, to: up}]\n"
+    text += "upstreams: {up: {endpoints: [{url: 'http://127.0.0.1:1', weight: '${NUMBER}'}]}}\n"
+    loaded = folder.load("version: 1\n" + text, {"NUMBER": "3"})
+    assert loaded.spec is not None, loaded.problems
+    assert [route.priority for route in loaded.spec.routes] == [3, 0]
+    assert loaded.spec.upstreams["up"].endpoints[0].weight == 3
+
+
+def test_the_digest_is_that_of_the_lines(folder: Folder) -> None:
+    folder.write("more.yaml", "routes: [{name: b, respond: {}}]\n")
+    text = HEAD + "include: [more.yaml]\n"
+    digest = folder.load(text).digest
+    assert folder.load(text).digest == digest
+    assert folder.load(text + "# more\n").digest != digest
+    folder.write("more.yaml", "routes: [{name: c, respond: {}}]\n")
+    assert folder.load(text).digest != digest

@@ -1,7 +1,12 @@
 """Nodes are walked by paths, and a source forgets the text of a hidden node."""
 
+import re
+
+from hypothesis import given
+from hypothesis import strategies as st
+
 from gateway.config.document import parse
-from gateway.config.nodes import Node
+from gateway.config.nodes import Node, split_lines
 
 
 def tree(text: str) -> Node:
@@ -47,3 +52,8 @@ def test_hiding_the_last_block_of_a_file() -> None:
     secret = root.nearest(("key",))
     secret.source.hide(secret)
     assert secret.source.lines == ["key: ***", "***", "***"]
+
+
+@given(st.text(st.sampled_from("ab\n\r\x85\u2028\u2029 ")))
+def test_lines_are_those_of_yaml_whichever_way_they_are_found(text: str) -> None:
+    assert split_lines(text) == re.split("\r\n|[\r\n\x85\u2028\u2029]", text)

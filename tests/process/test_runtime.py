@@ -274,3 +274,42 @@ async def test_a_drain_lets_requests_finish(tmp_path: Path) -> None:
         answer = await client.response()
         assert (answer.status, answer.get("connection")) == (200, "close")
         await soon(drain)
+
+
+STATEFUL = """
+from gateway.plugin import Plugin, Reply
+
+class Stateful(Plugin):
+    count = 0
+
+    def on_request(self, exchange):
+        self.count += 1
+        return Reply.text(200, f"A {self.count}")
+"""
+
+
+async def test_plugin_code_is_read_again_when_it_changed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    path = write_plugin(tmp_path, "stateful", STATEFUL)
+    write_plugin(tmp_path, "probe")
+    async with running(tmp_path, HEAD + "plugins: [probe, stateful]\n" + PING) as worker, worker.client() as client:
+
+        async def said() -> bytes:
+            return (await client.ask(request("/ping"))).body
+
+        assert [await said(), await said()] == [b"A 1", b"A 2"]
+        assert await worker.runtime.reload()
+        assert await said() == b"A 3", "the code is the same, and so is the instance"
+        path.write_text(STATEFUL.replace('"A', '"B'))
+        assert await worker.runtime.reload()
+        assert await said() == b"B 1"
+        assert "the plugin 'stateful' runs its new code; what its instances had in memory is gone" in caplog.text
+        assert events(worker.runtime) == ["start a"], "others live on"
+        path.write_text(STATEFUL + "def (")
+        assert not await worker.runtime.reload()
+        assert f"SyntaxError: invalid syntax ({path}:10)" in caplog.text
+        assert await said() == b"B 2"
+        assert await worker.runtime.reload(back_to=1) is False, "code is no part of a version"
+        path.write_text(STATEFUL.replace('"A', '"C'))
+        assert await worker.runtime.reload(back_to=1)
+        assert await said() == b"C 1"

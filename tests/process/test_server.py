@@ -147,3 +147,19 @@ async def test_addresses_of_the_command_line(tmp_path: Path) -> None:
         await gateway.admin()
         gateway.send(signal.SIGHUP)
         await gateway.says("configuration 2 is in service")
+
+
+async def test_edit_save_and_the_new_code_runs(tmp_path: Path) -> None:
+    code = "from gateway.plugin import Plugin, Reply\nclass Mine(Plugin):\n    def on_request(self, exchange):\n"
+    path = write_plugin(tmp_path, "mine", code + "        return Reply.text(201, '')\n")
+    write_config(tmp_path, HEAD + "plugins: [mine]\n" + PING)
+    async with gateway_run(tmp_path, "--reload") as gateway:
+        port = await gateway.port()
+        await gateway.admin()
+        assert await status(port) == 201
+        path.write_text(code + "        return Reply.text(202, '')\n")
+        await gateway.says("configuration 2 is in service")
+        assert await status(port) == 202
+        path.write_text(code + "        return (\n")
+        await gateway.says(rf"SyntaxError: .*{path}:4")
+        assert await status(port) == 202

@@ -14,7 +14,8 @@ import pytest
 
 from gateway.config.fields import Bind
 from gateway.process.channel import Channel
-from gateway.process.reloading import VersionChanged
+from gateway.process.gateway_memory import GatewayMemory
+from gateway.process.reloading import Change
 from gateway.process.runtime import Runtime
 from gateway.process.sockets import open_sockets
 from gateway.process.worker import Worker
@@ -37,25 +38,32 @@ class Boss:
             {
                 "ready": lambda *given: self.heard.append(("ready", *given)),
                 "failed": lambda *given: self.heard.append(("failed", *given)),
-                "reload": lambda *given: self.heard.append(("reload", *given)) or self.reloads.pop(0),
+                "reload": self._reload,
+                "remains": lambda *given: None,
             },
             lambda: None,
         )
 
-    async def admin_status(self, path: str) -> int:
+    def _reload(self, change: Change, base: int | None) -> bool | None:
+        self.heard.append(("reload", change.why, base))
+        return self.reloads.pop(0)
+
+    async def admin_status(self, path: str, method: str = "GET", condition: str = "*") -> int:
         url = f"http://127.0.0.1:{self.admin_port}{path}"
-        async with aiohttp.ClientSession() as session, session.get(url) as response:
+        headers = {"If-Match": condition}
+        async with aiohttp.ClientSession() as session, session.request(method, url, headers=headers) as response:
             return response.status
 
 
 @contextlib.asynccontextmanager
 async def employed(folder: Path, text: str = HEAD + PING) -> AsyncIterator[tuple[Boss, asyncio.Task[int]]]:
-    runtime = Runtime(write_config(folder, text), {})
+    memory = GatewayMemory()
+    runtime = Runtime(write_config(folder, text), {}, memory=memory)
     runtime.prepare()
     boss = Boss(runtime)
     mine, its = socket.socketpair()
     await asyncio.get_running_loop().create_unix_connection(lambda: boss.channel, sock=mine)
-    serving = asyncio.create_task(Worker(runtime, its).serve([(boss.sock, None)], boss.admin, 5))
+    serving = asyncio.create_task(Worker(runtime, memory, its, False).serve([(boss.sock, None)], boss.admin))
     try:
         await eventually(lambda: boss.heard)
         yield boss, serving
@@ -71,7 +79,7 @@ async def employed(folder: Path, text: str = HEAD + PING) -> AsyncIterator[tuple
 
 async def test_it_serves_until_it_is_told_to_leave(tmp_path: Path) -> None:
     async with employed(tmp_path) as (boss, serving):
-        assert boss.heard == [("ready", 5)]
+        assert boss.heard == [("ready", 1)]
         async with connected(boss.port) as client:
             assert (await client.ask(request("/ping"))).status == 200
         assert await boss.admin_status("/readyz") == 200
@@ -121,11 +129,8 @@ async def test_one_that_cannot_start_says_why(tmp_path: Path) -> None:
 async def test_its_reload_is_that_of_all_workers(tmp_path: Path) -> None:
     async with employed(tmp_path) as (boss, _):
         boss.reloads = [True, False, None]
-        reload_all = boss.runtime.reload_all
-        assert await soon(reload_all(None)) is True
-        assert await soon(reload_all({5})) is False
-        with pytest.raises(VersionChanged):
-            await soon(reload_all({5}))
-        with pytest.raises(VersionChanged):
-            await soon(reload_all({4}))
-        assert boss.heard[1:] == [("reload", None), ("reload", 5), ("reload", 5)]
+        assert await boss.admin_status("/api/reload", "POST") == 200
+        assert await boss.admin_status("/api/reload", "POST", '"1"') == 422
+        assert await boss.admin_status("/api/reload", "POST", '"1"') == 412
+        assert await boss.admin_status("/api/reload", "POST", '"4"') == 412
+        assert boss.heard[1:] == [("reload", "reload", None), ("reload", "reload", 1), ("reload", "reload", 1)]

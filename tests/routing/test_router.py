@@ -309,3 +309,11 @@ def test_no_path_makes_anything_but_a_refusal(path: str) -> None:
         rewriting("/a/**", "/inner/{**}").find("h", "/a/" + path, asked())
     with contextlib.suppress(GatewayError):
         Router(GUARDED).find("h", "/" + path, asked())
+
+
+def test_every_node_of_the_tries() -> None:
+    routes = [make("a", "/a/{id}/*"), make("b", "/a/{x:[0-9]+}", host="h"), make("c", "/a/**")]
+    found = list(Router(routes).nodes())
+    # Of every host: the root and `a`; below, `{id}` and `*`; and the expression.
+    assert len(found) == len(set(map(id, found))) == 4 + 3
+    assert {route.name for node in found for route in (*node.ends, *node.rests)} == {"a", "b", "c"}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.application.local import FINDER, PREFIX, LocalModules, find_local
+from gateway.local_modules import FINDER, PREFIX, LocalModules, find_local
 from tests.support.apps import write_module
 
 IMPORTS = """

@@ -23,9 +23,9 @@ _NUMBERS = itertools.count(1)
 class LocalModules:
     """What was imported from one folder, at one time. Mutable state: the digest of each file that was read."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, prefix: str = PREFIX) -> None:
         self.folder = folder
-        self.name = f"{PREFIX}{next(_NUMBERS)}"
+        self.name = f"{prefix}{next(_NUMBERS)}"
         self._digests: dict[str, bytes] = {}
 
     def load(self, module: str) -> ModuleType:
@@ -37,6 +37,11 @@ class LocalModules:
         sys.modules[self.name] = root
         FINDER.known[self.name] = self
         return importlib.import_module(f"{self.name}.{module}")
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Those that were read."""
+        return tuple(map(Path, self._digests))
 
     @property
     def is_current(self) -> bool:
