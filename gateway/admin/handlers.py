@@ -21,6 +21,7 @@ from gateway.admin.revocations import revoke
 from gateway.admin.streams import Stream
 from gateway.breaker.circuit import FORCES
 from gateway.dry_run import dry_run, header_pairs, make_request
+from gateway.process.channel import Refusal
 from gateway.process.reloading import VersionChanged
 from gateway.process.runtime import Runtime
 from gateway.process.siblings import Siblings
@@ -66,6 +67,7 @@ class Handlers:
             web.get("/api/versions", self._view("versions", views.versions)),
             web.post("/api/reload", self.reload),
             web.post("/api/rollback", self.rollback),
+            web.post("/api/restart", self.restart),
             web.post("/api/revocations", self.revoke),
             web.post("/api/upstreams/{name}/endpoints/{address}", self.endpoint),
             web.post("/api/breakers/{name:.+}", self.breaker),
@@ -152,12 +154,24 @@ class Handlers:
             raise Refused(400, "'version' should be the number of a version; GET /api/versions lists them")
         return await self._reload(request, number)
 
+    async def restart(self, request: web.Request) -> web.Response:
+        """Replace all workers. The answer comes before the first of them is."""
+        self._check_started()
+        await json_body(request, ())
+        try:
+            await self._siblings.restart()
+        except Refusal as refusal:
+            raise Refused(422, str(refusal)) from None
+        return self._json({"restarting": True}, status=202)
+
     async def _reload(self, request: web.Request, back_to: int | None) -> web.Response:
         runtime = self._runtime
         if runtime.leaving:
             raise Refused(503, "the gateway is stopping")
         try:
             accepted = await self._siblings.reload(_expected(request.headers.getall("If-Match", [])), back_to=back_to)
+        except Refusal as refusal:
+            raise Refused(503, str(refusal), {"Retry-After": "1"}) from None
         except VersionChanged:
             more = {"version": runtime.version}
             raise Refused(412, f"the version in service is {runtime.version}", {"ETag": self._etag()}, more) from None
@@ -259,9 +273,9 @@ class Handlers:
     def _etag(self) -> str:
         return f'"{self._runtime.version}"'
 
-    def _json(self, data: Any, headers: dict[str, str] | None = None) -> web.Response:
+    def _json(self, data: Any, headers: dict[str, str] | None = None, status: int = 200) -> web.Response:
         body = orjson.dumps(views.without_secrets(self._runtime, data), option=orjson.OPT_APPEND_NEWLINE)
-        return web.Response(body=body, content_type="application/json", headers=headers)
+        return web.Response(body=body, content_type="application/json", headers=headers, status=status)
 
 
 def _expected(fields: list[str]) -> frozenset[int] | None:

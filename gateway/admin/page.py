@@ -29,6 +29,7 @@ ENTRIES = (
     ("POST", "/api/explain", "which route takes a request, and why: {method, url, headers, frontend}"),
     ("POST", "/api/reload", "read the configuration again; If-Match: VERSION"),
     ("GET", "/api/versions", "the configurations that can be brought back"),
+    ("POST", "/api/restart", "replace all workers, by the program that is installed now"),
     ("POST", "/api/rollback", "{version}, by default the one before; If-Match: VERSION"),
     ("POST", "/api/upstreams/{name}/endpoints/{host:port}", "{state: drain | enabled}"),
     ("POST", "/api/breakers/{name}", "{state: forced_open | forced_closed | auto}"),

@@ -21,6 +21,7 @@ COMMANDS = {
     "doctor": "What of the machine and the services around stands in the way, and what to type.",
     "reload": "Have a running gateway read its configuration again.",
     "diff": "What would change in a running gateway if a file were loaded.",
+    "restart": "Replace all workers of a running gateway, and lose nothing.",
     "rollback": "Bring back a version of a running gateway's configuration.",
     "demo": "Start the sample services and a gateway before them.",
     "completion": "Print the shell completion script.",

@@ -31,8 +31,8 @@ class Refusal(Exception):
 class Channel(asyncio.Protocol):
     """One end. What the other side asks for is one of `answers`, plain or async functions by their names.
 
-    Mutable state: the transport while it is open, bytes of a message that is not all here, and who waits for which
-    answer.
+    Mutable state: the transport while it is open, bytes of a message that is not all here, who waits for which answer,
+    and messages that are held back while the other side begins anew.
     """
 
     def __init__(self, answers: dict[str, Answer], on_close: Callable[[], None]) -> None:
@@ -44,6 +44,7 @@ class Channel(asyncio.Protocol):
         self._numbers = itertools.count(1)
         self._waiting: dict[int, asyncio.Future[Any]] = {}
         self._answering: set[asyncio.Task[None]] = set()
+        self._held: list[bytes] | None = None
 
     @property
     def is_open(self) -> bool:
@@ -69,6 +70,21 @@ class Channel(asyncio.Protocol):
     def tell(self, what: str, *arguments: Any) -> None:
         """Ask for something, whatever comes of it. Does nothing when the other side has gone."""
         self._send(("ask", 0, what, arguments))
+
+    def hold(self) -> None:
+        """From here on keep what is to be said: what is on its way would be lost with who reads it."""
+        self._held = []
+
+    def release(self) -> None:
+        """Say all of it."""
+        held, self._held = self._held, None
+        if held and self._transport is not None:
+            self._transport.writelines(held)
+
+    @property
+    def is_quiet(self) -> bool:
+        """Is all said, and every question answered that has come?"""
+        return not self._answering and (self._transport is None or not self._transport.get_write_buffer_size())
 
     def close(self) -> None:
         """End it: the other side sees that as the end of this one."""
@@ -128,7 +144,10 @@ class Channel(asyncio.Protocol):
     def _send(self, message: tuple[Any, ...]) -> None:
         if self._transport is not None:
             data = pickle.dumps(message, pickle.HIGHEST_PROTOCOL)
-            self._transport.write(LENGTH.pack(len(data)) + data)
+            if self._held is not None:
+                self._held.append(LENGTH.pack(len(data)) + data)
+            else:
+                self._transport.write(LENGTH.pack(len(data)) + data)
 
     def __repr__(self) -> str:
         return f"<Channel {'open' if self.is_open else 'closed'} waiting={len(self._waiting)}>"

@@ -7,8 +7,8 @@ from typing import Any
 from gateway.plugin import SharedUnavailable
 from gateway.process.channel import Channel, Gone, Refusal
 
-# A supervisor that does not answer in that time is stuck.
-SECONDS = 2.0
+# A supervisor that begins anew takes a second or two; one that takes so long is stuck.
+SECONDS = 20.0
 
 
 class GatewayMemory:

@@ -3,6 +3,7 @@ descriptors of listening sockets, its workers, and the memory that they share.""
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import pickle
@@ -12,19 +13,29 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gateway.config.fields import Bind
+from gateway.process.channel import Answer, Channel
 from gateway.process.sockets import open_sockets
 from gateway.process.systemd import activated_sockets, address_of, assign
+from gateway.state.memory import MemoryShared
 
 VARIABLE = "GATEWAY_PREDECESSOR"
 
 
 @dataclass(eq=False, slots=True)
 class OldWorker:
-    """A worker that goes on until `control` is closed."""
+    """A worker that goes on until its channel is closed."""
 
     slot: int
     pid: int
     control: socket.socket
+    channel: Channel = field(init=False)
+
+    async def attach(self, memory: MemoryShared) -> None:
+        """Answer what it asks of the memory that all share, which is all that it asks."""
+        self.channel = Channel(memory_answers(memory), lambda: None)
+        loop = asyncio.get_running_loop()
+        await loop.create_unix_connection(lambda: self.channel, sock=self.control)
+        self.channel.tell("attach")
 
 
 @dataclass(slots=True)
@@ -86,6 +97,11 @@ class Predecessor:
             for sock in sockets:
                 sock.close()
         self.listening.clear()
+
+
+def memory_answers(memory: MemoryShared) -> dict[str, Answer]:
+    """What workers may ask of the shared memory, see `GatewayMemory`."""
+    return {f"memory_{what}": getattr(memory, what) for what in ("get", "set", "add", "delete")}
 
 
 def leave(

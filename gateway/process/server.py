@@ -112,10 +112,14 @@ class Gateway:
         loop.add_signal_handler(signal.SIGHUP, hung_up.set)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         predecessor = Predecessor.found()
+        memory = MemoryShared(SystemClock())
+        memory.restore(predecessor.entries)
+        for worker in predecessor.workers:
+            await worker.attach(memory)
         supervisor: Supervisor | None = None
         while supervisor is None:
             try:
-                supervisor = await self._started(predecessor)
+                supervisor = await self._started(predecessor, memory)
             except (ConfigError, NotStarted, OSError) as error:
                 if not predecessor.workers:
                     raise
@@ -146,7 +150,7 @@ class Gateway:
         log.info("stopped")
         return None
 
-    async def _started(self, predecessor: Predecessor) -> Supervisor:
+    async def _started(self, predecessor: Predecessor, memory: MemoryShared) -> Supervisor:
         predecessor.begin()
         self._prepared = self._runtime(0)
         runtime = self._prepared[0]
@@ -165,8 +169,7 @@ class Gateway:
             raise OSError(f"the admin listener {error}") from None
         runtime.warn()
         self._tls = [place.make_tls() for place in places]
-        kept = MemoryShared(SystemClock(), (runtime.spec.state.memory or MemorySpec()).entries)
-        kept.restore(predecessor.entries)
+        memory.limit = (runtime.spec.state.memory or MemorySpec()).entries
         # Pages of memory that nobody writes to stay shared with the workers.
         gc.freeze()
         supervisor = self._supervisor = Supervisor(
@@ -175,7 +178,7 @@ class Gateway:
             admin,
             runtime.spec.timeouts.drain,
             Version(1, loaded.digest, runtime.last.at, START, loaded.kept),
-            kept,
+            memory,
             predecessor.workers,
         )
         self._listening = [(str(place.bind), sockets) for place, sockets in zip(places, opened, strict=True)]

@@ -19,7 +19,7 @@ from gateway.process.backoff import Backoff
 from gateway.process.channel import Channel, Gone, Refusal
 from gateway.process.figures import Figures
 from gateway.process.forking import fork
-from gateway.process.predecessor import OldWorker
+from gateway.process.predecessor import OldWorker, memory_answers
 from gateway.process.reloading import Change, Outcome
 from gateway.process.versions import Version, Versions
 from gateway.state.board import Board
@@ -134,7 +134,7 @@ class Supervisor:
                 sock.close()
         self._admin.close()
         for worker in self._old.values():
-            worker.control.close()
+            worker.channel.close()
         await self._end(list(self._children.values()), "leave")
         if self._old_ends:
             _, left = await asyncio.wait(self._old_ends.values(), timeout=self._drain + STOP_SECONDS)
@@ -166,7 +166,7 @@ class Supervisor:
                 "gather": partial(self._figures.gather, child),
                 "tell": partial(self._figures.tell, child),
                 "remains": partial(self._figures.note, pid),
-                **{f"memory_{what}": getattr(self.memory, what) for what in ("get", "set", "add", "delete")},
+                **memory_answers(self.memory),
             },
             partial(self._hung_up, child),
         )
@@ -201,7 +201,7 @@ class Supervisor:
                 child.ready.set_result(None)
         for worker in [one for one in self._old.values() if one.slot == child.slot or one.slot >= len(self._sockets)]:
             del self._old[worker.pid]
-            worker.control.close()
+            worker.channel.close()
 
     def _has_failed(self, child: Child, why: str) -> None:
         if not child.ready.done():
@@ -351,10 +351,14 @@ class Supervisor:
 
     async def detach(self) -> list[tuple[int, int, socket.socket]]:
         """Nothing is said to this supervisor any more: (slot, pid, channel) of the workers that go on meanwhile."""
-        for child in self.living:
+        workers = self.living
+        for child in workers:
             with contextlib.suppress(Gone, Refusal):
                 await child.channel.ask("detach", timeout=PING_SECONDS)
-        return [(child.slot, child.pid, child.control) for child in self.living]
+        end = time.monotonic() + PING_SECONDS
+        while not all(child.channel.is_quiet for child in workers) and time.monotonic() < end:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        return [(child.slot, child.pid, child.control) for child in workers]
 
     async def _prepared(self, child: Child, change: Change) -> Outcome | None:
         """None for a worker that has ended."""

@@ -54,6 +54,7 @@ class Worker:
                 "answer": lambda what, arguments: answer(runtime, what, *arguments),
                 "ping": lambda: None,
                 "detach": self._detach,
+                "attach": self._attach,
                 "retire": self._retire,
                 "leave": self._told.set,
             },
@@ -110,8 +111,13 @@ class Worker:
             self._told.set()
 
     def _detach(self) -> None:
-        """The supervisor begins anew: what is said to it until this worker is retired would be lost."""
+        """The supervisor begins anew, and will know this worker only until another has taken over. It hears nothing
+        after the answer to this, until it is there again."""
         self._siblings.detached = True
+        asyncio.get_running_loop().call_soon(self._channel.hold)
+
+    def _attach(self) -> None:
+        self._channel.release()
 
     def _retire(self) -> None:
         self._retired = True

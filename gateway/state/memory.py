@@ -22,7 +22,7 @@ class MemoryShared:
         if limit < 1:
             raise ValueError(f"at least one entry has to fit, not {limit}")
         self._clock = clock
-        self._limit = limit
+        self.limit = limit
         # A plain dict finds its first key by walking over all that were taken from its front before.
         self._entries: OrderedDict[str, tuple[bytes, float]] = OrderedDict()
         self._expiries: list[tuple[float, str]] = []
@@ -98,7 +98,7 @@ class MemoryShared:
     def _store(self, key: str, value: bytes, expires: float) -> None:
         self._sweep()
         entries = self._entries
-        if len(entries) >= self._limit:
+        while len(entries) >= self.limit:
             entries.popitem(last=False)
         entries[key] = (value, expires)
         if expires != float("inf"):
@@ -117,4 +117,4 @@ class MemoryShared:
                 del self._entries[key]
 
     def __repr__(self) -> str:
-        return f"<MemoryShared {len(self._entries)} of {self._limit} entries>"
+        return f"<MemoryShared {len(self._entries)} of {self.limit} entries>"

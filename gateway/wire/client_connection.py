@@ -171,11 +171,10 @@ class ClientConnection(asyncio.Protocol):
         self._resume(_BODY)
 
     def close_when_idle(self) -> None:
-        """The gateway stops: close now if no request is under way, else after it."""
+        """The gateway stops: close after the request under way, or after one that comes soon, or then without one."""
+        self._keep = False
         if self.exchange is None and self.transport is not None and not self.parser.begun:
-            self._end()
-        else:
-            self._keep = False
+            self.watch(time.monotonic() + self.settings.last_request)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = opened(transport)

@@ -96,6 +96,8 @@ class ClientSettings:
     # closing at once would answer its bytes with a reset, which takes the refusal out of its hands (RFC 9112 §9.6).
     linger_seconds: float = 2.0
     linger_bytes: int = 1 << 20
+    # A connection that is closed while a request is on its way to it answers that with a reset.
+    last_request: float = 0.5
     # Pipelined bytes that are read ahead of their turn, and requests that are served before others have theirs.
     pipeline_held: int = 64 * 1024
     served_per_turn: int = 32

@@ -7,6 +7,7 @@ import contextlib
 import os
 import re
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -72,11 +73,19 @@ class GatewayProcess:
 
 
 @contextlib.asynccontextmanager
-async def gateway_run(folder: Path, *options: str, **environ: str) -> AsyncIterator[GatewayProcess]:
-    """`gateway run` in `folder`, on its routes.yaml; killed at the end if it still runs."""
+async def gateway_run(
+    folder: Path, *options: str, activated: socket.socket | None = None, **environ: str
+) -> AsyncIterator[GatewayProcess]:
+    """`gateway run` in `folder`, on its routes.yaml; killed at the end if it still runs. `activated` is handed over as
+    systemd does."""
+    words = [sys.executable, "-m", "gateway", "run", *options]
+    if activated is not None:
+        hand_over = f'exec 3<&{activated.fileno()}; LISTEN_FDS=1 LISTEN_PID=$$ exec "$@"'
+        words = ["sh", "-c", hand_over, "sh", *words]
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "gateway", "run", *options),
+        *words,
         cwd=folder,
+        pass_fds=[activated.fileno()] if activated is not None else [],
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.PIPE,
