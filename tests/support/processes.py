@@ -14,6 +14,13 @@ from pathlib import Path
 
 from tests.support.polling import PATIENCE, eventually, soon
 
+# What systemd does between fork and exec: descriptors from 3 on, and the id of who they are for.
+HAND_OVER = """
+import os, sys
+os.dup2(int(sys.argv[1]), 3)
+os.environ.update(LISTEN_FDS="1", LISTEN_PID=str(os.getpid()))
+os.execv(sys.argv[2], sys.argv[2:])
+"""
 LISTENING = re.compile(r" listening on (\S+)")
 ADMIN = re.compile(r" admin on (\S+)")
 
@@ -80,8 +87,7 @@ async def gateway_run(
     systemd does."""
     words = [sys.executable, "-m", "gateway", "run", *options]
     if activated is not None:
-        hand_over = f'exec 3<&{activated.fileno()}; LISTEN_FDS=1 LISTEN_PID=$$ exec "$@"'
-        words = ["sh", "-c", hand_over, "sh", *words]
+        words = [sys.executable, "-c", HAND_OVER, str(activated.fileno()), *words]
     process = await asyncio.create_subprocess_exec(
         *words,
         cwd=folder,

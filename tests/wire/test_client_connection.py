@@ -257,8 +257,11 @@ def test_interim() -> None:
 def test_stopping() -> None:
     client, transport, handler = make()
     client.close_when_idle()
+    assert "close" not in transport.calls, "a request may be on its way"
+    client.expired(client.deadline)
     assert "close" in transport.calls
     client, transport, handler = make()
+    client.close_when_idle()
     client.data_received(request("/x"))
     handler.stopping = True
     client.close_when_idle()
