@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-import pytest
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from tests.support.certificates import client_context, write_server
@@ -44,6 +43,7 @@ async def who(client: RawClient) -> tuple[int, int]:
 async def everybody(gateway: GatewayProcess) -> dict[int, RawClient]:
     """An open connection to each of the workers that run, by their process ids. The system divides connections as it
     likes: more are made than are kept."""
+    await gateway.admin()
     await eventually(lambda: len(gateway.workers()) == WORKERS)
     port, found = await gateway.port(), dict[int, RawClient]()
     for _ in range(200):
@@ -198,7 +198,9 @@ VERSIONS = (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3)
 async def test_sessions_of_tls_and_versions_are_those_of_all_workers(tmp_path: Path) -> None:
     write_plugin(tmp_path, "who", WHO)
     write_server(tmp_path, "server")
-    head = HEAD.replace("'127.0.0.1:0'}]", "'127.0.0.1:0', tls: {cert: server.crt, key: server.key}}]")
+    head = HEAD.replace(
+        "'127.0.0.1:0'}]", "'127.0.0.1:0', tls: {certificates: [{cert: server.crt, key: server.key}]}}]"
+    )
     text = head + PING + WHO_ROUTE
     write_config(tmp_path, text)
     async with gateway_run(tmp_path, "--workers", str(WORKERS)) as gateway:
@@ -217,15 +219,15 @@ async def test_sessions_of_tls_and_versions_are_those_of_all_workers(tmp_path: P
         for word in ("two", "three"):
             write_config(tmp_path, text.replace("pong", word))
             status, found = await admin(gateway, "/api/reload", {})
-            assert (status, await _texts(gateway, contexts[1])) == (200, {word}), found
+            assert (status, await _texts(gateway, contexts[1])) == (200, {word.encode()}), found
         status, found = await admin(gateway, "/api/rollback", {})
-        assert (status, found["restored"], await _texts(gateway, contexts[1])) == (200, 2, {"two"})
+        assert (status, found["restored"], await _texts(gateway, contexts[1])) == (200, 2, {b"two"})
         write_config(tmp_path, text.replace("respond: {text: pong}", "repond: {}"))
         # Whichever worker is asked.
         for _ in range(8):
             status, found = await admin(gateway, "/api/reload", {})
             assert (status, found["version"], bool(found["problems"])) == (422, 4, True)
-        assert await _texts(gateway, contexts[1]) == {"two"}
+        assert await _texts(gateway, contexts[1]) == {b"two"}
         kept = [(await admin(gateway, "/api/versions"))[1] for _ in range(8)]
         assert all(one == kept[0] for one in kept)
 
@@ -253,4 +255,5 @@ def visit(
         answer = b""
         while data := secured.recv(65536):
             answer += data
+        assert answer.startswith(b"HTTP/1.1 200 "), answer
         return int(answer.rpartition(b"\r\n")[2].split()[0]), bool(secured.session_reused), secured.session
