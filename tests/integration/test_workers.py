@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 import ssl
 from collections.abc import Sequence
 from pathlib import Path
@@ -244,9 +245,7 @@ async def _texts(gateway: GatewayProcess, context: ssl.SSLContext) -> set[bytes]
 def visit(
     port: int, context: ssl.SSLContext, session: ssl.SSLSession | None = None
 ) -> tuple[int, bool, ssl.SSLSession | None]:
-    """One connection of its own: the worker that had it, whether that resumed the session, and the one to go on with."""
-    import socket
-
+    """A connection of its own: the worker that had it, whether that resumed the session, and what to go on with."""
     with (
         socket.create_connection(("127.0.0.1", port), PATIENCE) as sock,
         context.wrap_socket(sock, server_hostname="localhost", session=session) as secured,
