@@ -53,15 +53,29 @@ class Figures:
 
     def words(self) -> Iterator[tuple[str, tuple[Any, ...]]]:
         """What a worker that starts later has to be told."""
-        for (what, *of_what), word in self._words.items():
-            yield what, (*of_what, word)
+        # More may be said while these are told: each is the last word when it is told.
+        for key in list(self._words):
+            what, *of_what = key
+            yield what, (*of_what, self._words[key])
 
     async def gather(self, asker: Child, what: str, arguments: tuple[Any, ...], own: Any) -> list[Any]:
-        """What the others answer, and what is left of those that have ended. `own` is the asker's answer."""
+        """What the others answer, and what is left of those that have ended. `own` is the asker's answer.
+
+        No count goes down: of who does not answer counts what it has said before, of who ends meanwhile what is left.
+        """
         self.note(asker.pid, {what: own})
         others = [child for child in self._living() if child is not asker]
         answers = await asyncio.gather(*(self._answer(child, what, arguments) for child in others))
-        return [one for one in (*answers, self.departed.get(what)) if one is not None]
+        found = {child.pid: one for child, one in zip(others, answers, strict=True) if one is not None}
+        if what not in FOLDS:
+            return list(found.values())
+        silent = [
+            fold({}, {what: last[what]})[what]
+            for pid, last in self._last.items()
+            if what in last and pid not in found and pid != asker.pid
+        ]
+        departed = [self.departed[what]] if what in self.departed else []
+        return [*(one for pid, one in found.items() if pid in self._last), *silent, *departed]
 
     async def tell(self, asker: Child, what: str, arguments: tuple[Any, ...], own: Any) -> list[Any]:
         """The same for a change, which a worker that starts later is told too."""

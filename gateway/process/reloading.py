@@ -60,6 +60,7 @@ class Outcome:
     accepted: bool
     digest: str
     kept: Kept = field(repr=False)
+    result: LoadResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +151,7 @@ class Reloading:
                 problem = Problem(Position(str(runtime.path), 1, 1), f"{type(error).__name__}: {error}")
                 runtime.problems = (*loaded.problems, masked(problem, loaded.secrets))
         runtime.note(loaded, generation is not None)
-        outcome = Outcome(generation is not None, loaded.digest, loaded.kept)
+        outcome = Outcome(generation is not None, loaded.digest, loaded.kept, runtime.last)
         if generation is None:
             runtime.let_go(None, loaded)
         return outcome
@@ -163,14 +164,12 @@ class Reloading:
         await self._runtime.serve(aside.generation, aside.loaded, version)
         gc.freeze()
 
-    async def discard(self, why: str) -> None:
-        """Something else was wrong: what was prepared does not go into service."""
+    async def discard(self, refusal: LoadResult) -> None:
+        """What another worker has refused does not go into service here either: every worker says why."""
         aside, self._aside = self._aside, None
         if aside is not None:
-            runtime = self._runtime
             await stop_plugins(aside.fresh)
-            runtime.problems = (*runtime.problems, Problem(Position(str(runtime.path), 1, 1), why))
-            runtime.note(aside.loaded, False)
+        self._runtime.problems, self._runtime.last = refusal.problems, refusal
 
     def report(self, accepted: bool) -> None:
         """Count and log what came of it."""

@@ -20,7 +20,7 @@ from gateway.process.channel import Channel, Gone, Refusal
 from gateway.process.figures import Figures
 from gateway.process.forking import fork
 from gateway.process.predecessor import OldWorker, memory_answers
-from gateway.process.reloading import Change, Outcome
+from gateway.process.reloading import Change, LoadResult, Outcome
 from gateway.process.versions import Version, Versions
 from gateway.state.board import Board
 from gateway.state.memory import MemoryShared
@@ -195,10 +195,11 @@ class Supervisor:
                 change = Change(newest.why, newest.kept, newest.restored)
                 if (await child.channel.ask("prepare", change)).accepted:
                     await child.channel.ask("commit", newest)
-            for what, arguments in self._figures.words():
-                await child.channel.ask("answer", what, arguments)
             if not child.ready.done():
                 child.ready.set_result(None)
+            # From here on it hears of changes itself: none falls between.
+            for what, arguments in self._figures.words():
+                await child.channel.ask("answer", what, arguments)
         for worker in [one for one in self._old.values() if one.slot == child.slot or one.slot >= len(self._sockets)]:
             del self._old[worker.pid]
             worker.channel.close()
@@ -332,12 +333,16 @@ class Supervisor:
             number = self.version + 1
             version = Version(number, outcome.digest, time.time(), change.why, outcome.kept, change.restored)
             self.versions.add(version)
-        for child, one in found:
-            with contextlib.suppress(Gone, Refusal):
-                if accepted:
+            for child, _ in found:
+                with contextlib.suppress(Gone, Refusal):
                     await child.channel.ask("commit", self.versions.newest)
-                elif one.accepted:
-                    await child.channel.ask("discard", "another worker refuses it: its log says why")
+        else:
+            refusal = next(one.result for _, one in found if not one.accepted)
+            refused = [child for child, one in found if not one.accepted]
+            for child in workers:
+                if child not in refused:
+                    with contextlib.suppress(Gone, Refusal):
+                        await child.channel.ask("discard", refusal)
         reporter = next((child for child, one in found if one.accepted == accepted), None)
         if reporter is not None:
             reporter.channel.tell("report", accepted)
@@ -368,7 +373,7 @@ class Supervisor:
             return None
         except Refusal as refusal:
             log.error("worker %s (%s) cannot prepare: %s", child.slot, child.pid, refusal)
-            return Outcome(False, "", self.on_disk)
+            return Outcome(False, "", self.on_disk, LoadResult(time.time(), False, (), ()))
         return outcome
 
     def __repr__(self) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from gateway.config.files import Kept
-from gateway.process.reloading import Change
+from gateway.config.problems import Position, Problem
+from gateway.process.reloading import Change, LoadResult
 from gateway.process.versions import RELOAD, Version
 from tests.support.gateways import request
 from tests.support.runtimes import HEAD, PING, running, write_plugin
@@ -19,6 +20,7 @@ class Probe(Plugin):
     async def stop(self):
         pathlib.Path(%r).unlink()
 """
+REFUSAL = LoadResult(0.0, False, (Problem(Position("routes.yaml", 1, 1), "no"),), ("routes.yaml:1:1: no",))
 OTHER = PING.replace("/ping", "/other")
 
 
@@ -43,16 +45,16 @@ async def test_what_is_discarded_leaves_nothing(tmp_path: Path) -> None:
         worker.write(HEAD + "plugins: [probe]\n" + OTHER)
         reloading = worker.runtime.reloading
         assert (await reloading.prepare(Change())).accepted
-        await reloading.discard("somebody else says no")
+        await reloading.discard(REFUSAL)
         assert not (tmp_path / "started").exists()
-        assert not worker.runtime.last.accepted
-        assert "somebody else says no" in worker.runtime.last.texts[-1]
+        assert worker.runtime.last == REFUSAL
         assert (await client.ask(request("/ping"))).status == 200
         assert await worker.runtime.reload()
         assert (await client.ask(request("/other"))).status == 200
 
 
-async def test_nothing_to_discard(tmp_path: Path) -> None:
-    async with running(tmp_path) as worker:
-        await worker.runtime.reloading.discard("no")
-        assert worker.runtime.last.accepted
+async def test_what_another_worker_refuses_is_known_here(tmp_path: Path) -> None:
+    async with running(tmp_path) as worker, worker.client() as client:
+        await worker.runtime.reloading.discard(REFUSAL)
+        assert worker.runtime.last == REFUSAL
+        assert (await client.ask(request("/ping"))).status == 200
