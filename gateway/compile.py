@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from gateway.app_names import upstream_name
 from gateway.chain import Chain
+from gateway.compile_actions import make_mirror, make_respond, make_rewrite, make_websockets, wrong_captures
 from gateway.compile_app import Apps
 from gateway.compile_compose import Surroundings, compile_composition, parts_of
 from gateway.compile_frontends import RouteSet, list_key, make_frontend, make_frontends, unknown_frontends, uses_of
@@ -26,10 +27,10 @@ from gateway.config.frontend_specs import FrontendSpec
 from gateway.config.load import Loaded
 from gateway.config.plugin_use import PluginUse
 from gateway.config.problems import Position, Problem, closest
-from gateway.config.specs import ConfigSpec, HeaderEditSpec, RewriteSpec, RouteSpec
-from gateway.config.upstream_specs import EndpointSpec, HashBalanceSpec, KeySpec, UpstreamSpec
+from gateway.config.specs import ConfigSpec, RouteSpec
+from gateway.config.upstream_specs import EndpointSpec, UpstreamSpec
 from gateway.errors import ConfigError
-from gateway.exchange import Reply, join_route_id
+from gateway.exchange import join_route_id
 from gateway.library import Library
 from gateway.partial import also_wrong
 from gateway.plugin import Env, Plugin, UpstreamClient
@@ -37,13 +38,7 @@ from gateway.routing.actions import (
     Action,
     Deferred,
     Forward,
-    HeaderEdit,
-    Mirror,
-    QueryEdit,
     Redirect,
-    Respond,
-    Rewrite,
-    WebSockets,
 )
 from gateway.routing.frontend import Frontend
 from gateway.routing.pattern import Pattern, Template, parse_pattern, parse_template
@@ -330,29 +325,22 @@ class _Compiler:
             to = self._checked_at((*at, "redirect", "to"), lambda: parse_template(redirect.to, pattern.names))
             return Redirect(to, redirect.status) if to is not None else None
         if spec.respond is not None:
-            respond = spec.respond
-            if respond.text is not None:
-                return Respond(Reply.text(respond.status, respond.text, respond.headers))
-            if "json_body" in respond.model_fields_set:
-                return Respond(Reply.json(respond.status, respond.json_body, respond.headers))
-            return Respond(Reply.empty(respond.status, respond.headers))
+            return make_respond(spec.respond)
         return self._forward(at, route_id, spec, pattern)
 
     def _forward(self, at: Path_, route_id: str, spec: RouteSpec, pattern: Pattern) -> Forward | None:
         targets = tuple((target.upstream, target.weight) for target in spec.to or ())
-        self._check_capture((*at, "sticky"), spec.sticky, pattern)
-        balances = [self.spec.upstreams[name].balance for name, _ in targets]
-        for key in dict.fromkeys(balance.hash for balance in balances if isinstance(balance, HashBalanceSpec)):
-            self._check_capture((*at, "to"), key, pattern)
-        mirror = spec.mirror
+        to = [self.spec.upstreams[name] for name, _ in targets]
+        for option, message, hint in wrong_captures(spec, to, pattern):
+            self.problems.append(Problem(self.loaded.position((*at, option)), message, hint))
         make = partial(
             Forward,
             targets if spec.app is None else ((upstream_name(spec.app), 1),),
             sticky=key_of(spec.sticky) if spec.sticky is not None else None,
-            mirror=Mirror(mirror.to, float(mirror.share), int(mirror.body)) if mirror is not None else None,
+            mirror=make_mirror(spec),
             importance=spec.importance,
             total=float(spec.timeouts.total) if spec.timeouts.total is not None else None,
-            websockets=self._websockets(route_id, spec),
+            websockets=make_websockets(route_id, spec, self.metrics, self.env.seat),
         )
         if spec.rewrite is None:
             return make()
@@ -363,21 +351,7 @@ class _Compiler:
             path = self._checked_at((*at, "rewrite", "path"), lambda: parse_template(text, pattern.names))
             if path is None:
                 return None
-        return make(_rewrite(rewrite, path))
-
-    def _websockets(self, route_id: str, spec: RouteSpec) -> WebSockets | None:
-        if "websocket" not in (spec.upgrade if spec.upgrade is not None else ("websocket",) if spec.app else ()):
-            return None
-        gauge = self.metrics.gauge("gateway_websockets", "WebSockets that are open.", ("route",)).labels(route_id)
-        return WebSockets(gauge, float(spec.websocket.idle), spec.websocket.connections)
-
-    def _check_capture(self, at: Path_, key: KeySpec | None, pattern: Pattern) -> None:
-        """A capture that decides where a request goes has to be one of its route's path."""
-        if key is not None and key.capture is not None and key.capture not in pattern.names:
-            names = ", ".join(sorted(pattern.names))
-            hint = closest(key.capture, pattern.names) or (f"it captures {names}" if names else "it captures nothing")
-            message = f"the path {pattern.text} has no {{{key.capture}}} to choose by"
-            self.problems.append(Problem(self.loaded.position(at), message, hint))
+        return make(make_rewrite(rewrite, path))
 
     # problems
 
@@ -393,15 +367,6 @@ class _Compiler:
         except ConfigError as error:
             self.problems.append(Problem(position, str(error)))
             return None
-
-
-def _rewrite(spec: RewriteSpec, path: Template | None) -> Rewrite:
-    query = QueryEdit(spec.query.add, spec.query.set, spec.query.remove) if spec.query is not None else None
-    return Rewrite(path, query, _header_edit(spec.headers))
-
-
-def _header_edit(spec: HeaderEditSpec | None) -> HeaderEdit | None:
-    return HeaderEdit(spec.add, spec.set, spec.remove) if spec is not None else None
 
 
 def config_folder(path: Path) -> Path:

@@ -93,9 +93,11 @@ class Mirror:
 
 
 class OpenCount(Protocol):
-    """How many are open now."""
+    """How many are open now, in all workers."""
 
-    value: float
+    @property
+    def value(self) -> float:
+        """So many."""
 
     def inc(self, amount: float = 1) -> None:
         """So many more."""

@@ -15,44 +15,38 @@ from gateway.wire.date import DATE
 from gateway.wire.deadlines import NEVER, Deadlines
 from gateway.wire.framing import JOIN, write_chunk
 from gateway.wire.head import ResponseHead, status_line
+from gateway.wire.pausing import BODY, PIPELINE, WRITE, PausingConnection
 from gateway.wire.proxy_protocol import Addresses
 from gateway.wire.response_text import BODYLESS, unusual_framing
 from gateway.wire.stash import PIECE, Stash
 from gateway.wire.transport import closes_quietly, finish_writing, opened, peer_address, reset
 
 log = logging.getLogger("gateway.wire")
-# Why reading, or the response, stands still.
-_PIPELINE, _BODY, _WRITE = 1, 2, 4
 
 
-class ClientConnection(asyncio.Protocol):
+class ClientConnection(PausingConnection):
     """HTTP/1.1 server side, and the client stream of the exchange it carries. Mutable state: the parser, the exchange
     (None between requests), whether the response has begun and ended, why reading is paused, and the deadline."""
 
     __slots__ = (
         "_bodyless", "_chunked", "_closing", "_connections", "_eof", "_head_begun", "_keep", "_lingered", "_lingers",
-        "_pauses", "_reading", "_stash", "certificate", "check_at", "deadline", "deadlines", "exchange", "forwarded",
-        "handler", "parser", "peer", "responded", "settings", "told", "transport", "trusted", "unusual",
+        "_reading", "_stash", "certificate", "check_at", "deadline", "deadlines", "exchange", "forwarded",
+        "handler", "parser", "peer", "responded", "settings", "told", "trusted", "unusual",
     )  # fmt: skip
 
     def __init__(
         self, handler: Handler, settings: ClientSettings, deadlines: Deadlines, connections: Connections
     ) -> None:
+        super().__init__()
         self.handler, self.settings = handler, settings
         self.deadlines, self._connections = deadlines, connections
-        self.transport: asyncio.Transport | None = None
         self.exchange: Any = None
         self.deadline = self.check_at = NEVER
         self.responded = self._bodyless = self._chunked = self._closing = False
         self._eof = self._head_begun = self._lingers = self._reading = False
-        self._keep, self._lingered, self._pauses = True, 0, 0
+        self._keep, self._lingered = True, 0
         self._stash: Stash | None = None
         self.told: Addresses | None = None  # both ends, where a proxy before us has said so
-
-    @property
-    def congested(self) -> int:
-        """Not 0 while the client reads too slowly."""
-        return self._pauses & _WRITE
 
     def watch(self, deadline: float) -> None:
         """Call the handler's `expired` once `deadline` is over."""
@@ -112,7 +106,7 @@ class ClientConnection(asyncio.Protocol):
             self.transport.write(head)
             self.refuse_rest()
             early = self.parser.switch()
-            self._resume(_PIPELINE)
+            self._resume(PIPELINE)
             if early:
                 self._receive_more(early)
             self._feed_body()
@@ -134,7 +128,7 @@ class ClientConnection(asyncio.Protocol):
         if deadline < self.check_at:
             self.deadlines.watch(self, deadline)
         if self._pauses:
-            self._resume(_BODY if self._pauses & _WRITE else _BODY | _PIPELINE)
+            self._resume(BODY if self._pauses & WRITE else BODY | PIPELINE)
         if parser.rest or self._stash or self._eof:
             self._guarded_advance()
 
@@ -162,14 +156,6 @@ class ClientConnection(asyncio.Protocol):
         if exchange is not None:
             self.handler.client_gone(exchange)
 
-    def pause_reading(self) -> None:
-        """The upstream takes no more of the body just now."""
-        self._pause(_BODY)
-
-    def resume_reading(self) -> None:
-        """The upstream takes more."""
-        self._resume(_BODY)
-
     def close_when_idle(self) -> None:
         """The gateway stops: close after the request under way, or after one that comes soon, or then without one."""
         self._keep = False
@@ -187,6 +173,9 @@ class ClientConnection(asyncio.Protocol):
         self.watch(time.monotonic() + settings.head_timeout)
         if self._connections.exceed(settings.connections):
             self._refused(GatewayError(Kind.TOO_MANY_CONNECTIONS))
+        elif self.handler.stopping:
+            # Its TLS handshake was under way when the gateway began to stop.
+            self._end()
 
     def data_received(self, data: bytes) -> None:
         self._reading = True
@@ -254,16 +243,16 @@ class ClientConnection(asyncio.Protocol):
         self._lost()
 
     def pause_writing(self) -> None:
-        self._pauses |= _WRITE
+        self._pauses |= WRITE
         if self.exchange is not None:
             self.exchange.pause_response()
 
     def resume_writing(self) -> None:
-        self._pauses &= ~_WRITE
+        self._pauses &= ~WRITE
         if self.exchange is not None:
             self.exchange.resume_response()
         elif not self._closing:
-            self._resume(_PIPELINE)
+            self._resume(PIPELINE)
             self._guarded_advance()
 
     def expired(self, now: float) -> None:
@@ -285,7 +274,7 @@ class ClientConnection(asyncio.Protocol):
     def _advance(self) -> None:
         """Serve what is parsed, and parse what is stashed, until something is missing."""
         parser, served = self.parser, 0
-        while self.exchange is None and not self._closing and not self._pauses & _WRITE:
+        while self.exchange is None and not self._closing and not self._pauses & WRITE:
             if parser.head is None:
                 if parser.rest or self._stash:
                     self._feed_stash()
@@ -324,7 +313,7 @@ class ClientConnection(asyncio.Protocol):
         stash = self._stash = self._stash or Stash()
         stash.add(data)
         if len(stash) > self.settings.pipeline_held:
-            self._pause(_PIPELINE)
+            self._pause(PIPELINE)
 
     def _guarded_advance(self) -> None:
         if self._reading:
@@ -379,25 +368,13 @@ class ClientConnection(asyncio.Protocol):
         if self._lingers or (self.parser.begun and not self.parser.complete):
             unsent = transport.get_write_buffer_size()
             self.watch(time.monotonic() + (settings.idle_timeout if unsent else settings.linger_seconds))
-            if self._pauses & (_PIPELINE | _BODY):
+            if self._pauses & (PIPELINE | BODY):
                 transport.resume_reading()
             finish_writing(transport)
         else:
             # A client that does not read what is still to be written is cut off after as long as it might be idle.
             self.watch(time.monotonic() + settings.closing_timeout)
             transport.close()
-
-    def _pause(self, reason: int) -> None:
-        if self.transport is not None:
-            if not self._pauses & (_PIPELINE | _BODY):
-                self.transport.pause_reading()
-            self._pauses |= reason
-
-    def _resume(self, reason: int) -> None:
-        if self._pauses & reason:
-            self._pauses &= ~reason
-            if self.transport is not None and not self._pauses & (_PIPELINE | _BODY):
-                self.transport.resume_reading()
 
     def __repr__(self) -> str:
         return f"<ClientConnection {getattr(self, 'peer', '?')} {'idle' if self.exchange is None else 'active'}>"

@@ -24,7 +24,7 @@ class Listener:
     """Accepts from one listening socket. Where connections begin with what tells how to serve them, it does so by
     itself, else by a server of the loop.
 
-    Mutable state: the server or the acceptor while it accepts, `stopped`, the set of open connections, and `settings`,
+    Mutable state: the server or the acceptor while it accepts, the set of open connections, and `settings`,
     which a reload replaces.
     """
 
@@ -45,7 +45,6 @@ class Listener:
         self.connections = Connections(tally)
         self.tls = tls
         self.deadlines = deadlines
-        self.stopped = False
         self._socket = sock
         self._handler = handler
         self._server: asyncio.Server | None = None
@@ -90,7 +89,6 @@ class Listener:
 
     def stop_accepting(self) -> None:
         """No new connections; idle ones are closed, the others after their answer."""
-        self.stopped = True
         if self._server is not None:
             self._server.close()
             self._server = None

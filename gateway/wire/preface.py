@@ -277,13 +277,10 @@ class Opening:
             limits["ssl_handshake_timeout"] = listener.settings.head_timeout
             limits["ssl_shutdown_timeout"] = listener.settings.idle_timeout
         try:
-            _, connection = await loop.connect_accepted_socket(protocol, self._socket, ssl=context, **limits)
+            await loop.connect_accepted_socket(protocol, self._socket, ssl=context, **limits)
         except OSError as error:
             log.debug("a connection from %s came to nothing: %s", self.peer, error)
             self._socket.close()
-        else:
-            if listener.stopped:
-                connection.close_when_idle()
 
     async def _pass_through(self, destination: Destination) -> None:
         """To an upstream, as it is."""

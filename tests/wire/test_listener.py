@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import ssl
+import time
+from pathlib import Path
+
 import pytest
 
+from gateway.wire.certificates import KeyPair
+from gateway.wire.server_tls import Certificates, ServerTls, ServerTlsSettings
+from tests.support.certificates import client_context, write_server
 from tests.support.gateways import gateway, make_settings, request
 from tests.support.polling import eventually
 from tests.support.raw_client import connected
@@ -59,3 +67,31 @@ async def test_connection_that_says_nothing_is_closed_by_a_stop() -> None:
         await eventually(lambda: running.listener.connections)
         running.listener.stop_accepting()
         assert await client.rest() == b""
+
+
+async def test_connection_whose_handshake_ends_after_a_stop_is_closed(tmp_path: Path) -> None:
+    write_server(tmp_path)
+    pair = KeyPair(tmp_path / "server.crt", tmp_path / "server.key")
+    tls = ServerTls(Certificates(ServerTlsSettings((pair,)), time.time()))
+    received, sent = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = client_context(tmp_path).wrap_bio(received, sent, server_hostname="localhost")
+    async with gateway(tls=tls) as running:
+        reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
+        with pytest.raises(ssl.SSLWantReadError):
+            client.do_handshake()
+        writer.write(sent.read())
+        received.write(await reader.read(65536))
+        running.proxy.stopping = True
+        running.listener.stop_accepting()
+        assert not running.listener.connections
+        while True:
+            try:
+                client.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                received.write(await reader.read(65536))
+        writer.write(sent.read())
+        received.write(await asyncio.wait_for(reader.read(), 5))
+        with pytest.raises(ssl.SSLZeroReturnError):
+            client.read(1)
+        writer.close()
