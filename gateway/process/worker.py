@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import socket
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from gateway.admin.answering import answer
@@ -15,9 +15,10 @@ from gateway.errors import ConfigError
 from gateway.process.channel import Channel, Gone
 from gateway.process.gateway_memory import GatewayMemory
 from gateway.process.runtime import Doors, Runtime
+from gateway.process.siblings import Siblings
 from gateway.process.supervised import Supervised
 from gateway.process.versions import WATCH
-from gateway.process.watch import watch
+from gateway.process.watch import Contents, watch
 
 log = logging.getLogger("gateway.process")
 EXIT_OK = 0
@@ -79,7 +80,7 @@ class Worker:
             await self._say("ready", runtime.version)
             beside.append(loop.create_task(self._siblings.hand_in()))
             if not runtime.slot:
-                beside.append(loop.create_task(self._watch()))
+                beside.append(loop.create_task(watch(*watched_by(runtime, self._siblings, self._watches))))
             await self._told.wait()
             if self._retired:
                 await self._admin.stop()
@@ -90,19 +91,6 @@ class Worker:
             await self._admin.stop()
             await runtime.stop()
         return EXIT_OK
-
-    def _watch(self) -> Coroutine[Any, Any, None]:
-        """Look for changes on the disk, for all workers."""
-        runtime = self._runtime
-        reloading = runtime.reloading
-
-        def interval() -> float | None:
-            spec = runtime.spec.reload
-            if not (self._watches or spec.watch):
-                return None
-            return min(spec.interval, CODE_EVERY) if reloading.reads_code else spec.interval
-
-        return watch(interval, lambda: reloading.on_disk, lambda: self._siblings.reload(why=WATCH))
 
     async def _say(self, what: str, *arguments: Any) -> None:
         try:
@@ -132,6 +120,21 @@ class Worker:
 
     def __repr__(self) -> str:
         return f"<Worker {self._runtime!r}>"
+
+
+def watched_by(
+    runtime: Runtime, siblings: Siblings, always: bool
+) -> tuple[Callable[[], float | None], Callable[[], Contents], Callable[[], Awaitable[object]]]:
+    """What `watch` asks for, for all workers: of what the configuration in service says, or `always`."""
+    reloading = runtime.reloading
+
+    def interval() -> float | None:
+        spec = runtime.spec.reload
+        if not (always or spec.watch):
+            return None
+        return min(spec.interval, CODE_EVERY) if reloading.reads_code else spec.interval
+
+    return interval, lambda: reloading.on_disk, lambda: siblings.reload(why=WATCH)
 
 
 async def _cancelled(tasks: list[asyncio.Task[None]]) -> None:

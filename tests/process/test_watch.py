@@ -10,8 +10,9 @@ import pytest
 
 from gateway.config.files import Kept, Read
 from gateway.process import watch as watch_module
-from gateway.process.server import watched_by
+from gateway.process.siblings import Alone
 from gateway.process.watch import Watch, code_of, watch
+from gateway.process.worker import watched_by
 from tests.support.polling import eventually
 from tests.support.runtimes import HEAD, PING, Running, running, write_config, write_plugin
 
@@ -67,7 +68,7 @@ def test_code_is_what_local_plugins_may_import(tmp_path: Path) -> None:
 
 @contextlib.asynccontextmanager
 async def watching(worker: Running, always: bool = False) -> AsyncIterator[None]:
-    task = asyncio.create_task(watch(*watched_by(worker.runtime, always)))
+    task = asyncio.create_task(watch(*watched_by(worker.runtime, Alone(worker.runtime), always)))
     try:
         yield
     finally:
@@ -172,7 +173,7 @@ async def test_a_rollback_stays_until_the_files_change(tmp_path: Path, looks: li
 async def test_it_begins_and_ends_with_the_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watch_module, "ASKED_EVERY", 0.005)
     async with running(tmp_path) as worker, watching(worker):
-        interval, _, _ = watched_by(worker.runtime, False)
+        interval, _, _ = watched_by(worker.runtime, Alone(worker.runtime), False)
         assert interval() is None
         worker.write(WATCH + HEAD + PING)
         assert await worker.runtime.reload()
@@ -180,9 +181,9 @@ async def test_it_begins_and_ends_with_the_configuration(tmp_path: Path, monkeyp
         worker.write(OTHER)
         await eventually(lambda: path_served(worker) == "/other")
         assert interval() is None
-        always, _, _ = watched_by(worker.runtime, True)
+        always, _, _ = watched_by(worker.runtime, Alone(worker.runtime), True)
         assert always() == 1.0
-        worker.runtime.reads_code = True
+        worker.runtime.reloading.reads_code = True
         assert always() == 0.25
 
 
