@@ -177,6 +177,9 @@ class Handlers:
             raise Refused(412, f"the version in service is {runtime.version}", {"ETag": self._etag()}, more) from None
         except LookupError as error:
             raise Refused(404, str(error), {"ETag": self._etag()}) from None
+        except Refusal as refusal:
+            # The supervisor cannot just now.
+            raise Refused(503, str(refusal), {"Retry-After": "1"}) from None
         if not accepted:
             last = runtime.last
             rows = views.without_secrets(runtime, views.problem_rows(last.problems, last.texts))

@@ -55,8 +55,9 @@ class Figures:
         """What a worker that starts later has to be told."""
         # More may be said while these are told: each is the last word when it is told.
         for key in list(self._words):
-            what, *of_what = key
-            yield what, (*of_what, self._words[key])
+            if key in self._words:
+                what, *of_what = key
+                yield what, (*of_what, self._words[key])
 
     async def gather(self, asker: Child, what: str, arguments: tuple[Any, ...], own: Any) -> list[Any]:
         """What the others answer, and what is left of those that have ended. `own` is the asker's answer.
@@ -79,8 +80,13 @@ class Figures:
 
     async def tell(self, asker: Child, what: str, arguments: tuple[Any, ...], own: Any) -> list[Any]:
         """The same for a change, which a worker that starts later is told too."""
-        self._words[what, *arguments[:-1]] = arguments[-1]
-        return await self.gather(asker, what, arguments, own)
+        key = (what, *arguments[:-1])
+        self._words[key] = arguments[-1]
+        found = await self.gather(asker, what, arguments, own)
+        if not any(isinstance(one, dict) for one in (own, *found)):
+            # Nobody has a row of it: names that are made up are not kept.
+            self._words.pop(key, None)
+        return found
 
     async def _answer(self, child: Child, what: str, arguments: tuple[Any, ...]) -> Any:
         try:

@@ -7,6 +7,8 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_open_metrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
+from gateway.process.channel import Refusal
+from gateway.process.siblings import Alone
 from tests.support.gateways import request
 from tests.support.polling import eventually
 from tests.support.raw_upstream import answering, upstream
@@ -190,6 +192,19 @@ async def test_endpoint_refuses(tmp_path: Path, path: str, body: dict[str, str],
         answer = await worker.ask("POST", f"/api/upstreams/{path}", json=body)
         assert answer.status == status
         assert said in answer.data["detail"]
+
+
+class Restarting(Alone):
+    async def reload(self, *given: object, **options: object) -> bool:
+        raise Refusal("the gateway is restarting; ask again")
+
+
+@pytest.mark.parametrize("path", ["reload", "rollback"])
+async def test_a_reload_that_cannot_be_made_just_now(tmp_path: Path, path: str) -> None:
+    async with running(tmp_path, siblings=Restarting) as worker:
+        answer = await worker.ask("POST", f"/api/{path}")
+        assert (answer.status, answer.headers["Retry-After"]) == (503, "1")
+        assert answer.data["detail"] == "the gateway is restarting; ask again"
 
 
 async def test_versions_and_rollback(tmp_path: Path) -> None:

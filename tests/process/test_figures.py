@@ -152,6 +152,16 @@ async def test_the_last_word_on_each_thing_is_kept_for_those_who_come_later() ->
     assert two.asked == [("force_breaker", ("a", "forced_open")), ("force_breaker", ("b", "forced_open"))]
 
 
+async def test_a_word_on_what_nobody_knows_is_not_kept() -> None:
+    one, two = Worker(1), Worker(2, lambda what, arguments: ["a", "b"])
+    figures = figures_of(one, two)
+    assert await soon(figures.tell(one, "force_breaker", ("c", "auto"), ["a"])) == [["a", "b"]]
+    assert list(figures.words()) == []
+    two.answers = lambda what, arguments: {"state": "auto"}
+    await soon(figures.tell(one, "force_breaker", ("c", "auto"), ["a"]))
+    assert list(figures.words()) == [("force_breaker", ("c", "auto"))], "one worker knows it"
+
+
 async def test_what_is_said_while_a_worker_is_told() -> None:
     """It hears of that by itself, and must not hear the old word afterwards."""
     one = Worker(1)
