@@ -44,7 +44,7 @@ def test_mirror() -> None:
     mirror = make_mirror(route(mirror={"to": "copy", "share": "50%", "body": "1KiB"}))
 
     assert mirror is not None
-    assert (mirror.to, mirror.share, mirror.body) == ("copy", 0.5, 1024)
+    assert (mirror.upstream, mirror.share, mirror.body) == ("copy", 0.5, 1024)
     assert make_mirror(route()) is None
 
 
