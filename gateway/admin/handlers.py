@@ -170,8 +170,6 @@ class Handlers:
             raise Refused(503, "the gateway is stopping")
         try:
             accepted = await self._siblings.reload(_expected(request.headers.getall("If-Match", [])), back_to=back_to)
-        except Refusal as refusal:
-            raise Refused(503, str(refusal), {"Retry-After": "1"}) from None
         except VersionChanged:
             more = {"version": runtime.version}
             raise Refused(412, f"the version in service is {runtime.version}", {"ETag": self._etag()}, more) from None
