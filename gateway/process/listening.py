@@ -18,7 +18,7 @@ from gateway.wire.client_settings import ClientSettings, HttpsRedirect
 from gateway.wire.server_tls import Certificates, ServerTls
 from gateway.wire.shapes import request_policy
 
-RESTART = "restart the gateway for that"
+RESTART = "for that type: gateway restart"
 
 
 @dataclass(frozen=True, slots=True)

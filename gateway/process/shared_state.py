@@ -32,7 +32,7 @@ class SharedState:
             return []
         position = loaded.position(("state",))
         if self._spec is not None:
-            return [Problem(position, "a reload cannot change where state is kept", "restart the gateway for that")]
+            return [Problem(position, "a reload cannot change where state is kept", "for that type: gateway restart")]
         if self._memory is not None and spec.redis is None and spec.memcached is None:
             self._spec = spec
             return []

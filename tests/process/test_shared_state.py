@@ -76,7 +76,7 @@ async def test_a_reload_cannot_change_it(tmp_path: Path, state: str) -> None:
         worker.write(HEAD + PING + state)
         assert not await worker.runtime.reload()
         (problem,) = worker.runtime.problems
-        assert "a reload cannot change where state is kept; restart the gateway for that" in str(problem)
+        assert "a reload cannot change where state is kept; for that type: gateway restart" in str(problem)
         assert problem.position.line == HEAD.count("\n") + PING.count("\n") + 1
         assert worker.runtime.env.shared is store
 
