@@ -254,5 +254,6 @@ def visit(
         answer = b""
         while data := secured.recv(65536):
             answer += data
-        assert answer.startswith(b"HTTP/1.1 200 "), answer
-        return int(answer.rpartition(b"\r\n")[2].split()[0]), bool(secured.session_reused), secured.session
+        body = answer.rpartition(b"\r\n\r\n")[2]
+        assert body.count(b" ") == 1, answer
+        return int(body.split()[0]), bool(secured.session_reused), secured.session
