@@ -19,7 +19,7 @@ from tests.support.gateways import request
 from tests.support.polling import PATIENCE, eventually, soon
 from tests.support.processes import GatewayProcess, gateway_run
 from tests.support.raw_client import RawClient, connected
-from tests.support.raw_upstream import Peer, answering, upstream
+from tests.support.raw_upstream import Peer, RawUpstream, answering, upstream
 from tests.support.runtimes import HEAD, PING, write_config, write_plugin
 
 WORKERS = 3
@@ -98,7 +98,16 @@ async def counts(gateway: GatewayProcess) -> dict[tuple[str, ...], float]:
     }
 
 
-async def test_counts_and_memory_and_limits_are_those_of_all_workers(tmp_path: Path) -> None:
+ROUTES = f"""{PING}{WHO_ROUTE}
+  - {{name: rated, match: {{path: /rated}}, respond: {{text: ''}}, plugins: [rate_limit: {{rate: 100/h, burst: 10}}]}}
+  - {{name: held, match: {{path: /held}}, to: held, plugins: [concurrency_limit: {{limit: 4}}]}}
+  - {{name: bad, match: {{path: /bad}}, to: bad, plugins: [breaker: {{requests: 4, sleep: 60s}}]}}
+  - {{name: good, match: {{path: /good}}, to: good, plugins: [breaker: {{}}]}}
+  - {{name: gone, match: {{path: /gone}}, to: gone}}
+"""
+
+
+async def test_what_one_worker_has_all_have_and_those_that_come_later(tmp_path: Path) -> None:
     go = asyncio.Event()
 
     async def waiting(peer: Peer) -> None:
@@ -107,84 +116,70 @@ async def test_counts_and_memory_and_limits_are_those_of_all_workers(tmp_path: P
             await go.wait()
             peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
 
-    write_plugin(tmp_path, "who", WHO)
-    async with upstream(waiting) as service:
-        write_config(
-            tmp_path,
-            f"{HEAD}plugins: [rate_metrics]\n{PING}{WHO_ROUTE}"
-            "  - {name: rated, match: {path: /rated}, respond: {text: ''},"
-            " plugins: [rate_limit: {rate: 100/h, burst: 10}]}\n"
-            "  - {name: held, match: {path: /held}, to: up, plugins: [concurrency_limit: {limit: 4}]}\n"
-            f"upstreams: {{up: {{endpoints: ['http://127.0.0.1:{service.port}']}}}}\n",
-        )
-        async with gateway_run(tmp_path, "--workers", str(WORKERS)) as gateway:
-            clients = list((await everybody(gateway)).values())
-            calls = [(await who(client))[1] for client in clients]
-            assert calls == list(range(calls[0], calls[0] + WORKERS))
-
-            found = await statuses(clients, "/rated", 30)
-            # Without a lock, two that count at the same moment may count as one.
-            assert 10 <= found.count(200) <= 12
-            assert found.count(200) + found.count(429) == 30
-
-            # Two of each worker at most would be more than the limit is.
-            more = list((await everybody(gateway)).values())
-            for client in (*clients, *more):
-                client.send(request("/held"))
-            await eventually(lambda: len(service.requests) == 4)
-            go.set()
-            found = [(await client.response()).status for client in (*clients, *more)]
-            assert sorted(found) == [200] * 4 + [429] * 2
-
-            await statuses(clients, "/ping", 7)
-            before = await counts(gateway)
-            assert before["gateway_requests_total", "('code', '200')", "('method', 'GET')", "('route', 'ping')"] == 7
-            (_, last), (victim, _) = await who(clients[0]), await who(clients[1])
-            await kill(gateway, victim)
-            after = await counts(gateway)
-            assert {name: after.get(name, 0.0) for name, value in before.items() if after.get(name, 0.0) < value} == {}
-            assert (await who(clients[0]))[1] > last + 1
-
-
-async def test_what_one_worker_knows_of_endpoints_all_know_and_those_that_come_later(tmp_path: Path) -> None:
     async def failing(peer: Peer) -> None:
         while True:
             await peer.request()
             peer.send(b"HTTP/1.1 500 Oh\r\nContent-Length: 0\r\n\r\n")
 
     write_plugin(tmp_path, "who", WHO)
-    async with upstream(failing) as bad, upstream(answering) as good:
-        write_config(
-            tmp_path,
-            HEAD + f"upstreams: {{bad: {{endpoints: ['http://127.0.0.1:{bad.port}']}},"
-            f" good: {{endpoints: ['http://127.0.0.1:{good.port}']}},"
-            f" gone: {{endpoints: ['http://127.0.0.1:{good.port}']}}}}\n{PING}{WHO_ROUTE}"
-            "  - {name: bad, match: {path: /bad}, to: bad, plugins: [breaker: {requests: 4, sleep: 60s}]}\n"
-            "  - {name: good, match: {path: /good}, to: good, plugins: [breaker: {}]}\n"
-            "  - {name: gone, match: {path: /gone}, to: gone}\n",
-        )
+    async with upstream(waiting) as held, upstream(failing) as bad, upstream(answering) as good:
+        ports = {"held": held.port, "bad": bad.port, "good": good.port, "gone": good.port}
+        ups = "".join(f"  {name}: {{endpoints: ['http://127.0.0.1:{port}']}}\n" for name, port in ports.items())
+        write_config(tmp_path, f"{HEAD}plugins: [rate_metrics]\nupstreams:\n{ups}{ROUTES}")
         async with gateway_run(tmp_path, "--workers", str(WORKERS)) as gateway:
             clients = await everybody(gateway)
-            first, *others = clients.values()
-            assert await statuses([first], "/bad", 4) == [500] * 4
-            for other in others:
-                await _until(other, "/bad", 503)
-            assert len(bad.requests) < 4 + 2 * 20
+            victim, *others = clients
+            await _check_limits(gateway, list(clients.values()), held, go)
+            await _change(gateway, list(clients.values()), good)
+            await statuses(list(clients.values()), "/ping", 7)
+            _, calls = await who(clients[others[0]])
+            before = await counts(gateway)
+            assert before["gateway_requests_total", "('code', '200')", "('method', 'GET')", "('route', 'ping')"] == 7
 
-            assert await statuses([first, *others], "/good", 3) == [200] * 3
-            assert (await admin(gateway, "/api/breakers/good", {"state": "forced_open"}))[0] == 200
-            path = f"/api/upstreams/gone/endpoints/127.0.0.1:{good.port}"
-            status, row = await admin(gateway, path, {"state": "drain"})
-            assert (status, row["workers"]) == (200, {"drained": WORKERS})
-            for word in ("/good", "/gone"):
-                assert await statuses([first, *others], word, 3) == [503] * 3
-
-            served = len(good.requests)
-            successor = await kill(gateway, next(iter(clients)))
+            successor = await kill(gateway, victim)
+            after = await counts(gateway)
+            assert {name: value for name, value in before.items() if after.get(name, 0.0) < value} == {}
             fresh = (await everybody(gateway))[successor]
             for word in ("/bad", "/good", "/gone"):
-                assert (await fresh.ask(request(word))).status == 503
-            assert len(good.requests) == served
+                await _until(fresh, word, 503)
+            assert (await who(fresh))[1] > calls + 1
+
+
+async def _check_limits(
+    gateway: GatewayProcess, clients: list[RawClient], held: RawUpstream, go: asyncio.Event
+) -> None:
+    """Memory and limits are those of all workers."""
+    calls = [(await who(client))[1] for client in clients]
+    assert calls == list(range(calls[0], calls[0] + WORKERS))
+
+    found = await statuses(clients, "/rated", 30)
+    # Without a lock, two that count at the same moment may count as one.
+    assert 10 <= found.count(200) <= 12
+    assert found.count(200) + found.count(429) == 30
+
+    # Two of each worker, when a worker alone would let all four pass.
+    clients = [*clients, *(await everybody(gateway)).values()]
+    for client in clients:
+        client.send(request("/held"))
+    await eventually(lambda: len(held.requests) == 4)
+    go.set()
+    found = [(await client.response()).status for client in clients]
+    assert sorted(found) == [200] * 4 + [429] * 2
+
+
+async def _change(gateway: GatewayProcess, clients: list[RawClient], good: RawUpstream) -> None:
+    """A breaker that one worker opens, one that is forced, and an endpoint that is drained, are so in all workers."""
+    first, *others = clients
+    assert await statuses([first], "/bad", 4) == [500] * 4
+    for other in others:
+        await _until(other, "/bad", 503)
+
+    assert await statuses(clients, "/good", WORKERS) == [200] * WORKERS
+    assert (await admin(gateway, "/api/breakers/good", {"state": "forced_open"}))[0] == 200
+    status, row = await admin(gateway, f"/api/upstreams/gone/endpoints/127.0.0.1:{good.port}", {"state": "drain"})
+    assert (status, row["workers"]) == (200, {"drained": WORKERS})
+    for word in ("/good", "/gone"):
+        assert await statuses(clients, word, WORKERS) == [503] * WORKERS
 
 
 async def _until(client: RawClient, path: str, status: int) -> None:
@@ -254,5 +249,6 @@ def visit(
         answer = b""
         while data := secured.recv(65536):
             answer += data
-        assert answer.startswith(b"HTTP/1.1 200 "), answer
-        return int(answer.rpartition(b"\r\n")[2].split()[0]), bool(secured.session_reused), secured.session
+        body = answer.rpartition(b"\r\n\r\n")[2]
+        assert body.count(b" ") == 1, answer
+        return int(body.split()[0]), bool(secured.session_reused), secured.session
