@@ -12,7 +12,8 @@ import struct
 from collections.abc import AsyncIterator, Callable
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
@@ -23,6 +24,7 @@ from gateway.wire import preface
 from gateway.wire.preface import Acceptor
 from gateway.wire.proxy_protocol import Addresses, write_header
 from gateway.wire.relay import Relay
+from gateway.wire.server_tls import ServerTls
 from tests.support.certificates import make_certificate
 from tests.support.gateways import Gateway, gateway, make_settings, request
 from tests.support.hellos import hello_of, in_records
@@ -279,7 +281,7 @@ async def test_names_that_are_ended_here(tmp_path: Path) -> None:
     context.load_cert_chain(certificate, key)
     trusting = ssl.create_default_context(cafile=str(certificate))
     async with passing(proxy_protocol=LOOPBACK) as (running, names, _):
-        running.listener.ssl = context
+        running.listener.tls = cast(ServerTls, SimpleNamespace(context=context))
         for header in HEADERS:
             sock = socket.create_connection(("127.0.0.1", running.port))
             sock.sendall(header)
