@@ -103,7 +103,7 @@ def test_explain_and_routes_show_it(tmp_path: Path) -> None:
     write_config(tmp_path, HEAD + ROUTE)
     code, output = gateway_command(tmp_path, "explain", "GET", "http://a/b?c=d")
     assert code == 0
-    assert "action    to app:bff.web:app\n" in output
+    assert "action    to app:bff.web:app, upgrade to websocket\n" in output
     assert "          app://bff.web:app/b?c=d\n" in output
     assert "to app:bff.web:app" in gateway_command(tmp_path, "routes")[1]
 

@@ -83,6 +83,7 @@ class Supervisor:
         self.board = Board.create(len(sockets)) if len(sockets) > 1 else None
         self.memory = memory
         self.restarting = asyncio.Event()
+        self._started = False
         self._figures = Figures(lambda: self.living)
         self._old = {worker.pid: worker for worker in old}
         self._old_ends = {worker.pid: asyncio.get_running_loop().create_future() for worker in old}
@@ -108,6 +109,7 @@ class Supervisor:
     async def start(self) -> None:
         """Start all workers. NotStarted when one cannot: then none is left."""
         if self._old:
+            self._started = True
             await self._take_over()
             return
         children = [await self._spawn(slot) for slot in range(len(self._sockets))]
@@ -117,6 +119,7 @@ class Supervisor:
         except (NotStarted, Gone) as error:
             await self.stop()
             raise NotStarted(str(error) or "a worker ended while it started") from None
+        self._started = True
 
     async def _take_over(self) -> None:
         """One slot after the other: a new worker serves, then the old one is told to end."""
@@ -238,7 +241,7 @@ class Supervisor:
         pings = asyncio.get_running_loop().create_task(self._ping(child))
         code = await child.ended
         pings.cancel()
-        if child.leaving or self._stopping.is_set():
+        if child.leaving or self._stopping.is_set() or not self._started:
             return
         how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with {code}"
         failure = child.ready.exception() if child.ready.done() else None

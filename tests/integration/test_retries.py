@@ -371,7 +371,7 @@ async def test_only_endpoint_without_room_is_not_asked_again() -> None:
 
 
 async def test_time_of_one_try_covers_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def never() -> None:
+    async def never(header: bytes) -> None:
         await hangs.wait()
 
     hangs = asyncio.Event()

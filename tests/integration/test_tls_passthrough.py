@@ -94,7 +94,7 @@ async def passing(folder: Path, *ports: int, options: str = "outliers: off") -> 
 
 
 async def tls(worker: Running, folder: Path, name: str = NAME) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    context = ssl.create_default_context(cafile=str(folder / f"{NAME}.pem"))
+    context = ssl.create_default_context(cafile=str(folder / f"{NAME}.crt"))
     return await soon(asyncio.open_connection("127.0.0.1", worker.port, ssl=context, server_hostname=name))
 
 

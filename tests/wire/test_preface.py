@@ -9,11 +9,11 @@ import logging
 import socket
 import ssl
 import struct
+import time
 from collections.abc import AsyncIterator, Callable
 from ipaddress import ip_network
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
@@ -21,10 +21,11 @@ from gateway.config.fields import Bind
 from gateway.errors import GatewayError, Kind
 from gateway.process.sockets import open_sockets
 from gateway.wire import preface
+from gateway.wire.certificates import KeyPair
 from gateway.wire.preface import Acceptor
 from gateway.wire.proxy_protocol import Addresses, write_header
 from gateway.wire.relay import Relay
-from gateway.wire.server_tls import ServerTls
+from gateway.wire.server_tls import Certificates, ServerTls, ServerTlsSettings
 from tests.support.certificates import make_certificate
 from tests.support.gateways import Gateway, gateway, make_settings, request
 from tests.support.hellos import hello_of, in_records
@@ -277,11 +278,10 @@ async def test_what_waits_for_more_does_not_keep_the_loop_busy(monkeypatch: pyte
 
 async def test_names_that_are_ended_here(tmp_path: Path) -> None:
     certificate, key = make_certificate(tmp_path, "b.example")
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
+    tls = ServerTls(Certificates(ServerTlsSettings((KeyPair(certificate, key),)), time.time()))
     trusting = ssl.create_default_context(cafile=str(certificate))
     async with passing(proxy_protocol=LOOPBACK) as (running, names, _):
-        running.listener.tls = cast(ServerTls, SimpleNamespace(context=context))
+        running.listener.tls = tls
         for header in HEADERS:
             sock = socket.create_connection(("127.0.0.1", running.port))
             sock.sendall(header)
