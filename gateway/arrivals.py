@@ -27,7 +27,7 @@ def arrived(proxy: Proxy, exchange: LiveExchange) -> bool:
         if certificate.expired:
             # On a new connection it may show a new one.
             proxy.fail(exchange, GatewayError(Kind.FORBIDDEN, "the client's certificate has expired"))
-            client.close_when_idle()
+            client.close_after_answer()
             return True
         exchange.client_certificate = certificate
         if settings.client_headers:

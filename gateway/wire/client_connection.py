@@ -156,6 +156,13 @@ class ClientConnection(PausingConnection):
         if exchange is not None:
             self.handler.client_gone(exchange)
 
+    def close_after_answer(self) -> None:
+        """No more requests: close now if none is under way, else after it."""
+        if self.exchange is None and self.transport is not None and not self.parser.begun:
+            self._end()
+        else:
+            self._keep = False
+
     def close_when_idle(self) -> None:
         """The gateway stops: close after the request under way, or after one that comes soon, or then without one."""
         self._keep = False

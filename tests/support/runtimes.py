@@ -16,7 +16,7 @@ from gateway.config.fields import Bind
 from gateway.config.specs import ListenerSpec
 from gateway.process.runtime import Runtime
 from gateway.process.siblings import Alone, Siblings
-from gateway.process.sockets import open_sockets
+from gateway.process.sockets import open_sockets, remove_socket_file
 from gateway.state.board import Seat
 from tests.support.polling import soon
 from tests.support.raw_client import RawClient, connected
@@ -103,8 +103,11 @@ async def prepared(
         for listener in runtime.listeners:
             listener.stop_accepting()
             listener.abort()
+        listening = [*(place.bind for place in runtime.places), runtime.admin_bind]
         await admin.stop()
         await runtime.stop()
+        for one in listening:
+            remove_socket_file(one)
         _thaw()
         gc.set_threshold(*thresholds)
 
