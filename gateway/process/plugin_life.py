@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import weakref
 from collections.abc import Iterable
@@ -81,5 +82,11 @@ async def stop_when_unused(plugins: Iterable[Plugin], unused: asyncio.Event, pat
 def when_gone(table: RouteTable) -> asyncio.Event:
     """Set once nothing refers to `table` any more."""
     gone = asyncio.Event()
-    weakref.finalize(table, asyncio.get_running_loop().call_soon_threadsafe, gone.set).atexit = False
+    weakref.finalize(table, _set, asyncio.get_running_loop(), gone).atexit = False
     return gone
+
+
+def _set(loop: asyncio.AbstractEventLoop, gone: asyncio.Event) -> None:
+    # A thread that frees a table may outlive the loop: then nobody waits any more.
+    with contextlib.suppress(RuntimeError):
+        loop.call_soon_threadsafe(gone.set)

@@ -103,7 +103,8 @@ async def prepared(
         for listener in runtime.listeners:
             listener.stop_accepting()
             listener.abort()
-        listening = [*(place.bind for place in runtime.places), runtime.admin_bind]
+        listening = [Bind.parse(one.address) for one in runtime.listeners]
+        listening += [Bind.parse(admin.address)] if admin.address else []
         await admin.stop()
         await runtime.stop()
         for one in listening:
