@@ -62,6 +62,10 @@ class Outcome:
     kept: Kept = field(repr=False)
     result: LoadResult
 
+    def version(self, number: int, change: Change) -> Version:
+        """The version that it is once it goes into service, now."""
+        return Version(number, self.digest, time.time(), change.why, self.kept, change.restored)
+
 
 @dataclass(frozen=True, slots=True)
 class Aside:
@@ -121,10 +125,7 @@ class Reloading:
             change = self.change(why, back_to)
             outcome = await self.prepare(change)
             if outcome.accepted:
-                number = runtime.version + 1
-                await self.commit(
-                    Version(number, outcome.digest, time.time(), change.why, outcome.kept, change.restored)
-                )
+                await self.commit(outcome.version(runtime.version + 1, change))
             self.report(outcome.accepted)
             return outcome.accepted
 

@@ -304,8 +304,8 @@ class Runtime:
         await self.serve(generation, loaded, version)
         # A reference from here would keep the first table, and so its plugins, from ever retiring.
         self._prepared = None
-        for number, (sock, tls) in enumerate(self.open() if doors is None else doors):
-            place = self.places[number]
+        opened = self.open() if doors is None else doors
+        for number, ((sock, tls), place) in enumerate(zip(opened, self.places, strict=True)):
             if tls is not None and place.certificates is not None:
                 tls.adopt(place.certificates)
             tally = self._seat.tally(self._seat.marks("listeners").of(number)) if self._seat is not None else None

@@ -21,6 +21,7 @@ from gateway.config.specs import ListenerSpec
 from gateway.config.state_specs import MemorySpec
 from gateway.errors import ConfigError
 from gateway.process import systemd
+from gateway.process.channel import Refusal
 from gateway.process.gateway_memory import GatewayMemory
 from gateway.process.listening import served_at
 from gateway.process.predecessor import Predecessor, leave
@@ -93,7 +94,7 @@ class Gateway:
     """One gateway, as its supervisor's process has it.
 
     Mutable state: the worker's runtime that was made to see whether the configuration is right, of which a first worker
-    without siblings is a copy; and what holds the keys of session tickets, which all workers share.
+    without siblings is a copy; what holds the keys of session tickets, which all workers share; and where it listens.
     """
 
     def __init__(self, orders: Orders) -> None:
@@ -101,6 +102,8 @@ class Gateway:
         self._prepared: tuple[Runtime, GatewayMemory] | None = None
         self._tls: list[ServerTls | None] = []
         self._supervisor: Supervisor | None = None
+        self._binds: list[Bind] = []
+        self._listening: list[tuple[str, list[socket.socket]]] = []
 
     async def serve(self) -> dict[str, str] | None:
         """From start to stop; an environment where it shall begin anew. ConfigError, NotStarted and OSError for what
@@ -170,7 +173,7 @@ class Gateway:
         runtime.warn()
         self._tls = [place.make_tls() for place in places]
         memory.limit = (runtime.spec.state.memory or MemorySpec()).entries
-        # Pages of memory that nobody writes to stay shared with the workers.
+        # Pages of memory that nobody writes to stay shared with the workers, which turn the collector on by themselves.
         gc.freeze()
         supervisor = self._supervisor = Supervisor(
             self._serve_worker,
@@ -188,6 +191,7 @@ class Gateway:
         await supervisor.start()
         predecessor.workers.clear()
         predecessor.close()
+        gc.enable()
         for place, sockets in zip(places, opened, strict=True):
             log.info("listening on %s%s", address_of(sockets[0]), served_at(runtime.current, place.settings))
         log.info("admin on %s", address_of(admin))
@@ -246,6 +250,8 @@ async def _follow(hung_up: asyncio.Event, supervisor: Supervisor) -> None:
         hung_up.clear()
         try:
             await supervisor.hang_up()
+        except Refusal as refusal:
+            log.error("the reload failed, the configuration in service stays: %s", refusal)
         except Exception:
             log.exception("the reload failed; the configuration in service stays")
 

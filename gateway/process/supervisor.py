@@ -138,7 +138,7 @@ class Supervisor:
         self._admin.close()
         for worker in self._old.values():
             worker.channel.close()
-        await self._end(list(self._children.values()), "leave")
+        await self._end(list(self._children.values()))
         if self._old_ends:
             _, left = await asyncio.wait(self._old_ends.values(), timeout=self._drain + STOP_SECONDS)
             for pid, end in self._old_ends.items():
@@ -195,9 +195,12 @@ class Supervisor:
             newest = self.versions.newest
             if newest is not None and version != newest.number:
                 # There was a reload while it started.
-                change = Change(newest.why, newest.kept, newest.restored)
-                if (await child.channel.ask("prepare", change)).accepted:
-                    await child.channel.ask("commit", newest)
+                outcome = await self._prepared(child, Change(newest.why, newest.kept, newest.restored))
+                if outcome is None or not outcome.accepted:
+                    self._has_failed(child, f"it refuses configuration {newest.number}, which is in service")
+                    self._kill(child.pid)
+                    return
+                await child.channel.ask("commit", newest)
             if not child.ready.done():
                 child.ready.set_result(None)
             # From here on it hears of changes itself: none falls between.
@@ -278,11 +281,11 @@ class Supervisor:
                         self._kill(child.pid)
                     return
 
-    async def _end(self, children: Sequence[Child], how: str) -> None:
-        """Tell them to `leave` or to `retire`, and wait until they have. One that takes too long is killed."""
+    async def _end(self, children: Sequence[Child]) -> None:
+        """Tell them to leave, and wait until they have. One that takes too long is killed."""
         for child in children:
             child.leaving = True
-            child.channel.tell(how)
+            child.channel.tell("leave")
         ends = {child.ended: child for child in children}
         if not ends:
             return
@@ -333,12 +336,11 @@ class Supervisor:
         found = [(child, one) for child, one in zip(workers, outcomes, strict=False) if one is not None]
         accepted = all(one.accepted for _, one in found)
         if accepted:
-            number = self.version + 1
-            version = Version(number, outcome.digest, time.time(), change.why, outcome.kept, change.restored)
+            version = outcome.version(self.version + 1, change)
             self.versions.add(version)
             for child, _ in found:
                 with contextlib.suppress(Gone, Refusal):
-                    await child.channel.ask("commit", self.versions.newest)
+                    await child.channel.ask("commit", version)
         else:
             refusal = next(one.result for _, one in found if not one.accepted)
             refused = [child for child, one in found if not one.accepted]

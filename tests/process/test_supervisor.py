@@ -98,6 +98,45 @@ async def test_a_reload_is_in_all_workers(folder: Path) -> None:
         assert sum("configuration 2 is in service" in line for line in gateway.lines) == 1
 
 
+async def test_one_that_refuses_what_is_in_service_by_then_makes_room_for_another(folder: Path) -> None:
+    top = f"""
+import asyncio, pathlib
+from gateway.plugin import Plugin
+folder = pathlib.Path({str(folder)!r})
+"""
+    waits = """
+class Waits(Plugin):
+    async def start(self):
+        while (folder / "hold").exists():
+            (folder / "waits").touch()
+            await asyncio.sleep(0.01)
+"""
+    fails_once = """
+class FailsOnce(Plugin):
+    async def start(self):
+        if (folder / "fuse").exists():
+            (folder / "fuse").unlink()
+            raise RuntimeError("not here")
+"""
+    write_plugin(folder, "waits", top + waits)
+    write_plugin(folder, "fails_once", top + fails_once)
+    write_config(folder, HEAD + "plugins: [waits, who]\n" + PING)
+    async with gateway_run(folder, "--workers", "2") as gateway:
+        await gateway.admin()
+        (folder / "hold").touch()
+        os.kill(gateway.workers()[0], signal.SIGKILL)
+        await eventually((folder / "waits").exists)
+        write_config(folder, HEAD + "plugins: [waits, fails_once, who]\n" + PING)
+        gateway.send(signal.SIGHUP)
+        await gateway.says("configuration 2 is in service")
+        (folder / "fuse").touch()
+        (folder / "hold").unlink()
+        await gateway.says("could not start: it refuses configuration 2, which is in service; another one starts")
+        found = await everybody(gateway, 2)
+        assert set(found) == set(gateway.workers())
+        assert not (folder / "fuse").exists()
+
+
 async def test_what_one_worker_refuses_none_has(folder: Path) -> None:
     marks = folder / "marks"
     marks.mkdir()
