@@ -23,6 +23,7 @@ from tests.support.raw_upstream import (
     Script,
     answering,
     echoing,
+    held_until,
     in_turn,
     saying,
     silent,
@@ -412,13 +413,7 @@ async def test_many_at_once() -> None:
     """Copies are sent, dropped and late by turns, and no answer is anybody else's."""
     go = asyncio.Event()
 
-    async def slow(peer: Peer) -> None:
-        while True:
-            await peer.request()
-            await go.wait()
-            peer.send(status(500))
-
-    async with upstream(echoing) as service, upstream(slow) as mirror:
+    async with upstream(echoing) as service, upstream(held_until(go, status(500))) as mirror:
         copies = copies_at(mirror, limits=limits(max_connections=3))
         async with mirroring(service, copies) as running:
 

@@ -23,7 +23,7 @@ from gateway.testing import make_env, make_exchange, make_plugin
 from tests.support.gateways import request
 from tests.support.messages import Message
 from tests.support.polling import PATIENCE, eventually, soon
-from tests.support.raw_upstream import OK, Peer, RawUpstream, answering, upstream
+from tests.support.raw_upstream import RawUpstream, answering, held_until, upstream
 from tests.support.runtimes import HEAD, Running, running
 from tests.support.servers import Server, redis_server
 
@@ -226,14 +226,9 @@ async def test_three_times_the_rate_gets_the_rate(gateways: int, server: Server)
 
 
 async def test_so_many_at_once(tmp_path: Path) -> None:
-    async def holding(peer: Peer) -> None:
-        await peer.request()
-        await go_on.wait()
-        peer.send(OK)
-
     go_on = asyncio.Event()
     async with (
-        upstream(holding) as service,
+        upstream(held_until(go_on)) as service,
         worker(tmp_path, route("concurrency_limit: {limit: 2}", service)) as gateway,
     ):
         async with gateway.client() as one, gateway.client() as gone:
