@@ -22,7 +22,7 @@ from tests.support.auth_service import AuthClient, bearer
 from tests.support.gateways import request
 from tests.support.messages import Message
 from tests.support.misbehaving import resetting, status
-from tests.support.oidc import OidcProvider, needs_oidc_provider, oidc_provider
+from tests.support.oidc import OidcProvider, needs_oidc_provider
 from tests.support.polling import eventually, soon
 from tests.support.raw_upstream import Peer, RawUpstream, Script, answering, held_until, saying, silent, upstream
 from tests.support.runtimes import HEAD, Running, running
@@ -322,12 +322,6 @@ async def test_the_sample_service_exchanges_no_token(
 
 
 # oidc-provider
-
-
-@pytest.fixture
-async def provider() -> AsyncIterator[OidcProvider]:
-    async with oidc_provider() as running_provider:
-        yield running_provider
 
 
 @needs_oidc_provider
