@@ -408,7 +408,8 @@ async def test_a_reload_keeps_the_keys(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("body", ({"jti": "t1"}, {"sub": "ada"}))
-async def test_a_token_is_taken_back(body: dict[str, str], tmp_path: Path) -> None:
+async def test_a_token_is_taken_back(body: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.plugins.jwt.REVOKED_SECONDS", 0.1)
     async with guarded(tmp_path, gamma(revocation=True)) as (worker, up):
         assert [await status(worker, GOOD) for _ in range(2)] == [200, 200]
         answer = await worker.ask("POST", "/api/revocations", json={"issuer": GAMMA, **body})
