@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import pytest
 import uvloop
@@ -12,6 +14,9 @@ from hypothesis import HealthCheck, settings
 
 # Ten thousand collected tests are a heap that the collector would walk again and again, a third of all work.
 GC_THRESHOLDS = (50_000, 20, 50)
+# Half of the start of a program is compiling, where the environment forbids to keep what came of it.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+os.environ.setdefault("PYTHONPYCACHEPREFIX", str(Path(__file__).resolve().parents[1] / "build" / "pycache"))
 LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 # Time is measured in benchmarks: a machine that stands still for seconds says nothing about a property.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
