@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
-import sys
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import pytest
 import uvloop
@@ -14,11 +14,10 @@ from hypothesis import HealthCheck, settings
 
 # Ten thousand collected tests are a heap that the collector would walk again and again, a third of all work.
 GC_THRESHOLDS = (50_000, 20, 50)
-LoopFactory = Callable[[], asyncio.AbstractEventLoop]
-# Compiling its modules is half of a gateway's start, and tests start many: compiled files are kept, whatever the
-# environment says.
+# Half of the start of a program is compiling, where the environment forbids to keep what came of it.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-sys.dont_write_bytecode = False
+os.environ.setdefault("PYTHONPYCACHEPREFIX", str(Path(__file__).resolve().parents[1] / "build" / "pycache"))
+LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 # Time is measured in benchmarks: a machine that stands still for seconds says nothing about a property.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")

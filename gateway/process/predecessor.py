@@ -23,7 +23,7 @@ VARIABLE = "GATEWAY_PREDECESSOR"
 
 @dataclass(eq=False, slots=True)
 class OldWorker:
-    """A worker that goes on until its channel is closed."""
+    """A worker that goes on until it is told to retire."""
 
     slot: int
     pid: int

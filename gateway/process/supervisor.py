@@ -137,7 +137,7 @@ class Supervisor:
                 sock.close()
         self._admin.close()
         for worker in self._old.values():
-            worker.channel.close()
+            worker.channel.tell("leave")
         await self._end(list(self._children.values()))
         if self._old_ends:
             _, left = await asyncio.wait(self._old_ends.values(), timeout=self._drain + STOP_SECONDS)
@@ -207,8 +207,8 @@ class Supervisor:
             for what, arguments in self._figures.words():
                 await child.channel.ask("answer", what, arguments)
         for worker in [one for one in self._old.values() if one.slot == child.slot or one.slot >= len(self._sockets)]:
-            del self._old[worker.pid]
-            worker.channel.close()
+            # The channel stays open: what is under way there needs the memory to its end.
+            worker.channel.tell("retire")
 
     def _has_failed(self, child: Child, why: str) -> None:
         if not child.ready.done():
@@ -360,8 +360,9 @@ class Supervisor:
         await self.reload(Change())
 
     async def detach(self) -> list[tuple[int, int, socket.socket]]:
-        """Nothing is said to this supervisor any more: (slot, pid, channel) of the workers that go on meanwhile."""
-        workers = self.living
+        """Nothing is said to this supervisor any more: (slot, pid, channel) of the workers that go on meanwhile, those
+        that retire included."""
+        workers: list[Child | OldWorker] = [*self.living, *self._old.values()]
         for child in workers:
             with contextlib.suppress(Gone, Refusal):
                 await child.channel.ask("detach", timeout=PING_SECONDS)

@@ -56,6 +56,7 @@ class Worker:
                 "ping": lambda: None,
                 "detach": self._detach,
                 "attach": self._attach,
+                "retire": self._retire,
                 "leave": self._told.set,
             },
             self._orphaned,
@@ -106,13 +107,16 @@ class Worker:
     def _attach(self) -> None:
         self._channel.release()
 
+    def _retire(self) -> None:
+        self._retired = True
+        self._told.set()
+
     def _orphaned(self) -> None:
         """Without a supervisor nobody would start another one, or tell it to stop."""
         if not self._told.is_set():
             if not self._siblings.detached:
                 log.error("the supervisor has gone: stopping")
-            self._retired = True
-            self._told.set()
+            self._retire()
 
     def __repr__(self) -> str:
         return f"<Worker {self._runtime!r}>"

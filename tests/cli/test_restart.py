@@ -64,6 +64,26 @@ async def test_new_workers_take_over(tmp_path: Path) -> None:
         assert gateway.process.returncode is None
 
 
+@pytest.mark.timeout(120)
+async def test_what_is_under_way_has_the_shared_memory_to_its_end(tmp_path: Path) -> None:
+    waits = f"""
+        import asyncio, pathlib
+        (pathlib.Path({str(tmp_path)!r}) / "here").touch()
+        while not (pathlib.Path({str(tmp_path)!r}) / "go").exists():
+            await asyncio.sleep(0.01)"""
+    head, _, last = COUNTS.rpartition("\n        return")
+    write_plugin(tmp_path, "counts", f"{head}{waits}\n        return{last}")
+    write_config(tmp_path, HEAD + "plugins: [counts]\n" + PING)
+    async with gateway_run(tmp_path) as gateway:
+        address = await gateway.admin()
+        asking = asyncio.create_task(asked(gateway))
+        await eventually((tmp_path / "here").exists)
+        assert (await restart(address)).exit_code == 0
+        (tmp_path / "go").touch()
+        assert await soon(asking) == b"1"
+        assert await asked(gateway) == b"2"
+
+
 async def test_a_wrong_configuration_changes_nothing(tmp_path: Path) -> None:
     write_config(tmp_path, HEAD + PING)
     async with gateway_run(tmp_path) as gateway:

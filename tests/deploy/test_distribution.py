@@ -23,8 +23,7 @@ import os, sys, tarfile
 from setuptools import build_meta
 name = build_meta.build_sdist("dist")
 with tarfile.open(os.path.join("dist", name)) as archive:
-    # The first releases of Python 3.11 know no filters.
-    archive.extractall("sdist", **({"filter": "data"} if hasattr(tarfile, "data_filter") else {}))
+    archive.extractall("sdist")
 dist = os.path.abspath("dist")
 os.chdir(os.path.join("sdist", name.removesuffix(".tar.gz")))
 build_meta.build_wheel(dist)

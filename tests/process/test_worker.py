@@ -100,8 +100,7 @@ async def test_while_the_gateway_leaves_it_says_so_and_still_accepts_for_the_gra
 
 async def test_one_whose_successor_has_taken_over_ends_and_does_not_answer_for_the_gateway(tmp_path: Path) -> None:
     async with employed(tmp_path) as (boss, serving):
-        await soon(boss.channel.ask("detach"))
-        boss.channel.close()
+        await soon(boss.channel.ask("retire"))
         assert await soon(serving) == 0
         with pytest.raises(aiohttp.ClientConnectorError):
             await boss.admin_status("/readyz")
