@@ -47,22 +47,23 @@ class Backend(asyncio.Protocol):
             self.transport.write(ANSWERS.get(target, SMALL))
 
 
-async def serve(port: int) -> None:
-    server = await asyncio.get_running_loop().create_server(Backend, "127.0.0.1", port, backlog=4096)
+async def serve(protocol: type[Backend], port: int) -> None:
+    server = await asyncio.get_running_loop().create_server(protocol, "127.0.0.1", port, backlog=4096)
     await server.serve_forever()
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+def main(protocol: type[Backend], description: str | None) -> None:
+    """Serve with one `protocol` for each connection, on the port that the command line names."""
+    parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--port", type=int, required=True)
     options = parser.parse_args()
     try:
         import uvloop
 
-        uvloop.run(serve(options.port))
+        uvloop.run(serve(protocol, options.port))
     except ImportError:
-        asyncio.run(serve(options.port))
+        asyncio.run(serve(protocol, options.port))
 
 
 if __name__ == "__main__":
-    main()
+    main(Backend, __doc__)

@@ -7,10 +7,7 @@ into masking, and messages are at most 125 bytes long.
 
 from __future__ import annotations
 
-import argparse
-import asyncio
-
-from loadtest.backend import Backend
+from loadtest.backend import Backend, main
 
 SWITCH = (
     b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
@@ -65,22 +62,5 @@ class Echo(Backend):
             self.transport.write(b"".join(frames))
 
 
-async def serve(port: int) -> None:
-    server = await asyncio.get_running_loop().create_server(Echo, "127.0.0.1", port, backlog=4096)
-    await server.serve_forever()
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--port", type=int, required=True)
-    options = parser.parse_args()
-    try:
-        import uvloop
-
-        uvloop.run(serve(options.port))
-    except ImportError:
-        asyncio.run(serve(options.port))
-
-
 if __name__ == "__main__":
-    main()
+    main(Echo, __doc__)

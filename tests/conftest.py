@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
 import uvloop
 from hypothesis import HealthCheck, settings
+
+from tests.support.servers import Server, redis_cluster
 
 # Ten thousand collected tests are a heap that the collector would walk again and again, a third of all work.
 GC_THRESHOLDS = (50_000, 20, 50)
@@ -31,6 +35,22 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Server]]:
+    """Redis nodes for all tests that leave them alive: a cluster takes no commands in its first two seconds."""
+    with redis_cluster(tmp_path_factory.mktemp("cluster")) as nodes:
+        yield nodes
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _packages_are_looked_for_once() -> Iterator[None]:
+    """To read what every installed package brings takes longer than most tests, and it is the same for all of them but
+    tests/test_library.py."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("gateway.library.entry_points", cache(entry_points))
+        yield
 
 
 def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> Mapping[str, LoopFactory]:

@@ -32,6 +32,7 @@ def install(folder: Path, entries: dict[str, str], modules: dict[str, str], name
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "site"
     folder.mkdir()
+    monkeypatch.setattr("gateway.library.entry_points", metadata.entry_points)
     monkeypatch.syspath_prepend(folder)
     return folder
 

@@ -54,6 +54,7 @@ def test_relative_imports_work_and_nothing_of_it_shows(tmp_path: Path) -> None:
 
 def test_each_import_is_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    monkeypatch.setattr(sys, "pycache_prefix", None)
     path = write_module(tmp_path, "a", "VALUE = []")
     first, second = LocalModules(tmp_path), LocalModules(tmp_path)
     one, two = first.load("a"), second.load("a")

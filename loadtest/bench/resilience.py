@@ -8,14 +8,13 @@ import socket
 import sys
 from collections.abc import Iterator
 
-from loadtest.bench.generator import HEADERS, Sample, Target, measure
+from loadtest.bench.generator import HEADERS, Target
 from loadtest.bench.peers import Instance, start
 from loadtest.bench.process import wait_for_status
 from loadtest.bench.results import Figure
-from loadtest.bench.scenarios import Bench, Cell, rotate, say
+from loadtest.bench.scenarios import Bench, Cell, pairs, rotate, say
 from loadtest.episodes import Stage, play
 
-PAIRS = 5
 HUNG_CONNECTIONS = 32
 UPSTREAMS = """\
   guarded:
@@ -67,22 +66,11 @@ def guarded(bench: Bench) -> None:
 
 def neighbours(bench: Bench) -> None:
     """Latency of one route, alone and while another route's upstream hangs, in pairs."""
-    samples: dict[str, list[Sample]] = {"alone": [], "beside": []}
     with hanging_port() as hung:
         instance = _gateway(bench, hung)
-        target = Target(instance.port, ("/plain",))
-        for number in range(PAIRS):
-            for label in ("alone", "beside") if number % 2 == 0 else ("beside", "alone"):
-                with _asking(bench, instance.port) if label == "beside" else contextlib.nullcontext():
-                    sample = measure(bench.sandbox, instance.child, target, bench.plan.seconds, bench.load_core)
-                if sample.problem:
-                    bench.problem(f"neighbours, {label}: {sample.problem}")
-                    return
-                samples[label].append(sample)
-                shown = f"99 % within {sample.p99_ms:.2f} ms, {sample.stolen:.0%} stolen"
-                say(f"  neighbours {number + 1}/{PAIRS} {label:<14} {shown}")
+        cell = Cell("neighbours", instance, Target(instance.port, ("/plain",)))
+        pairs(bench, cell, lambda: _asking(bench, instance.port))
         bench.sandbox.stop(instance.child)
-    bench.results.samples["neighbours"] = samples
 
 
 @contextlib.contextmanager

@@ -6,6 +6,8 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 
 from loadtest.bench.generator import Sample, Target, measure, run
@@ -56,6 +58,7 @@ QUICK = Plan(
     crowd_downloads=5,
 )
 
+PAIRS = 5
 TRIES = 3
 MOST_STOLEN = 0.05  # of the machine's time; what is stolen is counted as the server's, so more of it spoils a sample
 
@@ -136,6 +139,22 @@ def rotate(bench: Bench, scenario: str, cells: list[Cell], seconds: float) -> No
                     bench.problem(f"{scenario}, {cell.label}: {sample.problem}")
                     del samples[cell.label]
     bench.results.samples[scenario] = samples
+
+
+def pairs(bench: Bench, cell: Cell, beside: Callable[[], AbstractContextManager[None]]) -> None:
+    """Latency alone and while `beside` lasts, in pairs whose order alternates. The cell's label is the
+    scenario. HarnessError at the first sample with a problem."""
+    samples: dict[str, list[Sample]] = {"alone": [], "beside": []}
+    for number in range(PAIRS):
+        for label in ("alone", "beside") if number % 2 == 0 else ("beside", "alone"):
+            with beside() if label == "beside" else nullcontext():
+                sample = measure(bench.sandbox, cell.instance.child, cell.target, bench.plan.seconds, bench.load_core)
+            if sample.problem:
+                raise HarnessError(f"{label}: {sample.problem}")
+            samples[label].append(sample)
+            shown = f"99 % within {sample.p99_ms:.2f} ms, {sample.stolen:.0%} stolen"
+            say(f"  {cell.label} {number + 1}/{PAIRS} {label:<14} {shown}")
+    bench.results.samples[cell.label] = samples
 
 
 def _sample(bench: Bench, cell: Cell, seconds: float) -> Sample:

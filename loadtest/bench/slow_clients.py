@@ -10,14 +10,13 @@ import time
 import urllib.request
 from collections.abc import Iterator
 
-from loadtest.bench.generator import Sample, Target, measure
+from loadtest.bench.generator import Target
 from loadtest.bench.peers import SMALL, Instance, start
 from loadtest.bench.process import ROOT, HarnessError, wait_for_status
 from loadtest.bench.resilience import hanging_port
 from loadtest.bench.results import Figure
-from loadtest.bench.scenarios import Bench, say
+from loadtest.bench.scenarios import Bench, Cell, pairs, say
 
-PAIRS = 5
 PATIENCE = 40.0
 SETTLE = 2.0
 # Slow clients hold connections of their upstream: theirs is another one than that of the honest clients.
@@ -39,24 +38,14 @@ def slow_clients(bench: Bench) -> None:
     """Latency of honest clients, alone and beside slow ones, in pairs; then how long the gateway keeps the slow ones
     that come no more."""
     bench.stop_all()
-    samples: dict[str, list[Sample]] = {"alone": [], "beside": []}
     with hanging_port() as port:
         backend, core = bench.backend.port, bench.gateway_core
         upstreams = UPSTREAMS.format(port=port, backend=backend)
         gateway = start(bench.sandbox, "gateway", "full", backend, core, routes=ROUTES, upstreams=upstreams)
         wait_for_status(gateway.port, "/read", gateway.child)
-        target = Target(gateway.port, (SMALL,))
-        for number in range(PAIRS):
-            for label in ("alone", "beside") if number % 2 == 0 else ("beside", "alone"):
-                with _slow(bench, gateway) if label == "beside" else contextlib.nullcontext():
-                    sample = measure(bench.sandbox, gateway.child, target, bench.plan.seconds, bench.load_core)
-                if sample.problem:
-                    raise HarnessError(f"slow clients, {label}: {sample.problem}")
-                samples[label].append(sample)
-                shown = f"99 % within {sample.p99_ms:.2f} ms, {sample.stolen:.0%} stolen"
-                say(f"  slow clients {number + 1}/{PAIRS} {label:<14} {shown}")
+        cell = Cell("slow_clients", gateway, Target(gateway.port, (SMALL,)))
+        pairs(bench, cell, lambda: _slow(bench, gateway))
         bench.sandbox.stop(gateway.child)
-    bench.results.samples["slow_clients"] = samples
 
 
 @contextlib.contextmanager

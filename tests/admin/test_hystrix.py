@@ -10,6 +10,7 @@ import aiohttp
 import orjson
 import pytest
 
+from gateway.admin import handlers
 from gateway.admin.handlers import MOST_STREAMS
 from tests.support.gateways import request
 from tests.support.polling import PATIENCE, soon
@@ -162,7 +163,9 @@ async def test_so_many_readers(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("delay", ["", "?delay=", "?delay=soon", "?delay=0"])
-async def test_any_delay(tmp_path: Path, delay: str) -> None:
+async def test_any_delay(tmp_path: Path, delay: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert handlers.STREAM_DELAY == 0.5
+    monkeypatch.setattr(handlers, "STREAM_DELAY", 0.05)
     async with running(tmp_path, BREAKING) as worker:
         assert len(await events(worker, 2, delay)) == 2
 

@@ -17,8 +17,9 @@ from tests.support.runtimes import HEAD, PING, running
 METERED = HEAD + "plugins: [rate_metrics]\n" + PING
 
 
-async def test_an_event_every_second_also_without_traffic(tmp_path: Path) -> None:
+async def test_an_event_every_second_also_without_traffic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert handlers.EVENTS_DELAY == 1
+    monkeypatch.setattr(handlers, "EVENTS_DELAY", 0.2)
     async with (
         running(tmp_path, METERED) as worker,
         worker.client() as client,

@@ -11,7 +11,7 @@ from gateway.routing.actions import Respond
 from tests.support.gateways import Gateway, gateway, make_settings, request, timeouts
 from tests.support.polling import PATIENCE, eventually
 from tests.support.raw_client import RawClient
-from tests.support.raw_upstream import OK, Peer, upstream
+from tests.support.raw_upstream import OK, Peer, silent, upstream
 from tests.support.recording import Gate
 
 HEAD = b"HTTP/1.1 200 OK\r\n"
@@ -167,11 +167,7 @@ async def test_same_with_answers_of_a_service() -> None:
 
 
 async def test_pipelined_bytes_are_not_piled_up() -> None:
-    async def script(peer: Peer) -> None:
-        await peer.request()
-        await peer.gone()
-
-    async with upstream(script) as service, gateway(service.port) as running, running.client() as client:
+    async with upstream(silent) as service, gateway(service.port) as running, running.client() as client:
         client.send(request())
         await eventually(lambda: service.requests)
         await _flood(client, b"x" * 20_000, lambda: None)

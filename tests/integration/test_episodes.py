@@ -15,7 +15,7 @@ from loadtest.episodes import Stage, play
 @pytest.mark.timeout(180)
 async def test_episodes() -> None:
     with Sandbox() as sandbox, Stage(sandbox, ejection="500ms") as stage:
-        found = {episode.name: episode for episode in await play(stage, rate=100, count=150)}
+        found = {episode.name: episode for episode in await play(stage, rate=150, count=100)}
         shares = {name: episode.error_share for name, episode in found.items()}
         assert max(shares.values()) <= 0.01, shares
         for name in ("killed", "hung", "resetting", "answering 500"):

@@ -15,7 +15,7 @@ from gateway.upstreams.retry import HedgePolicy
 from tests.support.gateways import Gateway, gateway, limits, request, timeouts
 from tests.support.misbehaving import CHUNKED, InOrder, closing, exchange_of, resetting, retry, status
 from tests.support.polling import eventually
-from tests.support.raw_upstream import OK, Peer, RawUpstream, Script, answering, saying, silent, upstream
+from tests.support.raw_upstream import OK, Peer, RawUpstream, Script, answering, held_until, saying, silent, upstream
 from tests.support.recording import ReadsResponse
 
 SOON = HedgePolicy(after=0.01)
@@ -307,14 +307,8 @@ async def test_first_that_connects_late_still_has_its_body() -> None:
     """It waits in the queue while the second one has sent the body already."""
     go = asyncio.Event()
 
-    async def script(peer: Peer) -> None:
-        await peer.request()
-        await go.wait()
-        peer.send(OK)
-        await answering(peer)
-
     async with (
-        upstream(script) as first,
+        upstream(held_until(go)) as first,
         upstream(silent) as second,
         hedged(first, second, limits=limits(max_connections=1, queue_timeout=30.0)) as running,
         running.client() as blocker,

@@ -22,9 +22,9 @@ from tests.support.auth_service import AuthClient, bearer
 from tests.support.gateways import request
 from tests.support.messages import Message
 from tests.support.misbehaving import resetting, status
-from tests.support.oidc import OidcProvider, needs_oidc_provider, oidc_provider
+from tests.support.oidc import OidcProvider, needs_oidc_provider
 from tests.support.polling import eventually, soon
-from tests.support.raw_upstream import Peer, RawUpstream, Script, answering, saying, silent, upstream
+from tests.support.raw_upstream import Peer, RawUpstream, Script, answering, held_until, saying, silent, upstream
 from tests.support.runtimes import HEAD, Running, running
 
 TOKEN = "tok.en-1234567890"
@@ -94,16 +94,10 @@ async def test_an_active_token_passes_and_is_asked_about_once(way: str, tmp_path
 async def test_many_at_once_are_one_question(tmp_path: Path) -> None:
     go_on = asyncio.Event()
 
-    async def held(peer: Peer) -> None:
-        while True:
-            await peer.request()
-            await go_on.wait()
-            peer.send(ACTIVE)
-
     entry = plugin("introspection", 0, "upstream", "/introspect", "timeout: 10s")
     async with (
         upstream(answering) as service,
-        upstream(held) as auth,
+        upstream(held_until(go_on, ACTIVE)) as auth,
         guarded(tmp_path, service, auth.port, entry) as worker,
     ):
         callers = [asyncio.create_task(ask(worker)) for _ in range(20)]
@@ -328,12 +322,6 @@ async def test_the_sample_service_exchanges_no_token(
 
 
 # oidc-provider
-
-
-@pytest.fixture
-async def provider() -> AsyncIterator[OidcProvider]:
-    async with oidc_provider() as running_provider:
-        yield running_provider
 
 
 @needs_oidc_provider

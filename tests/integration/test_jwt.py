@@ -21,7 +21,7 @@ from tests.support.forgeries import ALPHA, BETA, GAMMA, forgeries, good, keys
 from tests.support.gateways import request
 from tests.support.issuer import SECRET, IssuerService, Key, claims, issuer_service, key, mint
 from tests.support.messages import Message
-from tests.support.oidc import OidcProvider, needs_oidc_provider, oidc_provider
+from tests.support.oidc import OidcProvider, needs_oidc_provider
 from tests.support.polling import eventually, soon
 from tests.support.raw_upstream import RawUpstream, answering, upstream
 from tests.support.runtimes import HEAD, Running, running
@@ -408,7 +408,8 @@ async def test_a_reload_keeps_the_keys(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("body", ({"jti": "t1"}, {"sub": "ada"}))
-async def test_a_token_is_taken_back(body: dict[str, str], tmp_path: Path) -> None:
+async def test_a_token_is_taken_back(body: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.plugins.jwt.REVOKED_SECONDS", 0.1)
     async with guarded(tmp_path, gamma(revocation=True)) as (worker, up):
         assert [await status(worker, GOOD) for _ in range(2)] == [200, 200]
         answer = await worker.ask("POST", "/api/revocations", json={"issuer": GAMMA, **body})
@@ -446,11 +447,6 @@ def test_check_says_where_an_option_is_wrong(tmp_path: Path) -> None:
 
 @needs_oidc_provider
 class TestOidcProvider:
-    @pytest.fixture
-    async def provider(self) -> AsyncIterator[OidcProvider]:
-        async with oidc_provider() as running_one:
-            yield running_one
-
     @staticmethod
     def options(provider: OidcProvider, **more: Any) -> dict[str, Any]:
         issuer = {"issuer": provider.issuer, "audience": "api", "discovery": True}

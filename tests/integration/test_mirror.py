@@ -23,6 +23,7 @@ from tests.support.raw_upstream import (
     Script,
     answering,
     echoing,
+    held_until,
     in_turn,
     saying,
     silent,
@@ -150,7 +151,7 @@ async def test_each_has_its_own_host(service_host: str | None, mirror_host: str 
     ],
 )
 async def test_answer_to_the_copy_is_nobodys(script: Script) -> None:
-    copies: dict[str, Any] = {"timeouts": timeouts(response=1.0), "retries": retry()}
+    copies: dict[str, Any] = {"timeouts": timeouts(response=0.1 if script is silent else 10.0), "retries": retry()}
     async with upstream(answering) as service, upstream(script) as mirror:
         async with mirroring(service, copies_at(mirror, **copies)) as running:
             async with running.client() as client:
@@ -412,13 +413,7 @@ async def test_many_at_once() -> None:
     """Copies are sent, dropped and late by turns, and no answer is anybody else's."""
     go = asyncio.Event()
 
-    async def slow(peer: Peer) -> None:
-        while True:
-            await peer.request()
-            await go.wait()
-            peer.send(status(500))
-
-    async with upstream(echoing) as service, upstream(slow) as mirror:
+    async with upstream(echoing) as service, upstream(held_until(go, status(500))) as mirror:
         copies = copies_at(mirror, limits=limits(max_connections=3))
         async with mirroring(service, copies) as running:
 

@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import jwt
 import pytest
 
-from tests.support.oidc import OidcProvider, needs_oidc_provider, oidc_provider
+from tests.support.oidc import OidcProvider, needs_oidc_provider
 
 pytestmark = needs_oidc_provider
-
-
-@pytest.fixture
-async def provider() -> AsyncIterator[OidcProvider]:
-    async with oidc_provider() as running:
-        yield running
 
 
 async def verified(provider: OidcProvider, token: str) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import asyncio
 
 from tests.support.gateways import gateway, limits, request
 from tests.support.polling import eventually
-from tests.support.raw_upstream import OK, Peer, answering, saying, upstream
+from tests.support.raw_upstream import OK, Peer, answering, held_until, saying, upstream
 
 
 async def test_one_connection_serves_many_clients_in_turn() -> None:
@@ -102,13 +102,7 @@ async def test_service_closes_an_idle_connection() -> None:
 async def test_closed_pool_closes_connections_as_they_become_free() -> None:
     go = asyncio.Event()
 
-    async def script(peer: Peer) -> None:
-        await peer.request()
-        await go.wait()
-        peer.send(OK)
-        await peer.gone()
-
-    async with upstream(script) as service, gateway(service.port) as running, running.client() as client:
+    async with upstream(held_until(go)) as service, gateway(service.port) as running, running.client() as client:
         client.send(request())
         await eventually(lambda: service.requests)
         running.pool.close()

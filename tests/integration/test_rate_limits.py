@@ -23,7 +23,7 @@ from gateway.testing import make_env, make_exchange, make_plugin
 from tests.support.gateways import request
 from tests.support.messages import Message
 from tests.support.polling import PATIENCE, eventually, soon
-from tests.support.raw_upstream import OK, Peer, RawUpstream, answering, upstream
+from tests.support.raw_upstream import RawUpstream, answering, held_until, upstream
 from tests.support.runtimes import HEAD, Running, running
 from tests.support.servers import Server, redis_server
 
@@ -190,11 +190,12 @@ async def test_a_redis_that_is_not_there_at_the_start(tmp_path: Path, server: Se
 
 @pytest.mark.parametrize("gateways", [1, 2])
 async def test_three_times_the_rate_gets_the_rate(gateways: int, server: Server) -> None:
-    """Offered as time goes by, so that a machine that stands still for a moment offers the more then."""
+    """Offered as time goes by, so that a machine that stands still for a moment offers the more then. What it loses by
+    that is not bounded here: a clock that is moved by hand does it, in tests/limits/test_shared.py."""
     spec = RedisSpec.model_validate({"url": f"redis://{server.address}/0", "timeout": "10s", "connect_timeout": "10s"})
     stores = [RedisShared(spec, SystemClock(), Metrics()) for _ in range(gateways)]
     envs = [replace(make_env(), clock=SystemClock(), shared=store) for store in stores]
-    plugins = [make_plugin(RateLimit, env, rate="400/s", burst=400, store="redis") for env in envs]
+    plugins = [make_plugin(RateLimit, env, rate="400/s", burst=100, store="redis") for env in envs]
     at_once = passed = 0
 
     async def offer(plugin: RateLimit) -> None:
@@ -208,7 +209,7 @@ async def test_three_times_the_rate_gets_the_rate(gateways: int, server: Server)
             passed += 1
 
     offered, tasks, started = 0, set[asyncio.Task[None]](), time.monotonic()
-    while (offering := time.monotonic() - started) < 2.5:
+    while (offering := time.monotonic() - started) < 0.5:
         while offered < 1200 * offering:
             tasks.add(asyncio.create_task(offer(plugins[offered % gateways])))
             offered += 1
@@ -220,20 +221,14 @@ async def test_three_times_the_rate_gets_the_rate(gateways: int, server: Server)
         await soon(plugin.stop())
         await soon(store.close())
 
-    # While the machine stands still the bucket fills no further than to its burst.
-    assert 400 + 0.25 * 400 * offering < passed < 410 + 1.02 * 400 * elapsed
-    assert at_once > passed / 4, "no leases"
+    assert 100 < passed < 110 + 1.02 * 400 * elapsed
+    assert at_once, "no leases"
 
 
 async def test_so_many_at_once(tmp_path: Path) -> None:
-    async def holding(peer: Peer) -> None:
-        await peer.request()
-        await go_on.wait()
-        peer.send(OK)
-
     go_on = asyncio.Event()
     async with (
-        upstream(holding) as service,
+        upstream(held_until(go_on)) as service,
         worker(tmp_path, route("concurrency_limit: {limit: 2}", service)) as gateway,
     ):
         async with gateway.client() as one, gateway.client() as gone:

@@ -13,6 +13,7 @@ from pathlib import Path
 import aiohttp
 from aiohttp import web
 
+from tests.support.aiohttp_server import listening
 from tests.support.gateways import gateway, request
 from tests.support.polling import eventually
 from tests.support.ports import free_port
@@ -106,18 +107,10 @@ async def _breaks(request: web.Request) -> web.StreamResponse:
     return response
 
 
-@contextlib.asynccontextmanager
-async def aiohttp_server() -> AsyncIterator[int]:
+def aiohttp_server() -> contextlib.AbstractAsyncContextManager[int]:
     app = web.Application(client_max_size=1 << 26)
     app.add_routes([web.route("*", "/hash", _hash), web.get("/stream", _stream), web.get("/breaks", _breaks)])
-    runner = web.AppRunner(app)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    try:
-        yield runner.addresses[0][1]
-    finally:
-        await runner.cleanup()
+    return listening(app)
 
 
 async def test_aiohttp_on_both_sides() -> None:

@@ -11,7 +11,18 @@ from gateway.plugin import Attempt, Exchange, Plugin, Reply
 from tests.support.gateways import gateway, limits, make_settings, request, timeouts
 from tests.support.misbehaving import InOrder, closing, exchange_of, naming, resetting, retry, status
 from tests.support.polling import eventually
-from tests.support.raw_upstream import OK, Peer, Script, answering, echoing, in_turn, saying, silent, upstream
+from tests.support.raw_upstream import (
+    OK,
+    Peer,
+    Script,
+    answering,
+    echoing,
+    held_until,
+    in_turn,
+    saying,
+    silent,
+    upstream,
+)
 
 # after which failures
 
@@ -249,15 +260,9 @@ async def test_without_a_budget_the_failure_passes() -> None:
 async def test_retry_under_way_takes_its_part_of_the_budget(script: Script) -> None:
     go = asyncio.Event()
 
-    async def slow(peer: Peer) -> None:
-        while True:
-            await peer.request()
-            await go.wait()
-            peer.send(OK)
-
     async with (
         upstream(script) as bad,
-        upstream(slow) as good,
+        upstream(held_until(go)) as good,
         gateway(bad.port, good.port, retries=retry(budget=0.0, min_retries=1)) as running,
         running.client() as first,
         running.client() as second,

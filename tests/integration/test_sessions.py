@@ -261,6 +261,12 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str,
             yield f"state: {{memcached: {{address: '{server.address}', timeout: 10s}}}}\n", server
 
 
+@pytest.fixture
+def short_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a worker knows of a session is soon too old for it."""
+    monkeypatch.setattr("gateway.auth.sessions.LOCAL_SECONDS", 0.1)
+
+
 @contextlib.asynccontextmanager
 async def two_workers(folder: Path, text: str) -> AsyncIterator[tuple[Running, Running]]:
     folders = folder / "one", folder / "other"
@@ -272,6 +278,7 @@ async def two_workers(folder: Path, text: str) -> AsyncIterator[tuple[Running, R
         yield one, other
 
 
+@pytest.mark.usefixtures("short_memory")
 async def test_workers_share_sessions(tmp_path: Path, service: Service, store: tuple[str, Server]) -> None:
     state, _ = store
     browser, another = Browser(), Browser()
@@ -290,6 +297,7 @@ async def test_workers_share_sessions(tmp_path: Path, service: Service, store: t
         assert (await another.ask(one)).status == 200
 
 
+@pytest.mark.usefixtures("short_memory")
 async def test_the_last_login_is_the_only_one(tmp_path: Path, service: Service, store: tuple[str, Server]) -> None:
     state, _ = store
     async with two_workers(tmp_path, service.config(state)) as (one, other):
@@ -337,6 +345,7 @@ async def test_a_store_that_is_read_gives_no_session_away(tmp_path: Path, servic
                 assert (await thief.ask(worker)).status == 401
 
 
+@pytest.mark.usefixtures("short_memory")
 @pytest.mark.parametrize("harm", ["kill", "freeze"])
 async def test_while_the_store_is_away_nobody_is_let_in(tmp_path: Path, service: Service, harm: str) -> None:
     browser = Browser()

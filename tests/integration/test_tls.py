@@ -19,7 +19,7 @@ from tests.support.certificates import client_context, write_server
 from tests.support.gateways import Gateway, gateway, make_settings, request
 from tests.support.polling import eventually
 from tests.support.raw_client import RawClient, connected
-from tests.support.raw_upstream import Peer, answering, echoing, upstream
+from tests.support.raw_upstream import Peer, answering, echoing, silent, upstream
 
 VERSIONS = (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3)
 
@@ -128,10 +128,6 @@ async def test_a_slow_reader_holds_its_upstream_back(tmp_path: Path) -> None:
 
 
 async def test_a_client_that_leaves_is_noticed(tmp_path: Path) -> None:
-    async def silent(peer: Peer) -> None:
-        await peer.request()
-        assert await peer.gone()
-
     async with upstream(silent) as service, secured(tmp_path, service.port) as running:
         for leave in (RawClient.close, RawClient.reset):
             async with client_of(running, tmp_path) as client:

@@ -46,6 +46,13 @@ async def shown_to(worker: Running, folder: Path, name: str = "localhost") -> in
         return int(client.writer.get_extra_info("peercert")["serialNumber"], 16)
 
 
+def put(path: Path, data: bytes) -> None:
+    """At once: half a file would be another change."""
+    new = path.with_suffix(".new")
+    new.write_bytes(data)
+    new.replace(path)
+
+
 async def test_certificates_that_change_go_into_service(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -61,10 +68,10 @@ async def test_certificates_that_change_go_into_service(
         assert await shown_to(worker, tmp_path, "other.test") == other.certificate.serial_number
         # Of two files one is written first.
         second = issue("second", ["localhost"], authority(), days=7)
-        (tmp_path / "server.crt").write_bytes(second.pem)
+        put(tmp_path / "server.crt", second.pem)
         await eventually(lambda: "server.key is not the key of" in caplog.text)
         assert await shown_to(worker, tmp_path) == first.certificate.serial_number
-        (tmp_path / "server.key").write_bytes(second.key_pem())
+        put(tmp_path / "server.key", second.key_pem())
         await eventually(lambda: "new certificates are in service" in caplog.text)
         assert await shown_to(worker, tmp_path) == second.certificate.serial_number
         assert await shown_to(worker, tmp_path, "other.test") == other.certificate.serial_number

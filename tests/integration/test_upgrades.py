@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import pytest
 from aiohttp import WSMsgType, web
 
 from tests.integration.test_websockets import HANDSHAKE, Session
+from tests.support.aiohttp_server import listening
 from tests.support.gateways import request
 from tests.support.polling import eventually, soon
 from tests.support.ports import free_port
@@ -65,18 +66,10 @@ class Service:
         self.closed.append(ws.close_code)
         return ws
 
-    @asynccontextmanager
-    async def run(self) -> AsyncIterator[int]:
+    def run(self) -> AbstractAsyncContextManager[int]:
         app = web.Application()
         app.router.add_get("/{path:.*}", self.socket)
-        runner = web.AppRunner(app, shutdown_timeout=0.1)
-        await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        try:
-            yield runner.addresses[0][1]
-        finally:
-            await runner.cleanup()
+        return listening(app)
 
 
 @pytest.mark.parametrize("compress", [0, 15])

@@ -19,7 +19,7 @@ from tests.support.gateways import request
 from tests.support.polling import PATIENCE, eventually, soon
 from tests.support.processes import GatewayProcess, gateway_run
 from tests.support.raw_client import RawClient, connected
-from tests.support.raw_upstream import Peer, RawUpstream, answering, upstream
+from tests.support.raw_upstream import Peer, RawUpstream, answering, held_until, upstream
 from tests.support.runtimes import HEAD, PING, write_config, write_plugin
 
 WORKERS = 3
@@ -110,19 +110,13 @@ ROUTES = f"""{PING}{WHO_ROUTE}
 async def test_what_one_worker_has_all_have_and_those_that_come_later(tmp_path: Path) -> None:
     go = asyncio.Event()
 
-    async def waiting(peer: Peer) -> None:
-        while True:
-            await peer.request()
-            await go.wait()
-            peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
-
     async def failing(peer: Peer) -> None:
         while True:
             await peer.request()
             peer.send(b"HTTP/1.1 500 Oh\r\nContent-Length: 0\r\n\r\n")
 
     write_plugin(tmp_path, "who", WHO)
-    async with upstream(waiting) as held, upstream(failing) as bad, upstream(answering) as good:
+    async with upstream(held_until(go)) as held, upstream(failing) as bad, upstream(answering) as good:
         ports = {"held": held.port, "bad": bad.port, "good": good.port, "gone": good.port}
         ups = "".join(f"  {name}: {{endpoints: ['http://127.0.0.1:{port}']}}\n" for name, port in ports.items())
         write_config(tmp_path, f"{HEAD}plugins: [rate_metrics]\nupstreams:\n{ups}{ROUTES}")

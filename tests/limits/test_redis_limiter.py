@@ -20,7 +20,7 @@ from gateway.state.redis import RedisShared
 from gateway.telemetry.metrics import Metrics
 from gateway.testing import make_exchange
 from tests.support.polling import soon
-from tests.support.servers import Server, redis_cluster, redis_server
+from tests.support.servers import Server, redis_server
 
 HOUR = Policy("hour", Rate(10, 3600.0), 10)
 
@@ -111,11 +111,10 @@ async def test_a_high_rate_is_exact(shared: RedisShared) -> None:
     assert 60_000 <= passed < 120_000
 
 
-async def test_it_counts_in_a_cluster(tmp_path_factory: pytest.TempPathFactory) -> None:
-    with redis_cluster(tmp_path_factory.mktemp("cluster")) as nodes:
-        async with opened(cluster={"nodes": [node.address for node in nodes]}) as store:
-            limiter = RedisLimiter(HOUR, ("principal",))
-            results = await soon(store.run(limiter.script, [limiter.call(str(key), 7) for key in range(20)] * 2))
+async def test_it_counts_in_a_cluster(cluster: list[Server]) -> None:
+    async with opened(cluster={"nodes": [node.address for node in cluster]}) as store:
+        limiter = RedisLimiter(HOUR, ("principal",))
+        results = await soon(store.run(limiter.script, [limiter.call(str(key), 7) for key in range(20)] * 2))
     assert [result[0] for result in results] == [7] * 20 + [3] * 20
 
 

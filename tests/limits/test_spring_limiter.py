@@ -16,7 +16,7 @@ from gateway.process.runtime import SystemClock
 from gateway.state.redis import RedisShared
 from gateway.telemetry.metrics import Metrics
 from tests.support.polling import soon
-from tests.support.servers import Server, redis_cluster, redis_server
+from tests.support.servers import Server, redis_server
 
 TOKENS = "request_rate_limiter.{items.ada}.tokens"
 TIMESTAMP = "request_rate_limiter.{items.ada}.timestamp"
@@ -98,12 +98,11 @@ async def test_by_the_clock_of_redis_a_wait_ends_with_the_second(shared: RedisSh
     assert before <= stamp <= time.time() + 1
 
 
-async def test_both_keys_are_in_one_place_of_a_cluster(tmp_path_factory: pytest.TempPathFactory) -> None:
-    with redis_cluster(tmp_path_factory.mktemp("cluster")) as nodes:
-        spec: dict[str, Any] = {"cluster": {"nodes": [node.address for node in nodes]}, **SLOW}
-        store = RedisShared(RedisSpec.model_validate(spec), SystemClock(), Metrics())
-        limiter = make(1, 5)
-        calls = [limiter.call(("items", str(key)), 3) for key in range(20)]
-        results = await soon(store.run(limiter.script, calls))
-        await soon(store.close())
+async def test_both_keys_are_in_one_place_of_a_cluster(cluster: list[Server]) -> None:
+    spec: dict[str, Any] = {"cluster": {"nodes": [node.address for node in cluster]}, **SLOW}
+    store = RedisShared(RedisSpec.model_validate(spec), SystemClock(), Metrics())
+    limiter = make(1, 5)
+    calls = [limiter.call(("items", str(key)), 3) for key in range(20)]
+    results = await soon(store.run(limiter.script, calls))
+    await soon(store.close())
     assert [result[:2] for result in results] == [[3, 2]] * 20

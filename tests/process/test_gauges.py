@@ -10,7 +10,7 @@ from gateway.telemetry.exposition import expose
 from gateway.telemetry.merging import collected
 from tests.support.gateways import request
 from tests.support.polling import eventually
-from tests.support.raw_upstream import OK, Peer, upstream
+from tests.support.raw_upstream import held_until, upstream
 from tests.support.runtimes import HEAD, Running, prepared, running
 
 
@@ -23,13 +23,7 @@ def scrape(worker: Running) -> dict[str, float]:
 async def test_connections_and_requests(tmp_path: Path) -> None:
     go = asyncio.Event()
 
-    async def script(peer: Peer) -> None:
-        await peer.request()
-        await go.wait()
-        peer.send(OK)
-        await peer.gone()
-
-    async with upstream(script) as service:
+    async with upstream(held_until(go)) as service:
         text = (
             HEAD
             + f"upstreams: {{up: {{endpoints: ['http://127.0.0.1:{service.port}']}}}}\nroutes: [{{name: a, to: up}}]\n"

@@ -13,7 +13,7 @@ from gateway.process.reloading import VersionChanged
 from gateway.process.runtime import Runtime
 from tests.support.gateways import request
 from tests.support.polling import eventually, soon
-from tests.support.raw_upstream import Peer, answering, upstream
+from tests.support.raw_upstream import answering, held_until, silent, upstream
 from tests.support.runtimes import HEAD, PING, Running, events, prepared, running, write_config, write_plugin
 
 UPSTREAM = "upstreams:\n  up: {endpoints: ['http://127.0.0.1:%d']}\n"
@@ -113,13 +113,7 @@ async def test_old_plugins_stop_after_the_last_request_that_meets_them(tmp_path:
     write_plugin(tmp_path, "probe")
     go = asyncio.Event()
 
-    async def script(peer: Peer) -> None:
-        await peer.request()
-        await go.wait()
-        peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
-        await peer.gone()
-
-    async with upstream(script) as service:
+    async with upstream(held_until(go)) as service:
         text = HEAD + UPSTREAM % service.port + ALL
         async with running(tmp_path, text + "plugins: [probe]\n") as worker, worker.client() as client:
             client.send(request("/slow"))
@@ -138,11 +132,7 @@ async def test_old_plugins_stop_after_the_last_request_that_meets_them(tmp_path:
 async def test_retiring_plugins_are_stopped_when_the_worker_stops(tmp_path: Path) -> None:
     write_plugin(tmp_path, "probe")
 
-    async def script(peer: Peer) -> None:
-        await peer.request()
-        await peer.gone()
-
-    async with upstream(script) as service:
+    async with upstream(silent) as service:
         text = HEAD + UPSTREAM % service.port + ALL
         async with running(tmp_path, text + "plugins: [probe]\n") as worker, worker.client() as client:
             client.send(request("/slow"))
@@ -250,14 +240,8 @@ async def test_an_admin_address_for_everybody_needs_a_token(tmp_path: Path) -> N
 async def test_a_drain_lets_requests_finish(tmp_path: Path) -> None:
     go = asyncio.Event()
 
-    async def script(peer: Peer) -> None:
-        await peer.request()
-        await go.wait()
-        peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
-        await peer.gone()
-
     async with (
-        upstream(script) as service,
+        upstream(held_until(go)) as service,
         running(tmp_path, HEAD + UPSTREAM % service.port + ALL) as worker,
         worker.client() as client,
         worker.client() as idle,

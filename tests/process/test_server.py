@@ -12,7 +12,7 @@ from tests.support.gateways import request
 from tests.support.polling import eventually
 from tests.support.processes import file_holds, gateway_run
 from tests.support.raw_client import connected
-from tests.support.raw_upstream import Peer, upstream
+from tests.support.raw_upstream import held_until, upstream
 from tests.support.runtimes import HEAD, PING, write_config, write_plugin
 
 
@@ -25,13 +25,7 @@ async def status(port: int, target: str = "/ping") -> int:
 async def test_a_stop_lets_requests_finish(tmp_path: Path, number: signal.Signals) -> None:
     go = asyncio.Event()
 
-    async def script(peer: Peer) -> None:
-        await peer.request()
-        await go.wait()
-        peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
-        await peer.gone()
-
-    async with upstream(script) as service:
+    async with upstream(held_until(go)) as service:
         routes = (
             f"upstreams: {{up: {{endpoints: ['http://127.0.0.1:{service.port}']}}}}\nroutes: [{{name: a, to: up}}]\n"
         )

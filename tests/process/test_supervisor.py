@@ -14,7 +14,7 @@ from tests.support.gateways import request
 from tests.support.polling import eventually
 from tests.support.processes import GatewayProcess, gateway_run
 from tests.support.raw_client import RawClient, connected
-from tests.support.raw_upstream import Peer, upstream
+from tests.support.raw_upstream import held_until, silent, upstream
 from tests.support.runtimes import HEAD, PING, write_config, write_plugin
 
 # Says which worker answered.
@@ -164,13 +164,7 @@ class Picky(Plugin):
 async def test_a_stop_ends_every_worker_after_what_is_under_way(folder: Path) -> None:
     go = asyncio.Event()
 
-    async def script(peer: Peer) -> None:
-        await peer.request()
-        await go.wait()
-        peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
-        await peer.gone()
-
-    async with upstream(script) as service, contextlib.AsyncExitStack() as stack:
+    async with upstream(held_until(go)) as service, contextlib.AsyncExitStack() as stack:
         up = f"upstreams: {{up: {{endpoints: ['http://127.0.0.1:{service.port}']}}}}\nroutes: [{{name: a, to: up}}]\n"
         write_config(folder, HEAD + up)
         gateway = await stack.enter_async_context(gateway_run(folder, "--workers", "2"))
@@ -217,11 +211,7 @@ async def test_a_plugin_that_does_not_start_is_said_once(folder: Path) -> None:
 
 
 async def test_the_second_signal_waits_for_nobody(folder: Path) -> None:
-    async def script(peer: Peer) -> None:
-        await peer.request()
-        await peer.gone()
-
-    async with upstream(script) as service:
+    async with upstream(silent) as service:
         up = f"upstreams: {{up: {{endpoints: ['http://127.0.0.1:{service.port}']}}}}\nroutes: [{{name: a, to: up}}]\n"
         write_config(folder, HEAD + up)
         async with gateway_run(folder) as gateway, connected(await gateway.port()) as client:

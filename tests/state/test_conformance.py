@@ -17,7 +17,7 @@ from gateway.process.runtime import SystemClock
 from gateway.state.store import Store, make_shared
 from gateway.telemetry.metrics import Metrics
 from tests.support.polling import PATIENCE
-from tests.support.servers import MEMCACHED, NO_MEMCACHED, memcached_server, redis_cluster, redis_server
+from tests.support.servers import MEMCACHED, NO_MEMCACHED, memcached_server, redis_server
 
 # Long enough for a machine whose time is taken away: nothing here is about slowness.
 SLOW = {"timeout": "10s"}
@@ -43,7 +43,9 @@ KINDS = (
 
 
 @pytest.fixture(scope="module")
-def spec_of(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], dict[str, Any]]]:
+def spec_of(
+    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[Callable[[str], dict[str, Any]]]:
     """The spec of each store, by its name; a server starts when it is first asked for."""
     known: dict[str, dict[str, Any]] = {"memory": {"memory": {}}}
     with contextlib.ExitStack() as stack:
@@ -54,7 +56,7 @@ def spec_of(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str]
                 server = stack.enter_context(redis_server(folder))
                 return {"redis": {"url": f"redis://{server.address}", **SLOW_REDIS}}
             if name == "redis_cluster":
-                nodes = stack.enter_context(redis_cluster(folder))
+                nodes = request.getfixturevalue("cluster")
                 return {"redis": {"cluster": {"nodes": [node.address for node in nodes]}, **SLOW_REDIS}}
             if MEMCACHED is None:
                 pytest.skip(NO_MEMCACHED)

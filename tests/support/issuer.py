@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
+from tests.support.aiohttp_server import listening
 from tests.support.ports import free_port
 
 CURVES = {"ES256": ("P-256", ec.SECP256R1()), "ES384": ("P-384", ec.SECP384R1()), "ES512": ("P-521", ec.SECP521R1())}
@@ -184,7 +185,7 @@ class IssuerService:
         self.holding = asyncio.Event()
         self.holding.set()
         self.port = free_port()
-        self._runner: web.AppRunner | None = None
+        self._listens = contextlib.AsyncExitStack()
 
     @property
     def url(self) -> str:
@@ -209,20 +210,14 @@ class IssuerService:
         """Listen, on the port of the first time."""
         app = web.Application()
         app.router.add_route("*", "/{path:.*}", self._answer)
-        self._runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=0.1)
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", self.port, reuse_address=True)
-        await site.start()
-        self.port = self._runner.addresses[0][1]
+        self.port = await self._listens.enter_async_context(listening(app, self.port))
         self.documents.setdefault(
             "/.well-known/openid-configuration", {"issuer": self.url, "jwks_uri": self.jwks, "more": ["is", "ignored"]}
         )
 
     async def stop(self) -> None:
         """Refuse connections."""
-        if self._runner is not None:
-            await self._runner.cleanup()
-            self._runner = None
+        await self._listens.aclose()
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         self.asked[request.path] += 1

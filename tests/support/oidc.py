@@ -6,7 +6,8 @@ import asyncio
 import contextlib
 import json
 import shutil
-from collections.abc import AsyncIterator
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,22 +35,21 @@ needs_oidc_provider = pytest.mark.skipif(missing() is not None, reason=missing()
 
 
 class OidcProvider:
-    """A running provider.
+    """A running provider, for tests on any loop.
 
     `issuer` is its address, without a slash at the end, `kid` that of the key that signs. Its access tokens are for the
     audience `api`; those of the client `gateway` may have the scope `items:read`.
     """
 
-    def __init__(self, process: asyncio.subprocess.Process, session: aiohttp.ClientSession) -> None:
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self._process = process
-        self._session = session
         self.issuer = ""
         self.kid = ""
 
-    async def listen(self) -> None:
+    def listen(self) -> None:
         """Wait until it says who it is."""
         assert self._process.stdout is not None
-        line = await soon(self._process.stdout.readline())
+        line = self._process.stdout.readline()
         assert line, "the provider ended; what it said is above"
         said = json.loads(line)
         self.issuer, self.kid = said["issuer"], said["kid"]
@@ -58,20 +58,17 @@ class OidcProvider:
         """Sign with a new key, whose `kid` this is. The key before stays in the key set until the next rotation."""
         assert self._process.stdin is not None
         self._process.stdin.write(b"\n")
-        await self.listen()
+        self._process.stdin.flush()
+        await soon(asyncio.to_thread(self.listen))
         return self.kid
 
     async def metadata(self) -> dict[str, Any]:
         """The discovery document."""
-        async with self._session.get(f"{self.issuer}/.well-known/openid-configuration") as response:
-            assert response.status == 200, await response.text()
-            return await response.json()  # type: ignore[no-any-return]
+        return await self._get(f"{self.issuer}/.well-known/openid-configuration")
 
     async def key_set(self) -> dict[str, Any]:
         """The keys that verify tokens, as RFC 7517 §5."""
-        async with self._session.get((await self.metadata())["jwks_uri"]) as response:
-            assert response.status == 200, await response.text()
-            return await response.json()  # type: ignore[no-any-return]
+        return await self._get((await self.metadata())["jwks_uri"])
 
     async def access_token(self, *, opaque: bool = False, scope: str = "items:read") -> str:
         """One of client credentials for the client `gateway`: an RS256 JWT, or one that only introspection explains."""
@@ -88,29 +85,31 @@ class OidcProvider:
         """RFC 7009, of an opaque token."""
         await self._ask("revocation_endpoint", {"token": token})
 
+    @staticmethod
+    async def _get(url: str) -> dict[str, Any]:
+        async with aiohttp.ClientSession() as session, session.get(url) as response:
+            assert response.status == 200, await response.text()
+            return await response.json()  # type: ignore[no-any-return]
+
     async def _ask(self, endpoint: str, form: dict[str, str]) -> str:
         url = (await self.metadata())[endpoint]
-        async with self._session.post(url, data=form, headers=CLIENT_AUTH) as response:
+        async with (
+            aiohttp.ClientSession() as session,
+            session.post(url, data=form, headers=CLIENT_AUTH) as response,
+        ):
             text = await response.text()
             assert response.status == 200, text
             return text
 
 
-@contextlib.asynccontextmanager
-async def oidc_provider(port: int = 0) -> AsyncIterator[OidcProvider]:
-    """A provider on that port of 127.0.0.1, or on any."""
-    process = await asyncio.create_subprocess_exec(
-        *("node", "provider.mjs", str(port)),
-        cwd=FOLDER,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-    )
-    try:
-        async with aiohttp.ClientSession() as session:
-            provider = OidcProvider(process, session)
-            await provider.listen()
+@contextlib.contextmanager
+def oidc_provider() -> Iterator[OidcProvider]:
+    """A provider on a port of its own."""
+    words = ("node", "provider.mjs")
+    with subprocess.Popen(words, cwd=FOLDER, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        try:
+            provider = OidcProvider(process)
+            provider.listen()
             yield provider
-    finally:
-        with contextlib.suppress(ProcessLookupError):
+        finally:
             process.kill()
-        await soon(process.wait())

@@ -152,6 +152,18 @@ def saying(*pieces: bytes, close: bool = False) -> Script:
     return script
 
 
+def held_until(go: asyncio.Event, answer: bytes = OK) -> Script:
+    """Answer each request once `go` is set."""
+
+    async def script(peer: Peer) -> None:
+        while True:
+            await peer.request()
+            await go.wait()
+            peer.send(answer)
+
+    return script
+
+
 def in_turn(*scripts: Script) -> Script:
     """The first connection follows the first script, and so on; the last script serves all the rest."""
     seen = iter(range(1 << 30))

@@ -130,7 +130,7 @@ async def running(
 
 
 STARTED = itertools.count(1)
-STARTS_FROZEN = 25
+STARTS_FROZEN = 100
 
 
 def _thaw() -> None:
