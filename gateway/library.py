@@ -153,10 +153,9 @@ class Library:
 
 
 def holds_built_ins(folder: Path) -> bool:
-    """Is it the folder of the built-ins themselves? So it is beside the configuration of a checkout."""
-    built_in = importlib.util.find_spec("gateway.plugins")
-    places = built_in.submodule_search_locations if built_in is not None else None
-    return any(Path(place).resolve() == folder.resolve() for place in places or ())
+    """Is it a folder of the built-ins themselves? So it is beside the configuration of a checkout, whether the gateway
+    runs from there or is installed."""
+    return all((folder / f"{name}.py").is_file() for name in BUILT_IN)
 
 
 def _local_files(folder: Path) -> dict[str, Path]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from importlib import metadata
 from pathlib import Path
@@ -189,6 +190,13 @@ def test_the_folder_of_the_built_ins_is_nobodys_own(tmp_path: Path) -> None:
     assert {found.source for found in Library(ROOT).list()} == {"built-in"}
     (tmp_path / "plugins").symlink_to(ROOT / "plugins")
     assert Library(tmp_path).clashes() == {}
+
+
+def test_one_that_lacks_a_built_in_is_somebodys_own(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "plugins", tmp_path / "plugins")
+    assert holds_built_ins(tmp_path / "plugins"), "another checkout's"
+    (tmp_path / "plugins" / "cors.py").unlink()
+    assert not holds_built_ins(tmp_path / "plugins")
 
 
 def test_a_name_that_is_nowhere(tmp_path: Path) -> None:
