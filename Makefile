@@ -1,7 +1,7 @@
 # What a developer types. `make` alone lists it; nothing but make and Python 3.11 or newer with venv has to be there.
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format bench bench-lifecycle load soak schema docs wheel binary lock clean
-.PHONY: .venv-run .venv-test .venv-load .venv-deploy .venv-docs .venv-binary .lint-deploy .npm-oidc
+.PHONY: help run test test-native lint format bench bench-lifecycle load soak schema docs native wheel binary lock clean
+.PHONY: .can-compile .venv-run .venv-test .venv-native .venv-load .venv-deploy .venv-docs .venv-binary .lint-deploy .npm-oidc
 
 # The first Python that starts and is new enough; `make run PYTHON=/path/to/python` overrides it.
 # (Each is started, for a name on PATH may be only a version manager's shim.)
@@ -13,6 +13,15 @@ BIN := .venv/bin
 PYTEST_ARGS ?= -n 2
 LOAD_ARGS ?=
 BENCH_ARGS ?=
+# What it takes to compile: a C compiler, and the headers of Python.
+CAN_COMPILE := $(shell command -v cc >/dev/null && $(PYTHON) -c 'import os, sysconfig as s; \
+	raise SystemExit(not os.path.exists(os.path.join(s.get_path("include"), "Python.h")))' && echo yes)
+FASTEST := $(if $(CAN_COMPILE),native,.venv-test)
+# Behind this a command runs what `make native` has compiled, where that can be had, and not the sources as they are.
+COMPILED := $(if $(CAN_COMPILE),PYTHONSAFEPATH=1 PYTHONPATH=build/native:.)
+# What sends requests through the hot path, or stands in it.
+NATIVE_TESTS ?= tests/application tests/breaker tests/compose tests/integration tests/limits tests/plugins \
+	tests/routing tests/telemetry tests/upstreams tests/wire tests/process tests/test_*.py
 
 # $(call install,VENV,LOCK,WITH-THE-PROJECT): make the virtual environment and bring it to the lock's state, unless its
 # stamp says that it is there. Only wheels are taken, so no compiler is needed; every file is checked against its hash.
@@ -46,6 +55,9 @@ run: .venv-run ## the sample services and the gateway on routes.yaml; Ctrl-C sto
 test: lint .npm-oidc ## everything that must be green: lint, types, tests (PYTEST_ARGS=...)
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
+test-native: native .npm-oidc ## the same answers when the hot path is compiled: the tests that send requests
+	$(COMPILED) $(BIN)/python -m pytest $(PYTEST_ARGS) -o pythonpath="build/native ." $(NATIVE_TESTS)
+
 lint: .venv-test .lint-deploy ## ruff, mypy, and the checks of deploy/
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -65,11 +77,11 @@ format: .venv-test ## let ruff put the sources in shape
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: .venv-test ## CPU and latency side by side with the peers that are installed
-	$(BIN)/python -m loadtest.bench $(BENCH_ARGS)
+bench: $(FASTEST) ## CPU and latency side by side with the peers that are installed
+	$(COMPILED) $(BIN)/python -m loadtest.bench $(BENCH_ARGS)
 
-bench-lifecycle: .venv-test ## reloads, kills, restarts, several workers and TLS (BENCH_ARGS=...); some 15 minutes
-	$(BIN)/python -m loadtest.bench --scenario reloads kills restart scaling shared tls \
+bench-lifecycle: $(FASTEST) ## reloads, kills, restarts, several workers and TLS (BENCH_ARGS=...); some 15 minutes
+	$(COMPILED) $(BIN)/python -m loadtest.bench --scenario reloads kills restart scaling shared tls \
 		--json loadtest/results/lifecycle.json $(BENCH_ARGS)
 
 soak: .venv-test ## ten minutes of mixed traffic; memory and sockets must stay level
@@ -96,6 +108,16 @@ docs: .venv-run .venv-docs ## the site of docs/, in build/docs; a broken link fa
 	.venv-docs/bin/sphinx-build --quiet --fail-on-warning --keep-going --nitpicky -c docs build/docs-source build/docs
 	@echo "build/docs/index.html"
 
+native: .can-compile .venv-test .venv-native ## build/native: the gateway with its hot path compiled to C; needs a C compiler
+	@rm -rf build/native dist/native; mkdir -p build dist/native; find build -path 'build/lib.*' -name '*.py' -delete
+	@AIOGATE_NATIVE=1 MAKEFLAGS= $(BIN)/python -c 'from setuptools import build_meta as b; b.build_wheel("dist/native")' \
+		> build/native.log 2>&1 || { tail -n 40 build/native.log >&2; exit 1; }
+	@$(BIN)/python -m zipfile -e dist/native/*.whl build/native; ls dist/native/*.whl
+
+.can-compile:
+	@test -n "$(CAN_COMPILE)" || { echo "this needs a C compiler and the headers of $(PYTHON); on Debian and Ubuntu:" \
+		"apt-get install gcc python3-dev" >&2; exit 1; }
+
 wheel: .venv-run ## the wheel and the source distribution, in dist/
 	@rm -rf build/lib build/bdist.* *.egg-info dist/aiogate-*; mkdir -p dist
 	@$(BIN)/python -c 'from setuptools import build_meta as b; b.build_sdist("dist"); b.build_wheel("dist")' >/dev/null
@@ -116,6 +138,7 @@ lock: ## pin the dependencies anew (LOCK_ARGS=--upgrade for newer ones); needs u
 	$(LOCK) pyproject.toml --group build --extra test --constraint requirements/run.txt --output-file requirements/test.txt
 	$(LOCK) --group load --output-file requirements/load.txt
 	$(LOCK) --group deploy --output-file requirements/deploy.txt
+	$(LOCK) --group native --output-file requirements/native.txt
 	$(LOCK) --group docs --output-file requirements/docs.txt
 	$(LOCK) pyproject.toml --extra memcached --group binary --constraint requirements/run.txt \
 		--output-file requirements/binary.txt
@@ -130,6 +153,9 @@ clean: ## remove the virtual environments, caches and results
 
 .venv-test:
 	$(call install,.venv,test,project)
+
+.venv-native: .venv-test
+	$(call install,.venv,native,)
 
 .venv-load:
 	$(call install,.venv-load,load,)

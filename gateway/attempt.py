@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 NOT_ITS_FAULT = frozenset([Kind.CLIENT_GONE, Kind.SUPERSEDED, Kind.BREAKER_OPEN, Kind.DEADLINE_EXCEEDED])
 # How long an upstream may keep silent about `Expect: 100-continue` before the client is told to go on.
 CONTINUE_AFTER = 1.0
+RESPONSE_TIMEOUT = Kind.RESPONSE_TIMEOUT
 
 
 class LiveAttempt(Attempt):
@@ -35,13 +36,11 @@ class LiveAttempt(Attempt):
 
     __slots__ = ("_proxy", "connection", "exchange", "over", "ran", "settled", "target", "upstream")
 
-    exchange: LiveExchange
-
     def __init__(
         self, proxy: Proxy, exchange: LiveExchange, upstream: Upstream, target: Endpoint, started: float
     ) -> None:
         self._proxy = proxy
-        self.exchange = exchange
+        self.exchange: LiveExchange = exchange
         self.upstream = upstream
         self.target = target
         self.endpoint = target.address
@@ -49,14 +48,12 @@ class LiveAttempt(Attempt):
         exchange.attempt = self
         self.started = started
         self.seconds = self.waited = 0.0
-        self.status = self.error = self.connection = None
+        self.status = self.error = None
+        self.connection: UpstreamConnection | None = None
         self.ran = 0
         self.over = self.settled = False
         target.in_flight += 1
         target.requests += 1
-
-    if TYPE_CHECKING:
-        connection: UpstreamConnection | None
 
     def start(self, fresh: bool) -> Reply | None:
         """The plugins' `on_attempt`, then a connection, now or later. `fresh` asks for a new one."""
@@ -75,7 +72,7 @@ class LiveAttempt(Attempt):
         elif pool.waits(self):
             exchange.wait(Kind.QUEUE_TIMEOUT, pool.limits.queue_timeout)
         elif self.upstream.per_try is not None:
-            exchange.wait_until(Kind.RESPONSE_TIMEOUT, self.started + self.upstream.per_try)
+            exchange.wait_until(RESPONSE_TIMEOUT, self.started + self.upstream.per_try)
         else:
             # The pool itself limits the time to connect.
             exchange.wait(Kind.CONNECT_TIMEOUT, NEVER)
@@ -173,7 +170,7 @@ class LiveAttempt(Attempt):
         text = request_text(head, exchange.target, upstream.host, host, added, body, ended, head.chunked)
         connection.send(text, ended, head.chunked, head.method == "HEAD")
         if ended:
-            exchange.wait_until(Kind.RESPONSE_TIMEOUT, self.started + upstream.try_timeout)
+            exchange.wait_until(RESPONSE_TIMEOUT, self.started + upstream.try_timeout)
         elif not exchange.upstream_congested:
             exchange.client.resume_reading()
             if head.block.expects_continue and not exchange.continued and not exchange.bytes_in:

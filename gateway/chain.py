@@ -106,15 +106,15 @@ class Chain:
     def run_responses(self, exchange: Exchange, head: ResponseHead, ran: int) -> GatewayError | None:
         """`on_response` of the first `ran` plugins, backwards, until one refuses the answer or fails: why, which is
         logged, or None."""
-        for step in self.responses:
-            if step.place < ran:
+        for place, call, plugin, _ in self.responses:
+            if place < ran:
                 try:
-                    step.call(exchange, head)
+                    call(exchange, head)
                 except GatewayError as error:
-                    log.info("%s: %s by %s: %s", exchange.route, error.kind.value, step.plugin, error.cause)
+                    log.info("%s: %s by %s: %s", exchange.route, error.kind.value, plugin, error.cause)
                     return error
                 except Exception:
-                    log.exception("%s failed in on_response", step.plugin)
+                    log.exception("%s failed in on_response", plugin)
                     return GatewayError(Kind.PLUGIN_CRASHED)
         return None
 
@@ -129,12 +129,12 @@ class Chain:
 
     def run_finishes(self, exchange: Exchange, ran: int) -> None:
         """`on_finish` of the first `ran` plugins; one that fails stops no other."""
-        for step in self.finishes:
-            if step.place < ran:
+        for place, call, plugin, _ in self.finishes:
+            if place < ran:
                 try:
-                    step.call(exchange)
+                    call(exchange)
                 except Exception:
-                    log.exception("%s failed in on_finish", step.plugin)
+                    log.exception("%s failed in on_finish", plugin)
 
     def __repr__(self) -> str:
         return f"<Chain {' '.join(plugin.name for plugin in self.plugins) or '-'}>"

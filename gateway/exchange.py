@@ -16,6 +16,7 @@ from gateway.errors import GatewayError, Kind
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 # A path with its query: visible ASCII, and no fragment (RFC 9112 §3.2.1).
 ORIGIN_FORM = re.compile(r"/[!-\"$-~]*")
+NOTHING: Mapping[str, str] = {}
 
 
 def join_route_id(frontend: str, route: str) -> str:
@@ -183,7 +184,8 @@ class Exchange:
 
     Owns all state of the request; nothing of it outlives `on_finish`. `raw_path` and the captures are as the client
     sent them, but without the prefix of the request's frontend, which only `sent_path` has; `path` is decoded once.
-    `route` is a name, `-` without one, and `frontend` is "" outside of frontends. `status` is what the client was told
+    `route` is a name, `-` without one, `frontend` is "" outside of frontends, and `route_id` is both, `FRONTEND/ROUTE`,
+    or the route alone. `status` is what the client was told
     (0 before), `outcome` one word: `answered` by the upstream, `local` for the gateway's own or a plugin's reply,
     `fallback` for what answered in place of a failure, else the kind of the failure. `fallback` says what that was, ""
     if there was none; `flag` is then both, as in `UF,FB`. Times are monotonic seconds, sizes are body bytes. `target`
@@ -193,6 +195,7 @@ class Exchange:
     """
 
     __slots__ = (
+        "_captures",
         "_client_certificate",
         "_path",
         "_request_id",
@@ -202,7 +205,6 @@ class Exchange:
         "body",
         "bytes_in",
         "bytes_out",
-        "captures",
         "claims",
         "client_ip",
         "cookie",
@@ -219,6 +221,7 @@ class Exchange:
         "query",
         "raw_path",
         "route",
+        "route_id",
         "scheme",
         "span_id",
         "started",
@@ -239,9 +242,9 @@ class Exchange:
         self.query = query
         self.headers = headers
         self.client_ip = client_ip
-        self.captures: Mapping[str, str] = {}
+        self._captures: Mapping[str, str] | None = None
         self.frontend = ""
-        self.route = "-"
+        self.route = self.route_id = "-"
         self.target = ""
         self.upstream = ""
         self.upstream_names: Container[str] = ()
@@ -268,14 +271,24 @@ class Exchange:
         self.attempts = 0
         self.attempt: Attempt | None = None
         self.upstream_seconds = 0.0
+        self._client_certificate: ClientCertificate | None = None
         self._path: str | None = None
         self._request_id: str | None = None
         self._state: dict[str, Any] | None = None
 
     @property
-    def route_id(self) -> str:
-        """What tells routes of the same name apart: `FRONTEND/ROUTE`, or the route alone outside of frontends."""
-        return join_route_id(self.frontend, self.route)
+    def captures(self) -> Mapping[str, str]:
+        """What the route's path captured, raw."""
+        if self._captures is None:
+            self._captures = self._captured()
+        return self._captures
+
+    @captures.setter
+    def captures(self, value: Mapping[str, str]) -> None:
+        self._captures = value
+
+    def _captured(self) -> Mapping[str, str]:
+        return NOTHING
 
     @property
     def sent_path(self) -> str:
@@ -298,8 +311,7 @@ class Exchange:
     @property
     def client_certificate(self) -> ClientCertificate | None:
         """What the client's connection has proved; None without a certificate."""
-        # Unset for most: it costs them nothing.
-        return getattr(self, "_client_certificate", None)
+        return self._client_certificate
 
     @client_certificate.setter
     def client_certificate(self, value: ClientCertificate) -> None:

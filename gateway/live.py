@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Container, Mapping
+from collections.abc import Mapping
 from time import monotonic
 from typing import TYPE_CHECKING, Protocol
 
 from gateway.chain import Chain
 from gateway.errors import GatewayError, Kind
-from gateway.exchange import Exchange, split_route_id
+from gateway.exchange import NOTHING, Exchange
 from gateway.routing.actions import Deferred, Forward
 from gateway.routing.frontend import Frontend
 from gateway.routing.route import Route
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from gateway.upstreams.retry import RetryBudget
 
 log = logging.getLogger("gateway.proxy")
-NOTHING: Mapping[str, str] = {}
 DEADLINE = b"x-request-deadline-ms"
 TOTAL_TIMEOUT = Kind.TOTAL_TIMEOUT
 PROGRESS = 1024  # bytes of a body: fewer do not put off its time limit, or one a second would hold a place for ever
@@ -51,13 +50,13 @@ class LiveExchange(Exchange):
     begins, and `spent` says that some were taken and not kept: then there is no other attempt. `held` is the head of
     an answer that is collected, up to `held_limit` bytes. `waiting` is what the client's deadline stands for,
     `total_at` the end of all time for this request, and `late` what has happened then. `ran` counts the plugins that
-    had their turn. `refusal` is a breaker's, until the plugins behind it have had theirs. `tried` are the endpoints
-    that failed it, `retries` counts the attempts that policy added, `permit` is what the one under way takes of the
-    upstream's budget, `rescued` says that plugins were asked for a fallback.
+    had their turn; `prepared` says that all let it pass and that it is settled what goes upstream. `refusal` is a
+    breaker's, until the plugins behind it have had theirs. `tried` are the endpoints that failed it, `retries` counts
+    the attempts that policy added, `permit` is what the one under way takes of the upstream's budget, `rescued` says
+    that plugins were asked for a fallback.
     """
 
     __slots__ = (
-        "_captures",
         "_sent_path",
         "added",
         "chain",
@@ -73,6 +72,7 @@ class LiveExchange(Exchange):
         "over",
         "pending",
         "permit",
+        "prepared",
         "ran",
         "refusal",
         "replay",
@@ -80,7 +80,6 @@ class LiveExchange(Exchange):
         "rescued",
         "responding",
         "retries",
-        "route_id",
         "spent",
         "table",
         "task",
@@ -90,10 +89,6 @@ class LiveExchange(Exchange):
         "waiting",
     )
 
-    headers: RequestHead
-    attempt: LiveAttempt | None
-    route_id: str
-
     def __init__(
         self, client: ClientConnection, head: RequestHead, path: str, query: str, table: RouteTable, ended: bool
     ) -> None:
@@ -102,20 +97,35 @@ class LiveExchange(Exchange):
         self.client = client
         self.table = table
         self.chain: Chain = table.chain
-        self.headers = head
+        self.headers: RequestHead = head
         self.method = head.method
         self.raw_path = path
         self.query = query
         self.client_ip = client.peer
+        self.peer_trusted = client.trusted
+        self.scheme = client.settings.scheme
+        self.host = head.block.host
+        self.version = head.version
+        self.upstream_names = table.upstreams
         self.started = monotonic()
-        self.route_id = "-"
+        self.route = self.route_id = self.flag = "-"
+        self.frontend = self.upstream = self.target = self.trace_id = self.span_id = self.outcome = self.fallback = ""
+        self._sent_path = ""
         self.matched: Route | None = None
-        self.upstream = self.target = self.trace_id = self.span_id = self.outcome = self.fallback = ""
-        self.flag = "-"
-        self.tried = self.told = ()
-        self.principal = self.claims = self.body = self.attempt = self._path = self._request_id = None
-        self._state = self._captures = self.replay = self.held = self.task = self.waiting = None
-        self.tap = self.cookie = self.permit = self.mirror = self.refusal = None
+        self.attempt: LiveAttempt | None = None
+        self.added = b""
+        self.pending: list[bytes] | deque[bytes]
+        self.replay: bytes | bytearray | None = None
+        self.held: ResponseHead | None = None
+        self.task: Cancellable | None = None
+        self.waiting: Kind | None = None
+        self.permit: RetryBudget | None = None
+        self.mirror: MirrorCopy | None = None
+        self.refusal: GatewayError | None = None
+        self.principal = self.claims = self.body = self.tap = self.cookie = None
+        self._path = self._request_id = self._state = self._captures = self._client_certificate = None
+        self.tried: tuple[Endpoint, ...] = ()
+        self.told = ()
         self.status = self.bytes_in = self.bytes_out = self.attempts = self.retries = 0
         # Until the route's plugins have their turn, the top-level ones, which come first in every chain, see the end.
         self.ran = len(table.chain.plugins)
@@ -123,83 +133,22 @@ class LiveExchange(Exchange):
         self.total_at = NEVER
         self.late = TOTAL_TIMEOUT
         self.collecting = self.continued = self.crashed = self.responding = self.over = False
-        self.upstream_congested = self.spent = self.rescued = False
+        self.upstream_congested = self.spent = self.rescued = self.prepared = False
         self.request_ended = ended
 
-    if TYPE_CHECKING:
-        added: bytes
-        pending: list[bytes] | deque[bytes]
-        replay: bytes | bytearray | None
-        held: ResponseHead | None
-        held_limit: int
-        task: Cancellable | None
-        tried: tuple[Endpoint, ...]
-        permit: RetryBudget | None
-        mirror: MirrorCopy | None
-        refusal: GatewayError | None
-        waiting: Kind | None
-        _captures: Mapping[str, str] | None
-    else:
-
-        @property
-        def captures(self) -> Mapping[str, str]:
-            """What the route's path captured, raw."""
-            captured = self._captures
-            if captured is None:
-                route = self.matched
-                captured = route.pattern.capture(self.raw_path) if route is not None and route.captures else NOTHING
-                self._captures = captured
-            return captured
-
-        @property
-        def route(self) -> str:
-            """The route's name, or `-`."""
-            return self.matched.name if self.matched is not None else "-"
-
-        @property
-        def frontend(self) -> str:
-            """The frontend that the request belongs to, or ""."""
-            return split_route_id(self.route_id)[0]
-
-        @property
-        def host(self) -> str:
-            """The Host as sent."""
-            return self.headers.block.host
-
-        @property
-        def version(self) -> str:
-            """The client's HTTP version."""
-            return self.headers.version
-
-        @property
-        def scheme(self) -> str:
-            """How the client came."""
-            return self.client.settings.scheme
-
-        @property
-        def peer_trusted(self) -> bool:
-            """Is the peer one of the trusted proxies?"""
-            return self.client.trusted
-
-        @property
-        def upstream_names(self) -> Container[str]:
-            """The upstreams of the configuration that serves this request."""
-            return self.table.upstreams
+    def _captured(self) -> Mapping[str, str]:
+        route = self.matched
+        return route.pattern.capture(self.raw_path) if route is not None and route.captures else NOTHING
 
     @property
     def sent_path(self) -> str:
         """The raw path with the prefix of its frontend, as the client sent it."""
-        return self._sent_path if self.frontend else self.raw_path
-
-    @property
-    def prepared(self) -> bool:
-        """Have all plugins let it pass, and is it settled what goes upstream?"""
-        return hasattr(self, "added")
+        return self._sent_path or self.raw_path
 
     def join(self, frontend: Frontend) -> None:
         """Be a request of this frontend, also if nothing comes of it."""
         self._sent_path = self.raw_path
-        self.route_id = frontend.unrouted
+        self.frontend, self.route_id = frontend.name, frontend.unrouted
         self.chain = frontend.chain
         self.ran = len(frontend.chain.plugins)
 
@@ -244,6 +193,7 @@ class LiveExchange(Exchange):
     def prepare(self, action: Forward | None, upstream: Upstream) -> None:
         """Settle what goes upstream, whichever endpoint it will be, and until when. Without an action it is what a
         plugin sent elsewhere."""
+        self.prepared = True
         head = self.headers
         rewrite = action.rewrite if action is not None else None
         if rewrite is not None and rewrite.headers is not None:
@@ -266,7 +216,7 @@ class LiveExchange(Exchange):
     def defer(self) -> None:
         """All plugins have let it pass, and what goes upstream is not this request, but may still be."""
         self.target = self.target or self.headers.target
-        self.added = b""
+        self.prepared = True
 
     def limit_total(self, at: float) -> None:
         """All time for this request ends then, unless it does sooner."""

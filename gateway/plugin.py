@@ -342,7 +342,7 @@ class Plugin:
         for name, member in vars(cls).items():
             if name in PHASES:
                 _check_phase(cls, name, member)
-            elif inspect.isfunction(member) and not name.startswith("_"):
+            elif _is_method(member) and not name.startswith("_"):
                 _check_spelling(cls, name)
         needed = cls.needs_body if isinstance(cls.needs_body, tuple) else (cls.needs_body or "request",)
         if not set(needed) <= {"request", "response"}:
@@ -355,9 +355,14 @@ class Plugin:
         return getattr(cls, phase) is not getattr(Plugin, phase)
 
 
+def _is_method(member: object) -> bool:
+    """Is it a function of the class, of Python or compiled?"""
+    return inspect.isroutine(member) and not isinstance(member, (staticmethod, classmethod))
+
+
 def _check_phase(cls: type, name: str, member: Any) -> None:
     asynchronous, parameters = PHASES[name]
-    if not inspect.isfunction(member):
+    if not _is_method(member):
         raise TypeError(f"{cls.__name__}.{name} is a phase: define it as a method")
     if inspect.iscoroutinefunction(member) != asynchronous:
         wanted = "async def" if asynchronous else "def (only `admit` may await during a request)"

@@ -72,7 +72,7 @@ class Proxy:
             if route is None:
                 self.fail(exchange, NO_ROUTE)
                 return
-            exchange.route_id, exchange.matched = route.id, route
+            exchange.route_id, exchange.route, exchange.matched = route.id, route.name, route
             exchange.chain = chain = route.chain
             action = route.action
             if isinstance(action, Forward):
@@ -104,15 +104,14 @@ class Proxy:
         steps = chain.requests
         where = "forwarding"
         try:
-            for step in steps[first:] if first else steps:
+            for place, call, plugin, admit in steps[first:] if first else steps:
                 first += 1
-                exchange.ran = step.place + 1
-                where = step.plugin
-                reply = step.call(exchange)
+                exchange.ran, where = place + 1, plugin
+                reply = call(exchange)
                 if reply is None:
-                    if step.admit is not None:
+                    if admit is not None:
                         exchange.wait(None, NEVER)
-                        task = run_eagerly(step.admit(exchange), partial(self._admitted, exchange, first))
+                        task = run_eagerly(admit(exchange), partial(self._admitted, exchange, first))
                         if task is not None:
                             exchange.task = task
                         return

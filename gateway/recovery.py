@@ -207,7 +207,7 @@ def fell_back(proxy: Proxy, exchange: LiveExchange, failure: Failure | None) -> 
     if reply is not None:
         proxy.answer(exchange, reply)
         return True
-    if not exchange.prepared or not exchange.added:
+    if not exchange.added:
         # Nothing of this request has gone upstream yet.
         exchange.refusal = None
         proxy.admit(exchange, len(exchange.chain.requests))

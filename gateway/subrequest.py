@@ -44,8 +44,6 @@ class Subrequest(LiveExchange):
 
     __slots__ = ("asked",)
 
-    asked: Upstream
-
     def __init__(
         self,
         stream: SubrequestStream,
@@ -71,6 +69,7 @@ class Subrequest(LiveExchange):
         self.target = target
         self.asked = asked
         self.upstream = asked.name
+        self.frontend = parent.frontend
         self.chain = chain
         self.ran = len(chain.plugins)
         self.client_ip = parent.client_ip
@@ -81,8 +80,9 @@ class Subrequest(LiveExchange):
             self.late = parent.late
         else:
             self.total_at = until
-        self.pending = []
         self.added = added
+        self.prepared = True
+        self.pending = []
         if body is not None:
             self.body = body
             self.pending.append(body)

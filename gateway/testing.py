@@ -18,7 +18,7 @@ from typing import Any, TypeVar, cast
 
 from gateway.chain import Chain
 from gateway.errors import Failure, GatewayError, Kind
-from gateway.exchange import Attempt, Exchange, Reply
+from gateway.exchange import Attempt, Exchange, Reply, join_route_id
 from gateway.plugin import ADMITTED, Env, Plugin, Shared, UpstreamClient, UpstreamReply
 from gateway.problem import problem_reply
 from gateway.state.board import Seat
@@ -211,6 +211,7 @@ def make_exchange(
         if not hasattr(Exchange, name):
             raise TypeError(f"an exchange has no {name!r}")
         setattr(exchange, name, value)
+    exchange.route_id = join_route_id(exchange.frontend, exchange.route)
     return exchange
 
 

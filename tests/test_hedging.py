@@ -8,13 +8,17 @@ from typing import Any
 
 import pytest
 
-from gateway.chain import EMPTY
 from gateway.errors import GatewayError, Kind
 from gateway.hedging import HedgedAttempt
+from gateway.live import LiveExchange
+from gateway.table import RouteTable
 from gateway.upstreams.concurrency import Fixed, Limiter
 from gateway.upstreams.retry import HedgePolicy
 from gateway.upstreams.upstream import Upstream
+from gateway.wire.client_settings import ClientSettings
+from gateway.wire.head import RequestBlock, RequestHead
 from gateway.wire.pool import PoolLimits
+from gateway.wire.shapes import request_policy
 from gateway.wire.tunnel import UPGRADE
 from tests.support.gateways import make_upstream
 
@@ -47,12 +51,13 @@ class Race:
         self.upstream: Upstream = make_upstream("up", *ports, hedge=HedgePolicy(60.0, budget=0.0), limiter=limiter)
         for endpoint in self.upstream.endpoints:
             endpoint.pool = Waiting(endpoint.address)  # type: ignore[assignment]
-        self.exchange: Any = SimpleNamespace(
-            attempts=0, attempt=None, cookie=None, tried=(), chain=EMPTY, method=method, request_ended=ended
-        )
-        vars(self.exchange).update(pending=[], bytes_in=0, body=None, permit=None, upstream_seconds=0.0, route="r")
+        policy = request_policy(False)
+        head = RequestHead(RequestBlock(policy.shape(()), [], "1.1"), method, "/", "1.1")
+        settings = ClientSettings(policy, policy)
+        client: Any = SimpleNamespace(peer="10.0.0.1", trusted=False, settings=settings, check_at=0.0, deadline=0.0)
+        self.exchange: Any = LiveExchange(client, head, "/", "", RouteTable.empty(), ended)
+        self.exchange.pending = []
         self.exchange.added = added
-        self.exchange.wait = lambda kind, seconds: None
         self.limiter = limiter
         proxy: Any = None
         assert limiter.take("normal")
@@ -118,13 +123,11 @@ async def test_who_is_left_waits_for_what_it_waited_for(queued: bool, per_try: f
     first_pool: Any = race.upstream.endpoints[0].pool
     first_pool.waits = lambda attempt: queued
     first_pool.limits = PoolLimits(queue_timeout=7.0)
-    waits: list[Kind] = []
-    race.exchange.wait = race.exchange.wait_until = lambda kind, until: waits.append(kind)
     race.first._hedge()
-    assert waits[-1] is expected, "a second attempt changes nothing for the first"
+    assert race.exchange.waiting is expected, "a second attempt changes nothing for the first"
     race.exchange.attempt.failed(GatewayError(Kind.CONNECT_FAILED), False)
     assert (race.exchange.attempt, race.first.rival) == (race.first, None)
-    assert waits[-1] is expected
+    assert race.exchange.waiting is expected
     assert race.exchange.tried == (race.upstream.endpoints[1],), "a retry asks another one"
     race.first.drop(Kind.CLIENT_GONE)
     assert race.taken == (0, 0, 0)
@@ -132,8 +135,8 @@ async def test_who_is_left_waits_for_what_it_waited_for(queued: bool, per_try: f
 
 async def test_retrys_permit_stays_until_both_are_over() -> None:
     race = Race(2)
+    assert race.upstream.budget.take(1)
     race.exchange.permit = race.upstream.budget
-    race.exchange.give_back = lambda: setattr(race.exchange, "permit", None)
     race.first._hedge()
     second: Any = race.exchange.attempt
     second.failed(GatewayError(Kind.UPSTREAM_RESET), False)

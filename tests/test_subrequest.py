@@ -232,13 +232,14 @@ async def test_what_guards_it_may_answer_or_refuse(tmp_path: Path) -> None:
     owner.check()
 
 
-async def test_a_crash_on_the_way_is_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_crash_on_the_way_is_its_own(tmp_path: Path) -> None:
     owner = Owner(tmp_path)
 
-    def crash(*arguments: object) -> None:
-        raise RuntimeError("x")
+    class Crashing:
+        def pick(self, *arguments: object) -> None:
+            raise RuntimeError("x")
 
-    monkeypatch.setattr(Upstream, "pick", crash)
+    owner.upstream.only, owner.upstream.balance = None, Crashing()  # type: ignore[assignment]
     stream = owner.send()
     assert stream.error is not None
     assert (stream.ends, stream.error.kind) == (1, Kind.PLUGIN_CRASHED)

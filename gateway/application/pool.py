@@ -9,6 +9,7 @@ from gateway.application.context import GATEWAY
 from gateway.application.pipe import PipeEnd, join
 from gateway.errors import GatewayError, Kind
 from gateway.wire.pool import Pool, PoolLimits
+from gateway.wire.transport import as_protocol
 from gateway.wire.upstream_connection import Receiver, UpstreamConnection
 
 if TYPE_CHECKING:
@@ -117,7 +118,7 @@ class ApplicationPool(Pool):
             raise GatewayError(Kind.CONNECT_FAILED, cause=f"the application {self.host} does not run")
         connection = UpstreamConnection(self, self.limits.head_limit)
         context = self._context.copy()
-        join(PipeEnd(connection, context), ServerEnd(self._server(), context))
+        join(PipeEnd(as_protocol(connection), context), ServerEnd(self._server(), context))
         self.connections.add(connection)
         return connection
 

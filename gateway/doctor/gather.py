@@ -58,6 +58,7 @@ def machine_facts(environ: Mapping[str, str], proc: Path = Path("/proc"), sys_: 
         debugging=sys.flags.dev_mode or bool(environ.get("PYTHONASYNCIODEBUG")) or hasattr(sys, "gettotalrefcount"),
         loop=_version_of("uvloop"),
         builds={name: is_compiled(place) for name, place in COMPILED.items()},
+        compiled=bool(is_compiled("gateway.proxy:Proxy.begin")),
         switches=tuple(name for name in SWITCHES if environ.get(name)),
         synchronised=_synchronised(),
         monotonic=time.get_clock_info("monotonic").monotonic,

@@ -23,7 +23,8 @@ FAST_CLOCKS = frozenset(("tsc", "kvm-clock", "arch_sys_counter", "hyperv_clockso
 @dataclass(frozen=True, slots=True)
 class MachineFacts:
     """What this process sees. `builds` says of each library whether its compiled half is in use, None without the
-    library; `cores` are those it may run on, `quota` how many of them it may use at a time; sizes in bytes."""
+    library, `compiled` the same of our own hot path; `cores` are those it may run on, `quota` how many of them it may
+    use at a time; sizes in bytes."""
 
     surroundings: Surroundings = "shell"
     soft_files: int | None = None
@@ -38,6 +39,7 @@ class MachineFacts:
     debugging: bool = False
     loop: str | None = ""
     builds: dict[str, bool | None] = field(default_factory=dict)
+    compiled: bool = False
     switches: tuple[str, ...] = ()
     synchronised: bool | None = None
     monotonic: bool = True
@@ -49,7 +51,7 @@ class MachineFacts:
 
 def check_machine(facts: MachineFacts, needs: Needs) -> list[Finding]:
     """Every check, in the order in which they are shown."""
-    checks = (_python, _loop, _builds, _open_files, _backlog, _local_ports, _cpu, _memory, _clock)
+    checks = (_python, _loop, _builds, _hot_path, _open_files, _backlog, _local_ports, _cpu, _memory, _clock)
     return [finding for check in checks for finding in check(facts, needs)]
 
 
@@ -92,6 +94,10 @@ def _builds(facts: MachineFacts, needs: Needs) -> Iterator[Finding]:
         )
     if not absent and not slow:
         yield Finding("parsers", "ok", f"compiled: {', '.join(sorted(facts.builds))}")
+
+
+def _hot_path(facts: MachineFacts, needs: Needs) -> Iterator[Finding]:
+    yield Finding("hot path", "ok", "compiled" if facts.compiled else "in Python: make native compiles it")
 
 
 def _open_files(facts: MachineFacts, needs: Needs) -> Iterator[Finding]:

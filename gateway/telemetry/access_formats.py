@@ -27,14 +27,14 @@ def access_format(chosen: str, name: str, redact: Iterable[str]) -> AccessFormat
     """
     redactor = Redactor(redact)
     if chosen == "ecs":
-        return EcsFormat(name, redactor)
+        return EcsFormat(name, redactor).line
     if chosen == "combined":
-        return TemplateFormat(COMBINED, redactor)
+        return TemplateFormat(COMBINED, redactor).line
     if "{" not in chosen:
         raise ValueError(
             f"{chosen!r} is no log format; write ecs, combined, or a template such as '{{method}} {{path}}'"
         )
-    return TemplateFormat(chosen, redactor)
+    return TemplateFormat(chosen, redactor).line
 
 
 class EcsFormat:
@@ -50,7 +50,8 @@ class EcsFormat:
         self._service = quoted(name)
         self._blocks: dict[object, tuple[str, str]] = {}
 
-    def __call__(self, exchange: Exchange, offset: float) -> str:
+    def line(self, exchange: Exchange, offset: float) -> str:
+        """The record, with its newline."""
         started = exchange.started
         second, millisecond = divmod(int((started + offset) * 1000 + 0.5), 1000)
         taken = int((exchange.ended - started) * 1e6)
@@ -186,7 +187,8 @@ class TemplateFormat:
         self._template = "".join(texts).replace("\n", " ") + "\n"
         self._redactor = redactor
 
-    def __call__(self, exchange: Exchange, offset: float) -> str:
+    def line(self, exchange: Exchange, offset: float) -> str:
+        """The record, with its newline."""
         redactor = self._redactor
         return self._template % tuple([field(exchange, offset, redactor) for field in self._fields])
 

@@ -161,7 +161,7 @@ class _Check:
         pool = self._endpoint.pool
         async with contextlib.AsyncExitStack() as stack:
             session = self._session()
-            if pool.unix or pool.limits.proxy_protocol:
+            if pool.is_unix or pool.limits.proxy_protocol:
                 session = await stack.enter_async_context(_session_of(pool))
             return await self._ask_by(session)
 

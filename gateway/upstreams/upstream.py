@@ -137,6 +137,11 @@ class Upstream:
         only = self.only
         if only is not None:
             return only if only.state == "enabled" and only.healthy else None
+        return self._pick_among_several(exchange, now, avoid)
+
+    def _pick_among_several(
+        self, exchange: Exchange | None, now: float, avoid: tuple[Endpoint, ...]
+    ) -> Endpoint | None:
         choices = self.choices(now)
         endpoint = self.balance.pick(choices, exchange, now, avoid)
         if endpoint is None and avoid:
@@ -198,6 +203,12 @@ class Upstream:
         """Once a second or so: bring endpoints back whose time is over, compare the others."""
         for endpoint in self.outliers.review(self.endpoints, now):
             self.meters.ejected(endpoint.ejected_for)
+
+    def __copy__(self) -> Upstream:
+        twin = Upstream.__new__(Upstream)
+        for name in self.__slots__:
+            setattr(twin, name, getattr(self, name))
+        return twin
 
     @property
     def in_flight(self) -> int:

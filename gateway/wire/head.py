@@ -251,10 +251,8 @@ class RequestHead(Head):
 
     __slots__ = ("chunked", "line", "method", "target", "version")
 
-    block: RequestBlock
-
     def __init__(self, block: RequestBlock, method: str, target: str, version: str, line: bytes | None = None) -> None:
-        self.block = block
+        self.block: RequestBlock = block
         self._added = None
         self._removed = None
         self.method = method
@@ -301,10 +299,8 @@ class ResponseHead(Head):
 
     __slots__ = ("body", "length", "status")
 
-    block: ResponseBlock
-
     def __init__(self, block: ResponseBlock, body: bytes | None = None) -> None:
-        self.block = block
+        self.block: ResponseBlock = block
         self._added = None
         self._removed = None
         self.status = block.status

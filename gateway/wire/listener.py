@@ -13,6 +13,7 @@ from gateway.wire.connections import Connections
 from gateway.wire.deadlines import Deadlines
 from gateway.wire.preface import Acceptor, Opening
 from gateway.wire.server_tls import Certificates, ServerTls
+from gateway.wire.transport import as_protocol
 
 if TYPE_CHECKING:
     from gateway.state.tallies import Tally
@@ -39,8 +40,8 @@ class Listener:
     ) -> None:
         """`tally` counts the connections of all workers that listen on the address."""
         self.address = address_of(sock)
-        self.unix = sock.family == socket.AF_UNIX
-        self.port: int = 0 if self.unix else sock.getsockname()[1]
+        self.is_unix = sock.family == socket.AF_UNIX
+        self.port: int = 0 if self.is_unix else sock.getsockname()[1]
         self.settings = settings
         self.connections = Connections(tally)
         self.tls = tls
@@ -62,13 +63,13 @@ class Listener:
             options["ssl"] = self.tls.context
             options["ssl_handshake_timeout"] = self.settings.head_timeout
             options["ssl_shutdown_timeout"] = self.settings.idle_timeout
-        if not self.unix:
-            self._server = await loop.create_server(self.protocol, **options)
+        if not self.is_unix:
+            self._server = await loop.create_server(lambda: as_protocol(self.connection()), **options)
             return
         if sys.version_info >= (3, 13):
             # Others may accept from the same socket: its file is for who opened it to remove.
             options["cleanup_socket"] = False
-        self._server = await loop.create_unix_server(self.protocol, **options)
+        self._server = await loop.create_unix_server(lambda: as_protocol(self.connection()), **options)
 
     async def adopt_certificates(self, certificates: Certificates) -> None:
         """Show these to clients to come. Open connections go on as they are."""
@@ -106,7 +107,7 @@ class Listener:
         for connection in list(self.connections):
             connection.break_off()
 
-    def protocol(self) -> ClientConnection:
+    def connection(self) -> ClientConnection:
         """What speaks HTTP on a new connection."""
         return ClientConnection(self._handler, self.settings, self.deadlines, self.connections)
 

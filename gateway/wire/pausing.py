@@ -8,7 +8,7 @@ import asyncio
 PIPELINE, BODY, WRITE = 1, 2, 4
 
 
-class PausingConnection(asyncio.Protocol):
+class PausingConnection:
     """Mutable state: the transport, None before and after, and why reading or the response is paused."""
 
     __slots__ = ("_pauses", "transport")

@@ -6,13 +6,14 @@ import asyncio
 import logging
 import socket
 import ssl
-import time
 from dataclasses import dataclass
+from time import monotonic
 from typing import Any, Protocol
 
 from gateway.errors import GatewayError, Kind
 from gateway.wire.dial import client_ends, connect, dial
 from gateway.wire.proxy_protocol import write_header
+from gateway.wire.transport import as_protocol
 from gateway.wire.upstream_connection import Receiver, UpstreamConnection
 from gateway.wire.upstream_tls import UpstreamTls, tls_failure
 
@@ -52,9 +53,9 @@ class Pool:
         """`host` may be `unix:` with a path; then there is no port."""
         self.host = host
         self.port = port
-        self.unix = host.startswith("unix:")
-        self.address = host if self.unix else f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        self.authority = "localhost" if self.unix else self.address
+        self.is_unix = host.startswith("unix:")
+        self.address = host if self.is_unix else f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        self.authority = "localhost" if self.is_unix else self.address
         self.limits = limits
         self.idle: list[UpstreamConnection] = []
         self.connections: set[Held] = set()
@@ -65,7 +66,7 @@ class Pool:
     @property
     def origin(self) -> str:
         """The URL that its requests go to, up to their path. A colon ends a socket's path, as nginx writes it."""
-        return f"{self.scheme}://{self.address}{':' if self.unix else ''}"
+        return f"{self.scheme}://{self.address}{':' if self.is_unix else ''}"
 
     @property
     def scheme(self) -> str:
@@ -95,17 +96,17 @@ class Pool:
 
         `fresh` asks for a new connection. GatewayError QUEUE_FULL when too many wait already.
         """
-        idle = self.idle
-        if self.limits.proxy_protocol and not fresh:
+        idle, limits = self.idle, self.limits
+        if limits.proxy_protocol and not fresh:
             idle = self._idle_for(self._header(receiver))
         while idle and not fresh:
             connection = idle.pop()
-            if now - connection.idle_since < self.limits.idle and now - connection.born < self.limits.max_age:
+            if now - connection.idle_since < limits.idle and now - connection.born < limits.max_age:
                 connection.receiver = receiver
                 return connection
             connection.close()
         if self.full and not self._made_room():
-            if len(self.queue) >= self.limits.max_queue:
+            if len(self.queue) >= limits.max_queue:
                 raise GatewayError(Kind.QUEUE_FULL, cause=f"{len(self.queue)} requests wait for {self.address}")
             self.queue[receiver] = None
         else:
@@ -127,9 +128,10 @@ class Pool:
 
     def release(self, connection: UpstreamConnection) -> None:
         """A connection is free again: to the next in the queue, or to the idle stack."""
-        now = time.monotonic()
-        unfit = (connection.header or self.limits.proxy_protocol) and self._is_unfit(connection)
-        if unfit or now - connection.born >= self.limits.max_age:
+        now = monotonic()
+        limits = self.limits
+        unfit = (connection.header or limits.proxy_protocol) and self._is_unfit(connection)
+        if unfit or now - connection.born >= limits.max_age:
             connection.close()
         elif self.queue:
             self._hand(connection, self._next())
@@ -223,10 +225,12 @@ class Pool:
         connection = UpstreamConnection(self, self.limits.head_limit)
         connection.header = header
         tls = self._tls_options()
-        if not header and not self.unix:
-            await asyncio.get_running_loop().create_connection(lambda: connection, self.host, self.port, **tls)
-            return connection
-        return await connect(lambda: connection, self.host, self.port, header, **tls)
+        protocol = as_protocol(connection)
+        if header or self.is_unix:
+            await connect(lambda: protocol, self.host, self.port, header, **tls)
+        else:
+            await asyncio.get_running_loop().create_connection(lambda: protocol, self.host, self.port, **tls)
+        return connection
 
     async def _make_connection(self, header: bytes) -> None:
         """Connect, and hand the connection to whoever waited for it, or else to the next."""

@@ -17,9 +17,9 @@ from gateway.wire.deadlines import NEVER
 from gateway.wire.headers import UNIX, is_trusted
 from gateway.wire.proxy_protocol import UNKNOWN, Addresses, ProxyHeaderError, missing, parse_header
 from gateway.wire.relay import Relay
+from gateway.wire.transport import as_protocol
 
 if TYPE_CHECKING:
-    from gateway.wire.client_connection import ClientConnection
     from gateway.wire.client_settings import ClientSettings
     from gateway.wire.listener import Listener
 
@@ -263,13 +263,13 @@ class Opening:
         listener = self._listener
         context = listener.tls.context if listener.tls is not None else None
 
-        def protocol() -> ClientConnection:
-            connection = listener.protocol()
+        def protocol() -> asyncio.Protocol:
+            connection = listener.connection()
             connection.told = self._told
             if context is None:
                 # From here on that one counts.
                 listener.connections.discard(self)
-            return connection
+            return as_protocol(connection)
 
         loop = asyncio.get_running_loop()
         limits: dict[str, Any] = {}

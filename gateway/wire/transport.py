@@ -27,6 +27,12 @@ def opened(transport: asyncio.BaseTransport) -> asyncio.Transport:
     return made
 
 
+def as_protocol(connection: object) -> asyncio.Protocol:
+    """One of our connections as loops want it. They ask for methods only, and a compiled class has no base of Python's
+    own."""
+    return cast(asyncio.Protocol, connection)
+
+
 def peer_address(transport: asyncio.Transport) -> str:
     """The other side's IP address, or that it came through a Unix socket."""
     peername = transport.get_extra_info("peername")

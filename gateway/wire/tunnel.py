@@ -11,6 +11,7 @@ from gateway.wire.client_connection import ClientConnection
 from gateway.wire.deadlines import NEVER
 from gateway.wire.fields import tokens
 from gateway.wire.head import Block, RequestHead, ResponseHead
+from gateway.wire.transport import as_protocol
 from gateway.wire.upstream_connection import UpstreamConnection
 
 WEBSOCKET = b"websocket"
@@ -153,7 +154,7 @@ class Tunnel:
         self._count.inc(-1)
         self._left = None
         if client.transport is not None:
-            client.transport.set_protocol(client)
+            client.transport.set_protocol(as_protocol(client))
 
     def _tell(self) -> None:
         if not self.rest:

@@ -53,7 +53,7 @@ class Upgrader(Protocol):
         nobody asked."""
 
 
-class UpstreamConnection(asyncio.Protocol):
+class UpstreamConnection:
     """HTTP/1.1 client side. Owned by its pool while idle, by its receiver while in use.
 
     Mutable state: the parser, the receiver, whether the request has been sent whole, whether the other side takes it

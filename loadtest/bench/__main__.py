@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
+from gateway import proxy
 from loadtest.bench import (
     admitted,
     chart,
@@ -123,6 +124,8 @@ def main() -> int:
     for name, install in results.absent.items():
         say(f"absent: {name} (not installed; {install})")
     results.versions = {name: version(PEERS[name], PEERS[name].find() or "") for name in present}
+    if not (proxy.__file__ or "").endswith(".py"):
+        results.versions["gateway"] += " (compiled)"
     raise_file_limit()
     gateway_core, load_core = cores()
     usable = sorted(os.sched_getaffinity(0))

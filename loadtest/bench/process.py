@@ -21,7 +21,10 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import IO, Self
 
+import gateway
+
 ROOT = Path(__file__).resolve().parents[2]
+GATEWAY = Path(gateway.__file__).parents[1]
 PR_SET_PDEATHSIG = 1
 PORTS = range(20000, 32000)  # below the kernel's ephemeral range, so no outgoing connection takes one in between
 
@@ -111,7 +114,8 @@ class Sandbox:
         """Starts a command in a process group of its own, pinned to a core or some; its output goes to `output` or
         nowhere."""
         errors = self.folder(name) / "stderr"
-        environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": ""}
+        # The gateway that is measured is the one that is imported here, compiled or not.
+        environment = {**os.environ, "PYTHONPATH": f"{GATEWAY}{os.pathsep}{ROOT}", "PYTHONUNBUFFERED": ""}
         with errors.open("wb") as stderr:
             process = subprocess.Popen(
                 command,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from typing import Any
 
 import pytest
@@ -375,20 +376,16 @@ async def test_only_endpoint_without_room_is_not_asked_again() -> None:
         assert running.recorder.errors == ["queue_timeout"]
 
 
-async def test_time_of_one_try_covers_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def never(header: bytes) -> None:
-        await hangs.wait()
-
-    hangs = asyncio.Event()
-    async with (
-        upstream(answering) as service,
-        gateway(9, service.port, retries=retry("timeout", per_try=0.3)) as running,
-        running.client() as client,
-    ):
-        monkeypatch.setattr(running.pool, "_make_connection", never)
-        assert (await client.ask(request())).body == b"ok"
-        assert running.recorder.errors == ["response_timeout", None]
-        hangs.set()
+async def test_time_of_one_try_covers_the_connection() -> None:
+    # A queue of connections that nobody accepts, and that is full: the next one stays in its handshake.
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full, socket.create_connection(full.getsockname()):
+        async with (
+            upstream(answering) as service,
+            gateway(full.getsockname()[1], service.port, retries=retry("timeout", per_try=0.3)) as running,
+            running.client() as client,
+        ):
+            assert (await client.ask(request())).body == b"ok"
+            assert running.recorder.errors == ["response_timeout", None]
 
 
 # too late for another attempt

@@ -1,0 +1,13 @@
+cdef class Reply:
+    cdef public object body, cookies, headers, status, written
+
+
+cdef class Attempt:
+    cdef public object endpoint, error, number, seconds, started, status, waited
+
+
+cdef class Exchange:
+    cdef public object _captures, _client_certificate, _path, _request_id, _state, attempt, attempts, body, bytes_in
+    cdef public object bytes_out, claims, client_ip, cookie, ended, fallback, flag, frontend, headers, host, method
+    cdef public object outcome, peer_trusted, principal, query, raw_path, route, route_id, scheme, span_id, started
+    cdef public object status, tap, target, told, trace_id, upstream, upstream_names, upstream_seconds, version

@@ -1,0 +1,29 @@
+cimport cython
+from gateway.attempt cimport LiveAttempt
+from gateway.chain cimport Chain
+from gateway.live cimport LiveExchange
+from gateway.routing.route cimport Route
+from gateway.upstreams.endpoint cimport Endpoint
+from gateway.upstreams.upstream cimport Upstream
+from gateway.wire.head cimport RequestHead, ResponseHead
+
+
+cdef class Proxy:
+    cdef public object table
+    cdef public bint stopping
+    cdef public long active
+
+    @cython.locals(chain=Chain, exchange=LiveExchange, route=Route)
+    cpdef begin(self, client, RequestHead head, body, ended)
+    @cython.locals(chain=Chain, steps=tuple)
+    cpdef admit(self, LiveExchange exchange, first)
+    cpdef _act(self, LiveExchange exchange)
+    @cython.locals(attempt=LiveAttempt, endpoint=Endpoint)
+    cpdef attempt(self, LiveExchange exchange, Upstream upstream, fresh=*)
+    cpdef response(self, LiveExchange exchange, LiveAttempt attempt, ResponseHead head, body, ended)
+    cpdef response_body(self, LiveExchange exchange, LiveAttempt attempt, body, ended)
+    cpdef fail(self, LiveExchange exchange, error)
+    cpdef answer(self, LiveExchange exchange, reply, outcome=*, flag=*)
+    cpdef _run_responses(self, LiveExchange exchange, ResponseHead head, local=*)
+    cpdef _send_whole(self, LiveExchange exchange, ResponseHead head, original, outcome, flag)
+    cpdef _finish(self, LiveExchange exchange, outcome, flag, now)

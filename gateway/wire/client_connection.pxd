@@ -1,0 +1,20 @@
+cimport cython
+from gateway.wire.head cimport RequestBlock, RequestHead, ResponseBlock, ResponseHead
+from gateway.wire.pausing cimport PausingConnection
+from gateway.wire.request_parser cimport RequestParser
+
+
+cdef class ClientConnection(PausingConnection):
+    cdef public object _connections, _lingered, _stash, certificate, check_at, deadline, deadlines, exchange
+    cdef public object forwarded, handler, peer, settings, told, unusual
+    cdef public RequestParser parser
+    cdef public bint _bodyless, _chunked, _closing, _eof, _head_begun, _keep, _lingers, _reading, responded, trusted
+
+    cpdef watch(self, deadline)
+    @cython.locals(keep=bint, parser=RequestParser, pieces=list, request=RequestHead)
+    cpdef respond(self, ResponseHead head, body, ended)
+    cpdef send_body(self, body, ended)
+    @cython.locals(parser=RequestParser)
+    cpdef finished(self, now)
+    @cython.locals(head=RequestHead)
+    cpdef data_received(self, data)

@@ -1,0 +1,4 @@
+cdef class Date:
+    cdef public object _line, _second
+
+    cpdef line(self)

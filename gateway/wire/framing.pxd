@@ -1,0 +1,4 @@
+cdef class BodyPieces:
+    cdef public list _chunks
+
+    cpdef bytes take_body(self)

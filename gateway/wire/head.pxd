@@ -1,0 +1,48 @@
+cimport cython
+from gateway.wire.shapes cimport Shape
+
+
+cdef class Block:
+    cdef public Shape shape
+    cdef public bytes text
+    cdef public list values
+
+
+cdef class Head:
+    cdef public object _removed
+    cdef public Block block
+    cdef public list _added
+
+    cpdef add(self, name, value)
+    cpdef add_all(self, fields)
+    cpdef set(self, name, value)
+    cpdef raw(self, name)
+    cpdef list lines(self)
+    cpdef _discard(self, key)
+    cpdef _replace(self, key, line)
+
+
+cdef class RequestBlock(Block):
+    cdef public object content_length, count, host, host_field
+    cdef public bint chunked, expects_continue, keep_alive
+
+
+cdef class RequestHead(Head):
+    cdef public object line, method, target, version
+    cdef public bint chunked
+
+
+cdef class ResponseBlock(Block):
+    cdef public object length, line, status, whole
+    cdef public bint chunked, dated, keep_alive
+
+
+cdef class ResponseHead(Head):
+    cdef public object body, length, status
+
+    @cython.locals(block=ResponseBlock)
+    cpdef list pieces(self)
+
+
+@cython.locals(block=ResponseBlock)
+cpdef ResponseHead reply_head(reply)
