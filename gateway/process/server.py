@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import logging
 import os
@@ -24,7 +25,7 @@ from gateway.process import systemd
 from gateway.process.channel import Refusal
 from gateway.process.gateway_memory import GatewayMemory
 from gateway.process.listening import served_at
-from gateway.process.predecessor import Predecessor, leave
+from gateway.process.predecessor import OldWorker, Predecessor, leave
 from gateway.process.reexec import reexec
 from gateway.process.reloading import Change
 from gateway.process.runtime import Runtime, SystemClock
@@ -40,6 +41,8 @@ log = logging.getLogger("gateway.process")
 
 EXIT_OK = 0
 EXIT_BAD_CONFIG = 2
+STOPPING = "stopping: what is under way may finish"
+STOPPED = "stopped"
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
 
 
@@ -129,6 +132,9 @@ class Gateway:
                 log.error("the restart failed, the workers of before go on until SIGHUP tries again:\n%s", error)
                 await _either(told, hung_up)
                 if told.is_set():
+                    predecessor.close()
+                    await _retired(predecessor.workers)
+                    log.info(STOPPED)
                     return None
                 hung_up.clear()
         systemd.notify(systemd.READY)
@@ -139,7 +145,7 @@ class Gateway:
                 task.cancel()
             if not told.is_set():
                 return await self._left(supervisor)
-            log.info("stopping: what is under way may finish")
+            log.info(STOPPING)
             systemd.notify(systemd.STOPPING)
             # The second signal ends it at once.
             for number in (signal.SIGTERM, signal.SIGINT):
@@ -150,7 +156,7 @@ class Gateway:
             raise
         for bind in self._binds:
             remove_socket_file(bind)
-        log.info("stopped")
+        log.info(STOPPED)
         return None
 
     async def _started(self, predecessor: Predecessor, memory: MemoryShared) -> Supervisor:
@@ -242,6 +248,18 @@ async def _either(*events: asyncio.Event) -> None:
     await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
     for wait in waits:
         wait.cancel()
+
+
+async def _retired(workers: Sequence[OldWorker]) -> None:
+    """Nothing takes over from them: they end after what is under way. A second signal does not wait for that."""
+    log.info(STOPPING)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().remove_signal_handler(number)
+    for worker in workers:
+        worker.channel.tell("leave")
+    for worker in workers:
+        with contextlib.suppress(ChildProcessError):
+            await asyncio.to_thread(os.waitpid, worker.pid, 0)
 
 
 async def _follow(hung_up: asyncio.Event, supervisor: Supervisor) -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import signal
+import socket
 from pathlib import Path
 
 import pytest
@@ -13,6 +16,7 @@ from tests.support.gateways import request
 from tests.support.polling import PATIENCE, eventually, soon
 from tests.support.processes import GatewayProcess, gateway_run
 from tests.support.raw_client import connected
+from tests.support.raw_upstream import held_until, upstream
 from tests.support.runtimes import HEAD, PING, running, write_config, write_plugin
 
 # What the shared memory holds.
@@ -82,6 +86,30 @@ async def test_what_is_under_way_has_the_shared_memory_to_its_end(tmp_path: Path
         (tmp_path / "go").touch()
         assert await soon(asking) == b"1"
         assert await asked(gateway) == b"2"
+
+
+@pytest.mark.timeout(120)
+async def test_after_a_restart_that_failed_a_stop_lets_requests_finish(tmp_path: Path) -> None:
+    go, taken = asyncio.Event(), socket.create_server(("127.0.0.1", 0))
+    async with upstream(held_until(go)) as service, contextlib.AsyncExitStack() as stack:
+        stack.enter_context(taken)
+        up = f"upstreams: {{up: {{endpoints: ['http://127.0.0.1:{service.port}']}}}}\nroutes: [{{name: a, to: up}}]\n"
+        write_config(tmp_path, HEAD + up)
+        gateway = await stack.enter_async_context(gateway_run(tmp_path))
+        admin = int((await gateway.admin()).rpartition(":")[2])
+        async with connected(await gateway.port()) as client, connected(admin) as operator:
+            client.send(request("/slow"))
+            await eventually(lambda: bool(service.requests))
+            more = HEAD.replace("listeners: [", f"listeners: [{{bind: 127.0.0.1:{taken.getsockname()[1]}}}, ")
+            write_config(tmp_path, more + up)
+            operator.send(request("/api/restart", method="POST", host=b"127.0.0.1"))
+            await gateway.says("the restart failed, the workers of before go on")
+            gateway.send(signal.SIGTERM)
+            await gateway.says("stopping: what is under way may finish")
+            go.set()
+            assert (await client.response()).body == b"ok"
+            assert await gateway.ended() == 0
+            assert gateway.lines[-1].endswith(" stopped")
 
 
 async def test_a_wrong_configuration_changes_nothing(tmp_path: Path) -> None:
