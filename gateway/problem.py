@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import html
+from functools import lru_cache
 from json.encoder import encode_basestring_ascii as quoted
 from math import ceil
 
 from gateway.errors import GatewayError
 from gateway.exchange import Exchange, Reply
+from gateway.wire.head import ResponseBlock, reply_head
 
+ALWAYS = {"Cache-Control": "no-store", "Content-Type": "application/problem+json"}
+# Heads of problems by status and length of the body; bounded, cleared when full.
+WRITTEN: dict[tuple[int, int], ResponseBlock] = {}
+WRITTEN_KEPT = 1024
 PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>{status} {title}</title>
 <style>body{{font:16px/1.5 system-ui,sans-serif;margin:15vh auto;max-width:34rem;padding:0 1rem}}
@@ -20,7 +26,7 @@ small{{color:#777}}</style></head>
 def problem_reply(error: GatewayError, exchange: Exchange, name: str) -> Reply:
     """The answer for a failure. `name` is the gateway's in `Proxy-Status`; only a trusted peer reads the cause."""
     answer = error.answer
-    headers = {"Cache-Control": "no-store", "Content-Type": "application/problem+json", **error.headers}
+    headers = {**ALWAYS, **error.headers}
     if answer.side != "client":
         headers["Proxy-Status"] = _proxy_status(error, exchange, name)
     if error.allow:
@@ -28,7 +34,8 @@ def problem_reply(error: GatewayError, exchange: Exchange, name: str) -> Reply:
     if answer.status in (429, 503):
         headers["Retry-After"] = str(max(1, ceil(error.retry_after or 0)))
     detail = error.detail or answer.title
-    if _wants_html(exchange.headers.get("accept")):
+    accept = exchange.headers.raw(b"accept")
+    if accept is not None and b"text/html" in accept and _prefers_html(accept.decode("latin-1")):
         page = PAGE.format(
             status=answer.status,
             title=html.escape(answer.title),
@@ -39,12 +46,31 @@ def problem_reply(error: GatewayError, exchange: Exchange, name: str) -> Reply:
         return Reply(answer.status, headers, page.encode())
     # Written out around the values, at half the cost of a dict and an encoder: scanners make many of these.
     path = exchange.sent_path if "/" in exchange.route_id else exchange.raw_path
-    body = (
-        f'{{"type":"urn:aiogate:problem:{error.kind.value}","title":{quoted(answer.title)},"status":{answer.status},'
-        f'"detail":{quoted(detail)},"instance":{quoted(path)},'
-        f'"request_id":{quoted(exchange.request_id)}}}'
+    opening = _opening(error.kind.value, answer.title, answer.status, detail)
+    body = f'{opening}{quoted(path)},"request_id":{quoted(exchange.request_id)}}}'.encode()
+    reply = Reply(answer.status, headers, body)
+    if headers == ALWAYS:
+        reply.written = _written(reply)
+    return reply
+
+
+def _written(reply: Reply) -> ResponseBlock:
+    """The head of a problem without fields of its own, which only status and length tell from others."""
+    key = reply.status, len(reply.body)
+    block = WRITTEN.get(key)
+    if block is None:
+        if len(WRITTEN) >= WRITTEN_KEPT:
+            WRITTEN.clear()
+        block = WRITTEN[key] = reply_head(reply).block
+    return block
+
+
+@lru_cache(256)
+def _opening(kind: str, title: str, status: int, detail: str) -> str:
+    return (
+        f'{{"type":"urn:aiogate:problem:{kind}","title":{quoted(title)},"status":{status},'
+        f'"detail":{quoted(detail)},"instance":'
     )
-    return Reply(answer.status, headers, body.encode())
 
 
 def _proxy_status(error: GatewayError, exchange: Exchange, name: str) -> str:
@@ -65,10 +91,8 @@ def _string(text: str) -> str:
     return '"' + shown.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-def _wants_html(accept: str | None) -> bool:
+def _prefers_html(accept: str) -> bool:
     """A browser asks for text/html before anything of JSON; `*/*` and no Accept at all get JSON."""
-    if not accept or "text/html" not in accept:
-        return False
     best = {"html": 0.0, "json": 0.0}
     for part in accept.split(","):
         media, _, parameters = part.partition(";")

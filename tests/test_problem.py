@@ -9,13 +9,14 @@ import orjson
 import pytest
 
 from gateway.errors import ANSWERS, GatewayError, Kind, not_allowed
+from gateway.exchange import Reply
 from gateway.problem import problem_reply
 from gateway.wire.head import reply_head
 
 
 def exchange(accept: str | None = None, trusted: bool = False, attempt: Any = None, path: str = "/x") -> Any:
     return SimpleNamespace(
-        headers=SimpleNamespace(get=lambda name, default=None: accept),
+        headers=SimpleNamespace(raw=lambda name: None if accept is None else accept.encode()),
         raw_path=path,
         route_id="-",
         request_id="id",
@@ -113,3 +114,16 @@ def test_another_status_than_the_tables(status: int, retry_after: str | None) ->
     assert orjson.loads(reply.body)["type"] == "urn:aiogate:problem:auth_unavailable"
     assert reply.headers.get("Retry-After") == retry_after
     assert reply.headers["Proxy-Status"] == "edge; error=proxy_internal_error"
+
+
+def test_heads_that_are_used_again_are_what_they_would_be() -> None:
+    heads = []
+    own = GatewayError(Kind.NO_ROUTE, headers={"Cache-Control": "max-age=1"})
+    errors = [GatewayError(Kind.NO_ROUTE), GatewayError(Kind.BODY_TOO_LARGE), not_allowed("PUT", ["GET"]), own]
+    for path in ("/a", "/b", "/long", "/a"):
+        for error in errors:
+            reply = problem_reply(error, exchange(path=path), "edge")
+            fresh = reply_head(Reply(reply.status, reply.headers, reply.body))
+            assert reply_head(reply).pieces() == fresh.pieces()
+            heads.append(b"".join(fresh.pieces()))
+    assert len(set(heads)) == 8
