@@ -14,11 +14,11 @@ PYTEST_ARGS ?= -n 2
 LOAD_ARGS ?=
 BENCH_ARGS ?=
 # What it takes to compile: a C compiler, and the headers of Python.
-CAN_COMPILE := $(shell command -v cc >/dev/null && $(PYTHON) -c 'import os, sysconfig as s; \
-	raise SystemExit(not os.path.exists(os.path.join(s.get_path("include"), "Python.h")))' && echo yes)
+CAN_COMPILE := $(if $(PYTHON),$(shell command -v cc >/dev/null && $(PYTHON) -c 'import os, sysconfig as s; \
+	raise SystemExit(not os.path.exists(os.path.join(s.get_path("include"), "Python.h")))' && echo yes))
 FASTEST := $(if $(CAN_COMPILE),native,.venv-test)
 # Behind this a command runs what `make native` has compiled, where that can be had, and not the sources as they are.
-COMPILED := $(if $(CAN_COMPILE),PYTHONSAFEPATH=1 PYTHONPATH=build/native:.)
+COMPILED := $(if $(CAN_COMPILE),PYTHONSAFEPATH=1 PYTHONPATH=$(CURDIR)/build/native:$(CURDIR))
 # What sends requests through the hot path, or stands in it.
 NATIVE_TESTS ?= tests/application tests/breaker tests/compose tests/integration tests/limits tests/plugins \
 	tests/routing tests/telemetry tests/upstreams tests/wire tests/process tests/test_*.py
@@ -56,7 +56,7 @@ test: lint .npm-oidc ## everything that must be green: lint, types, tests (PYTES
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 test-native: native .npm-oidc ## the same answers when the hot path is compiled: the tests that send requests
-	$(COMPILED) $(BIN)/python -m pytest $(PYTEST_ARGS) -o pythonpath="build/native ." $(NATIVE_TESTS)
+	$(COMPILED) $(BIN)/python -m pytest $(PYTEST_ARGS) -o pythonpath="$(CURDIR)/build/native $(CURDIR)" $(NATIVE_TESTS)
 
 lint: .venv-test .lint-deploy ## ruff, mypy, and the checks of deploy/
 	$(BIN)/ruff check .
@@ -109,6 +109,9 @@ docs: .venv-run .venv-docs ## the site of docs/, in build/docs; a broken link fa
 	@echo "build/docs/index.html"
 
 native: .can-compile .venv-test .venv-native ## build/native: the gateway with its hot path compiled to C; needs a C compiler
+	@set -e; stamp=build/.stamp-native; want="`find gateway plugins -name '*.pxd' | sort | cat - setup.py requirements/native.txt | cksum`"; \
+	if [ "`cat $$stamp 2>/dev/null`" != "$$want" ]; then \
+		rm -rf build/cython build/lib.* build/temp.*; mkdir -p build; echo "$$want" > $$stamp; fi
 	@rm -rf build/native dist/native; mkdir -p build dist/native; find build -path 'build/lib.*' -name '*.py' -delete
 	@AIOGATE_NATIVE=1 MAKEFLAGS= $(BIN)/python -c 'from setuptools import build_meta as b; b.build_wheel("dist/native")' \
 		> build/native.log 2>&1 || { tail -n 40 build/native.log >&2; exit 1; }

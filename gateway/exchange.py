@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Container, Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, Protocol
 from urllib.parse import unquote
 
@@ -16,7 +17,7 @@ from gateway.errors import GatewayError, Kind
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 # A path with its query: visible ASCII, and no fragment (RFC 9112 §3.2.1).
 ORIGIN_FORM = re.compile(r"/[!-\"$-~]*")
-NOTHING: Mapping[str, str] = {}
+NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 def join_route_id(frontend: str, route: str) -> str:

@@ -357,7 +357,9 @@ class Plugin:
 
 def _is_method(member: object) -> bool:
     """Is it a function of the class, of Python or compiled?"""
-    return inspect.isroutine(member) and not isinstance(member, (staticmethod, classmethod))
+    if isinstance(member, (staticmethod, classmethod)) or not callable(member):
+        return False
+    return inspect.isroutine(member)
 
 
 def _check_phase(cls: type, name: str, member: Any) -> None:

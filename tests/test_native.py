@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -60,3 +62,9 @@ def test_declared_is_what_the_source_has(path: Path) -> None:
 def test_what_runs_is_what_was_asked_for() -> None:
     asked = "build/native" in os.environ.get("PYTHONPATH", "")
     assert is_compiled("gateway.proxy:Proxy.begin") is asked
+
+
+def test_programs_that_tests_start_run_it_too(tmp_path: Path) -> None:
+    program = [sys.executable, "-c", "import gateway.proxy; print(gateway.proxy.__file__)"]
+    started = subprocess.run(program, cwd=tmp_path, capture_output=True, text=True, check=True).stdout.strip()
+    assert started.endswith(".py") is not is_compiled("gateway.proxy:Proxy.begin")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 import pytest
@@ -19,6 +20,20 @@ def method(self: Any, exchange: Any) -> None: ...
 
 
 async def waiting(self: Any, exchange: Any) -> None: ...
+
+
+def test_what_is_no_method_may_have_any_name() -> None:
+    class Mine(Plugin):
+        @cached_property
+        def starts(self) -> int:
+            return 1
+
+        @property
+        def on_path(self) -> int:
+            return 2
+
+    plugin = Mine(None, make_env())
+    assert (plugin.starts, plugin.on_path) == (1, 2)
 
 
 @pytest.mark.parametrize(

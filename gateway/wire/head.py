@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from http import HTTPStatus
+from typing import Self
 
 from gateway.exchange import Reply
 from gateway.wire.fields import FIELD_KEYS, FRAMING, KEYS_KEPT, checked_field, field_line
@@ -221,6 +222,13 @@ class Head:
         if self._added is None:
             return [self.block.text]
         return [self.block.text, *self._added]
+
+    def __copy__(self) -> Self:
+        twin = self.__new__(type(self))
+        for kind in type(self).__mro__:
+            for name in getattr(kind, "__slots__", ()):
+                setattr(twin, name, getattr(self, name))
+        return twin
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {[name for name, _ in self.items()]}>"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 
 import pytest
 from hypothesis import given
@@ -159,6 +160,13 @@ def test_a_copy_says_the_same(chunked: bool) -> None:
     assert twin.block is head.block
     assert (twin.method, twin.target, twin.version, twin.line) == ("POST", "/a?b=1", "1.1", head.line)
     assert twin.chunked is chunked
+
+
+def test_what_copies_it_gets_all_of_it() -> None:
+    head = ResponseHead(ResponseBlock(RESPONSES.shape([b"A"]), [b"1"], 200), b"body")
+    head.add("B", "2")
+    twin = copy.copy(head)
+    assert (twin.status, twin.body, list(twin.items())) == (200, b"body", [("A", "1"), ("B", "2")])
 
 
 def test_a_copy_knows_how_the_body_is_framed_now() -> None:
