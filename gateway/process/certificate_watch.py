@@ -80,10 +80,11 @@ class CertificateWatch:
         """What the files hold now, where that is something else and of use. Runs in a thread."""
         if not before.changed():
             return None
+        # Before they are read: what changes meanwhile is for the next look.
+        digest = before.settings.digest()
         try:
             return read()
         except CertificateError as error:
-            digest = before.settings.digest()
             # Files are seldom written all at once: the next look may find them whole.
             if self._refused.get(before.settings) != digest:
                 self._refused[before.settings] = digest
