@@ -1,7 +1,7 @@
 # What a developer types. `make` alone lists it; nothing but make and Python 3.11 or newer with venv has to be there.
 .DEFAULT_GOAL := help
 .PHONY: help run test test-native lint format bench bench-lifecycle load soak schema docs native wheel binary lock clean
-.PHONY: .can-compile .venv-run .venv-test .venv-native .venv-load .venv-deploy .venv-docs .venv-binary .lint-deploy .npm-oidc
+.PHONY: .can-compile .fastest .venv-run .venv-test .venv-native .venv-load .venv-deploy .venv-docs .venv-binary .lint-deploy .npm-oidc
 
 # The first Python that starts and is new enough; `make run PYTHON=/path/to/python` overrides it.
 # (Each is started, for a name on PATH may be only a version manager's shim.)
@@ -14,11 +14,10 @@ PYTEST_ARGS ?= -n 2
 LOAD_ARGS ?=
 BENCH_ARGS ?=
 # What it takes to compile: a C compiler, and the headers of Python.
-CAN_COMPILE := $(if $(PYTHON),$(shell command -v cc >/dev/null && $(PYTHON) -c 'import os, sysconfig as s; \
+CAN_COMPILE = $(if $(PYTHON),$(shell command -v cc >/dev/null && $(PYTHON) -c 'import os, sysconfig as s; \
 	raise SystemExit(not os.path.exists(os.path.join(s.get_path("include"), "Python.h")))' && echo yes))
-FASTEST := $(if $(CAN_COMPILE),native,.venv-test)
 # Behind this a command runs what `make native` has compiled, where that can be had, and not the sources as they are.
-COMPILED := $(if $(CAN_COMPILE),PYTHONSAFEPATH=1 PYTHONPATH=$(CURDIR)/build/native:$(CURDIR))
+COMPILED = $(if $(CAN_COMPILE),PYTHONSAFEPATH=1 PYTHONPATH=$(CURDIR)/build/native:$(CURDIR))
 # What sends requests through the hot path, or stands in it.
 NATIVE_TESTS ?= tests/application tests/breaker tests/compose tests/integration tests/limits tests/plugins \
 	tests/routing tests/telemetry tests/upstreams tests/wire tests/process tests/test_*.py
@@ -77,10 +76,10 @@ format: .venv-test ## let ruff put the sources in shape
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(FASTEST) ## CPU and latency side by side with the peers that are installed
+bench: .fastest ## CPU and latency side by side with the peers that are installed
 	$(COMPILED) $(BIN)/python -m loadtest.bench $(BENCH_ARGS)
 
-bench-lifecycle: $(FASTEST) ## reloads, kills, restarts, several workers and TLS (BENCH_ARGS=...); some 15 minutes
+bench-lifecycle: .fastest ## reloads, kills, restarts, several workers and TLS (BENCH_ARGS=...); some 15 minutes
 	$(COMPILED) $(BIN)/python -m loadtest.bench --scenario reloads kills restart scaling shared tls \
 		--json loadtest/results/lifecycle.json $(BENCH_ARGS)
 
@@ -120,6 +119,9 @@ native: .can-compile .venv-test .venv-native ## build/native: the gateway with i
 .can-compile:
 	@test -n "$(CAN_COMPILE)" || { echo "this needs a C compiler and the headers of $(PYTHON); on Debian and Ubuntu:" \
 		"apt-get install gcc python3-dev" >&2; exit 1; }
+
+.fastest: .venv-test
+	@if [ -n "$(CAN_COMPILE)" ]; then $(MAKE) --no-print-directory native; fi
 
 wheel: .venv-run ## the wheel and the source distribution, in dist/
 	@rm -rf build/lib build/bdist.* *.egg-info dist/aiogate-*; mkdir -p dist

@@ -7,7 +7,8 @@ cdef class Attempt:
 
 
 cdef class Exchange:
-    cdef public object _captures, _client_certificate, _path, _request_id, _state, attempt, attempts, body, bytes_in
-    cdef public object bytes_out, claims, client_ip, cookie, ended, fallback, flag, frontend, headers, host, method
-    cdef public object outcome, peer_trusted, principal, query, raw_path, route, route_id, scheme, span_id, started
+    cdef public object _captures, _path, _request_id, _state, attempt, attempts, body, bytes_in
+    cdef public object bytes_out, claims, client_certificate, client_ip, cookie, ended, fallback, flag, frontend
+    cdef public object headers, host, method, outcome, peer_trusted, principal, query, raw_path
+    cdef public object route, route_id, scheme, span_id, started
     cdef public object status, tap, target, told, trace_id, upstream, upstream_names, upstream_seconds, version

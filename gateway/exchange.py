@@ -186,18 +186,17 @@ class Exchange:
     Owns all state of the request; nothing of it outlives `on_finish`. `raw_path` and the captures are as the client
     sent them, but without the prefix of the request's frontend, which only `sent_path` has; `path` is decoded once.
     `route` is a name, `-` without one, `frontend` is "" outside of frontends, and `route_id` is both, `FRONTEND/ROUTE`,
-    or the route alone. `status` is what the client was told
-    (0 before), `outcome` one word: `answered` by the upstream, `local` for the gateway's own or a plugin's reply,
-    `fallback` for what answered in place of a failure, else the kind of the failure. `fallback` says what that was, ""
-    if there was none; `flag` is then both, as in `UF,FB`. Times are monotonic seconds, sizes are body bytes. `target`
-    is the path and query that go upstream, empty until settled. `told` are header fields that go to the client with
-    whatever answer there will be, after all that plugins did to its head. A plugin may set `tap` in `on_response`: it
-    sees the answer's body pass. `cookie` is set with the upstream's answer.
+    or the route alone. `client_certificate` is what the client's connection has proved, None without a certificate.
+    `status` is what the client was told (0 before), `outcome` one word: `answered` by the upstream, `local` for the
+    gateway's own or a plugin's reply, `fallback` for what answered in place of a failure, else the kind of the failure.
+    `fallback` says what that was, "" if there was none; `flag` is then both, as in `UF,FB`. Times are monotonic
+    seconds, sizes are body bytes. `target` is the path and query that go upstream, empty until settled. `told` are
+    header fields that go to the client with whatever answer there will be, after all that plugins did to its head. A
+    plugin may set `tap` in `on_response`: it sees the answer's body pass. `cookie` is set with the upstream's answer.
     """
 
     __slots__ = (
         "_captures",
-        "_client_certificate",
         "_path",
         "_request_id",
         "_state",
@@ -207,6 +206,7 @@ class Exchange:
         "bytes_in",
         "bytes_out",
         "claims",
+        "client_certificate",
         "client_ip",
         "cookie",
         "ended",
@@ -255,6 +255,7 @@ class Exchange:
         self.peer_trusted = False
         self.principal: str | None = None
         self.claims: Mapping[str, Any] | None = None
+        self.client_certificate: ClientCertificate | None = None
         self.trace_id = ""
         self.span_id = ""
         self.started = 0.0
@@ -272,7 +273,6 @@ class Exchange:
         self.attempts = 0
         self.attempt: Attempt | None = None
         self.upstream_seconds = 0.0
-        self._client_certificate: ClientCertificate | None = None
         self._path: str | None = None
         self._request_id: str | None = None
         self._state: dict[str, Any] | None = None
@@ -308,15 +308,6 @@ class Exchange:
             else:
                 self._path = self.raw_path
         return self._path
-
-    @property
-    def client_certificate(self) -> ClientCertificate | None:
-        """What the client's connection has proved; None without a certificate."""
-        return self._client_certificate
-
-    @client_certificate.setter
-    def client_certificate(self, value: ClientCertificate) -> None:
-        self._client_certificate = value
 
     @property
     def request_id(self) -> str:

@@ -122,8 +122,8 @@ class LiveExchange(Exchange):
         self.permit: RetryBudget | None = None
         self.mirror: MirrorCopy | None = None
         self.refusal: GatewayError | None = None
-        self.principal = self.claims = self.body = self.tap = self.cookie = None
-        self._path = self._request_id = self._state = self._captures = self._client_certificate = None
+        self.principal = self.claims = self.client_certificate = self.body = self.tap = self.cookie = None
+        self._path = self._request_id = self._state = self._captures = None
         self.tried: tuple[Endpoint, ...] = ()
         self.told = ()
         self.status = self.bytes_in = self.bytes_out = self.attempts = self.retries = 0

@@ -369,7 +369,8 @@ class Supervisor:
         end = time.monotonic() + PING_SECONDS
         while not all(child.channel.is_quiet for child in workers) and time.monotonic() < end:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
-        return [(child.slot, child.pid, child.control) for child in workers]
+        # Of who has ended meanwhile there is no channel to hand on.
+        return [(child.slot, child.pid, child.control) for child in workers if child.channel.is_open]
 
     async def _prepared(self, child: Child, change: Change) -> Outcome | None:
         """None for a worker that has ended."""

@@ -17,7 +17,7 @@ from tests.support.polling import PATIENCE, eventually, soon
 from tests.support.processes import GatewayProcess, gateway_run
 from tests.support.raw_client import connected
 from tests.support.raw_upstream import held_until, upstream
-from tests.support.runtimes import HEAD, PING, running, write_config, write_plugin
+from tests.support.runtimes import HEAD, PING, all_to, running, write_config, write_plugin
 
 # What the shared memory holds.
 COUNTS = """
@@ -93,15 +93,14 @@ async def test_after_a_restart_that_failed_a_stop_lets_requests_finish(tmp_path:
     go, taken = asyncio.Event(), socket.create_server(("127.0.0.1", 0))
     async with upstream(held_until(go)) as service, contextlib.AsyncExitStack() as stack:
         stack.enter_context(taken)
-        up = f"upstreams: {{up: {{endpoints: ['http://127.0.0.1:{service.port}']}}}}\nroutes: [{{name: a, to: up}}]\n"
-        write_config(tmp_path, HEAD + up)
+        write_config(tmp_path, HEAD + all_to(service.port))
         gateway = await stack.enter_async_context(gateway_run(tmp_path))
         admin = int((await gateway.admin()).rpartition(":")[2])
         async with connected(await gateway.port()) as client, connected(admin) as operator:
             client.send(request("/slow"))
             await eventually(lambda: bool(service.requests))
             more = HEAD.replace("listeners: [", f"listeners: [{{bind: 127.0.0.1:{taken.getsockname()[1]}}}, ")
-            write_config(tmp_path, more + up)
+            write_config(tmp_path, more + all_to(service.port))
             operator.send(request("/api/restart", method="POST", host=b"127.0.0.1"))
             await gateway.says("the restart failed, the workers of before go on")
             gateway.send(signal.SIGTERM)

@@ -11,7 +11,7 @@ from gateway.telemetry.merging import collected
 from tests.support.gateways import request
 from tests.support.polling import eventually
 from tests.support.raw_upstream import held_until, upstream
-from tests.support.runtimes import HEAD, Running, prepared, running
+from tests.support.runtimes import HEAD, Running, all_to, prepared, running
 
 
 def scrape(worker: Running) -> dict[str, float]:
@@ -23,26 +23,26 @@ def scrape(worker: Running) -> dict[str, float]:
 async def test_connections_and_requests(tmp_path: Path) -> None:
     go = asyncio.Event()
 
-    async with upstream(held_until(go)) as service:
-        text = (
-            HEAD
-            + f"upstreams: {{up: {{endpoints: ['http://127.0.0.1:{service.port}']}}}}\nroutes: [{{name: a, to: up}}]\n"
-        )
-        async with running(tmp_path, text) as worker, worker.client() as client, worker.client():
-            await eventually(lambda: len(worker.runtime.listeners[0].connections) == 2)
-            client.send(request("/slow"))
-            await eventually(lambda: service.requests)
-            found = scrape(worker)
-            assert found["gateway_active_requests"] == 1
-            assert found['gateway_connections{side="client",state="active"}'] == 1
-            assert found['gateway_connections{side="client",state="idle"}'] == 1
-            assert found['gateway_connections{side="upstream",state="active"}'] == 1
-            assert found['gateway_connections{side="upstream",state="idle"}'] == 0
-            go.set()
-            assert (await client.response()).status == 200
-            found = scrape(worker)
-            assert found["gateway_active_requests"] == 0
-            assert found['gateway_connections{side="upstream",state="idle"}'] == 1
+    async with (
+        upstream(held_until(go)) as service,
+        running(tmp_path, HEAD + all_to(service.port)) as worker,
+        worker.client() as client,
+        worker.client(),
+    ):
+        await eventually(lambda: len(worker.runtime.listeners[0].connections) == 2)
+        client.send(request("/slow"))
+        await eventually(lambda: service.requests)
+        found = scrape(worker)
+        assert found["gateway_active_requests"] == 1
+        assert found['gateway_connections{side="client",state="active"}'] == 1
+        assert found['gateway_connections{side="client",state="idle"}'] == 1
+        assert found['gateway_connections{side="upstream",state="active"}'] == 1
+        assert found['gateway_connections{side="upstream",state="idle"}'] == 0
+        go.set()
+        assert (await client.response()).status == 200
+        found = scrape(worker)
+        assert found["gateway_active_requests"] == 0
+        assert found['gateway_connections{side="upstream",state="idle"}'] == 1
 
 
 async def test_what_runs(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from tests.support.polling import eventually
 from tests.support.processes import file_holds, gateway_run
 from tests.support.raw_client import connected
 from tests.support.raw_upstream import held_until, upstream
-from tests.support.runtimes import HEAD, PING, write_config, write_plugin
+from tests.support.runtimes import HEAD, PING, all_to, write_config, write_plugin
 
 
 async def status(port: int, target: str = "/ping") -> int:
@@ -26,10 +26,7 @@ async def test_a_stop_lets_requests_finish(tmp_path: Path, number: signal.Signal
     go = asyncio.Event()
 
     async with upstream(held_until(go)) as service:
-        routes = (
-            f"upstreams: {{up: {{endpoints: ['http://127.0.0.1:{service.port}']}}}}\nroutes: [{{name: a, to: up}}]\n"
-        )
-        write_config(tmp_path, HEAD + routes)
+        write_config(tmp_path, HEAD + all_to(service.port))
         async with gateway_run(tmp_path) as gateway, connected(await gateway.port()) as client:
             client.send(request("/slow"))
             await eventually(lambda: service.requests)

@@ -6,16 +6,24 @@ import asyncio
 import contextlib
 import os
 import signal
+import socket
 from pathlib import Path
 
 import pytest
 
+from gateway.config.files import Kept
+from gateway.process.channel import Channel
+from gateway.process.predecessor import OldWorker
+from gateway.process.runtime import SystemClock
+from gateway.process.supervisor import Supervisor
+from gateway.process.versions import START, Version
+from gateway.state.memory import MemoryShared
 from tests.support.gateways import request
-from tests.support.polling import eventually
+from tests.support.polling import eventually, soon
 from tests.support.processes import GatewayProcess, gateway_run
 from tests.support.raw_client import RawClient, connected
 from tests.support.raw_upstream import held_until, silent, upstream
-from tests.support.runtimes import HEAD, PING, write_config, write_plugin
+from tests.support.runtimes import HEAD, PING, all_to, write_config, write_plugin
 
 # Says which worker answered.
 WHO = """
@@ -165,8 +173,7 @@ async def test_a_stop_ends_every_worker_after_what_is_under_way(folder: Path) ->
     go = asyncio.Event()
 
     async with upstream(held_until(go)) as service, contextlib.AsyncExitStack() as stack:
-        up = f"upstreams: {{up: {{endpoints: ['http://127.0.0.1:{service.port}']}}}}\nroutes: [{{name: a, to: up}}]\n"
-        write_config(folder, HEAD + up)
+        write_config(folder, HEAD + all_to(service.port))
         gateway = await stack.enter_async_context(gateway_run(folder, "--workers", "2"))
         clients = [await stack.enter_async_context(connected(await gateway.port())) for _ in range(8)]
         for client in clients:
@@ -212,8 +219,7 @@ async def test_a_plugin_that_does_not_start_is_said_once(folder: Path) -> None:
 
 async def test_the_second_signal_waits_for_nobody(folder: Path) -> None:
     async with upstream(silent) as service:
-        up = f"upstreams: {{up: {{endpoints: ['http://127.0.0.1:{service.port}']}}}}\nroutes: [{{name: a, to: up}}]\n"
-        write_config(folder, HEAD + up)
+        write_config(folder, HEAD + all_to(service.port))
         async with gateway_run(folder) as gateway, connected(await gateway.port()) as client:
             client.send(request("/never"))
             await eventually(lambda: service.requests)
@@ -222,3 +228,20 @@ async def test_the_second_signal_waits_for_nobody(folder: Path) -> None:
             gateway.send(signal.SIGTERM)
             assert await gateway.ended() == -signal.SIGTERM
             assert await client.ends() in ("closed", "reset")
+
+
+async def test_who_has_ended_is_not_handed_on() -> None:
+    memory, pairs = MemoryShared(SystemClock()), [socket.socketpair() for _ in range(2)]
+    old = [OldWorker(slot, 4711 + slot, mine) for slot, (mine, _) in enumerate(pairs)]
+    for worker in old:
+        await worker.attach(memory)
+    with socket.socket() as admin:
+        first = Version(1, "", 0.0, START, Kept())
+        supervisor = Supervisor(lambda *_: 0, [], admin, 1.0, first, memory, old)
+        answers = Channel({"attach": lambda: None, "detach": lambda: None}, lambda: None)
+        await asyncio.get_running_loop().create_unix_connection(lambda: answers, sock=pairs[1][1])
+        pairs[0][1].close()
+        await eventually(lambda: not old[0].channel.is_open)
+        assert await soon(supervisor.detach()) == [(1, 4712, old[1].control)]
+        answers.close()
+        await eventually(lambda: not old[1].channel.is_open)

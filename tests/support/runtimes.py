@@ -25,6 +25,11 @@ HEAD = "version: 1\nlisteners: [{bind: '127.0.0.1:0'}]\nadmin: {bind: '127.0.0.1
 PING = "routes:\n  - {name: ping, match: {path: /ping}, respond: {text: pong}}\n"
 
 
+def all_to(port: int) -> str:
+    """Every request goes to the service at this port."""
+    return f"upstreams: {{up: {{endpoints: ['http://127.0.0.1:{port}']}}}}\nroutes: [{{name: a, to: up}}]\n"
+
+
 class Answer:
     """What the admin listener said."""
 
