@@ -14,6 +14,7 @@ import pytest
 import uvloop
 from hypothesis import HealthCheck, settings
 
+from tests.support.ports import free_port
 from tests.support.servers import Server, redis_cluster
 
 # Ten thousand collected tests are a heap that the collector would walk again and again, a third of all work.
@@ -42,6 +43,17 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Server]]:
     """Redis nodes for all tests that leave them alive: a cluster takes no commands in its first two seconds."""
     with redis_cluster(tmp_path_factory.mktemp("cluster")) as nodes:
         yield nodes
+
+
+@pytest.fixture
+def unused_tcp_port() -> int:
+    """Another than pytest-asyncio's own, which any connection could be given meanwhile."""
+    return free_port()
+
+
+@pytest.fixture(scope="session")
+def unused_tcp_port_factory() -> Callable[[], int]:
+    return free_port
 
 
 @pytest.fixture(scope="session", autouse=True)

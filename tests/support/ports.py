@@ -11,12 +11,16 @@ from collections.abc import AsyncIterator
 # Below what the system gives to connections (32768 on Linux, 49152 on macOS): one of those could take a port in the
 # time in which its server is down. The bus of a Redis Cluster, 10000 above, stays below it too.
 FIRST, LAST = 12_000, 22_000
+_given: set[int] = set()
 
 
 def free_port() -> int:
-    """A port where nobody listens just now, and that no connection is given."""
+    """A port where nobody listens just now, and that no connection is given; each only once."""
     while True:
         port = random.SystemRandom().randint(FIRST, LAST)
+        if port in _given:
+            continue
+        _given.add(port)
         with socket.socket() as sock:
             try:
                 sock.bind(("127.0.0.1", port))
