@@ -12,3 +12,5 @@ cdef class Exchange:
     cdef public object headers, host, method, outcome, peer_trusted, principal, query, raw_path
     cdef public object route, route_id, scheme, span_id, started
     cdef public object status, tap, target, told, trace_id, upstream, upstream_names, upstream_seconds, version
+
+    cpdef mint_ids(self)

@@ -55,8 +55,15 @@ class Headers(Protocol):
     def add_all(self, fields: tuple[tuple[str, str], ...]) -> None:
         """Append several fields: cheap for a tuple that is added again and again. ValueError as with `add`."""
 
+    def add_line(self, line: bytes) -> None:
+        """Append a field that is written out, with its CRLF. Nobody checks it: no part of it is anybody else's."""
+
     def set(self, name: str, value: str) -> None:
         """Put one field in place of all of that name."""
+
+    def set_line(self, name: bytes, line: bytes) -> None:
+        """Put a field that is written out, with its CRLF, in place of all of that name (lower case). Nobody checks
+        it: no part of it is anybody else's."""
 
     def remove(self, name: str) -> None:
         """Take away all fields of that name."""
@@ -320,7 +327,18 @@ class Exchange:
 
     @request_id.setter
     def request_id(self, value: str) -> None:
+        """ValueError for what a header cannot hold: it goes to the service and to the client."""
+        if not (value.isascii() and value.isprintable()):
+            raise ValueError("a request id is printable ASCII")
         self._request_id = value
+
+    def mint_ids(self) -> None:
+        """A trace id (32 hex digits), a span id (16), and a request id (32) where no trusted peer may bring one."""
+        # One draw gives all the ids there are.
+        digits = random.getrandbits(320).to_bytes(40, "big").hex()
+        self.trace_id, self.span_id = digits[:32], digits[32:48]
+        if not self.peer_trusted:
+            self._request_id = digits[48:]
 
     @property
     def state(self) -> dict[str, Any]:

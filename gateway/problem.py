@@ -9,7 +9,8 @@ from math import ceil
 
 from gateway.errors import GatewayError
 from gateway.exchange import Exchange, Reply
-from gateway.wire.head import ResponseBlock, reply_head
+from gateway.wire.head import ResponseBlock
+from gateway.wire.reply_head import reply_head
 
 ALWAYS = {"Cache-Control": "no-store", "Content-Type": "application/problem+json"}
 # Heads of problems by status and length of the body; bounded, cleared when full.

@@ -29,7 +29,8 @@ from gateway.table import RouteTable
 from gateway.upstreams.upstream import Upstream
 from gateway.wire.client_connection import ClientConnection
 from gateway.wire.deadlines import NEVER
-from gateway.wire.head import RequestHead, ResponseHead, reply_head, unread_head
+from gateway.wire.head import RequestHead, ResponseHead, unread_head
+from gateway.wire.reply_head import reply_head
 
 log = logging.getLogger("gateway.proxy")
 READ_AHEAD = 64 * 1024  # of a body, while no upstream connection is there yet

@@ -25,7 +25,8 @@ from gateway.state.board import Seat
 from gateway.state.memory import MemoryShared
 from gateway.telemetry.metrics import Metrics
 from gateway.units import Duration, Secret, Share, Size
-from gateway.wire.head import RequestBlock, RequestHead, ResponseBlock, ResponseHead, reply_head
+from gateway.wire.head import RequestBlock, RequestHead, ResponseBlock, ResponseHead
+from gateway.wire.reply_head import reply_head
 from gateway.wire.shapes import RESPONSES, request_policy
 
 Fields = Mapping[str, str] | Iterable[tuple[str, str]]

@@ -8,12 +8,10 @@ An error is a status of 500 and above, or an answer that broke off; a client tha
 
 from __future__ import annotations
 
-from gateway.plugin import Counter, Env, Exchange, Histogram, Plugin, split_route_id
-from gateway.telemetry.traffic import FAILURES, Figures, Traffic, merged
+from gateway.plugin import Env, Exchange, Plugin, split_route_id
+from gateway.telemetry.route_meter import RouteMeter, meter_key
+from gateway.telemetry.traffic import Figures, Traffic, merged
 
-# The counter of a route, method and status; the figures of route and upstream; the route's histograms of duration and
-# overhead; is that status an error?
-Meter = tuple[Counter, Traffic, Histogram, Histogram, bool]
 METHODS = frozenset(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE"])
 
 
@@ -44,20 +42,12 @@ class RateMetrics(Plugin):
             ("route",),
             optional=("frontend",),
         )
-        self._meters: dict[tuple[str, str, int, str], Meter] = {}
+        self._meters: dict[tuple[str, str, int, str], RouteMeter] = {}
         self._traffic: dict[tuple[str, str], Traffic] = {}
 
     def on_finish(self, exchange: Exchange) -> None:
-        upstream = exchange.upstream if exchange.attempt is not None else ""
-        key = (exchange.route_id, exchange.method, exchange.status, upstream)
-        counter, traffic, durations, overheads, bad = self._meters.get(key) or self._new_meter(*key)
-        now = exchange.ended
-        seconds = now - exchange.started
-        waited = exchange.upstream_seconds
-        counter.inc()
-        traffic.add(now, seconds, bad or exchange.outcome in FAILURES, waited)
-        durations.observe(seconds)
-        overheads.observe(seconds - waited if seconds > waited else 0.0)
+        key = meter_key(exchange)
+        (self._meters.get(key) or self._new_meter(*key)).count(exchange)
 
     def snapshot(self, now: float | None) -> dict[str, dict[str, Figures]]:
         """The figures of all routes, by their ids, and upstreams as of `now`, in monotonic seconds; without it no
@@ -79,7 +69,7 @@ class RateMetrics(Plugin):
         found = self._traffic.values()
         return sum(traffic.calls for traffic in found), sum(traffic.errors for traffic in found)
 
-    def _new_meter(self, route_id: str, method: str, status: int, upstream: str) -> Meter:
+    def _new_meter(self, route_id: str, method: str, status: int, upstream: str) -> RouteMeter:
         """What one more combination counts on. Unknown methods share one, so that clients cannot make more."""
         known = method if method in METHODS else "other"
         frontend, route = split_route_id(route_id)
@@ -87,7 +77,7 @@ class RateMetrics(Plugin):
         traffic = self._traffic.setdefault((route_id, upstream), Traffic())
         counter = self._requests.labels(route, known, str(status), *last)
         histograms = self._durations.labels(route, *last), self._overheads.labels(route, *last)
-        meter = (counter, traffic, *histograms, status >= 500)
+        meter = RouteMeter(counter, traffic, *histograms, status >= 500)
         if known == method:
             self._meters[route_id, method, status, upstream] = meter
         return meter

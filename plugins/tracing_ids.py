@@ -10,13 +10,13 @@ about traces that begin here; most record none that they are told not to.
 
 from __future__ import annotations
 
-import random
 import re
 from dataclasses import dataclass
 from itertools import chain
 from typing import Literal, NamedTuple
 
 from gateway.plugin import Env, Exchange, Headers, Plugin, ResponseHead
+from gateway.telemetry.trace_fields import begin_trace, request_id_line
 
 # W3C Trace Context §3.2: versions after 00 may go on behind another dash.
 TRACEPARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
@@ -60,27 +60,28 @@ class TracingIds(Plugin):
         self._sampled = "1" if options.sampled else "0"
         self._only_w3c = self._formats == ("w3c",)
 
+    def uses_phase(self, phase: str) -> bool:
+        return self.options.echo if phase == "on_response" else super().uses_phase(phase)
+
     def on_request(self, exchange: Exchange) -> None:
         if exchange.trace_id:
             return
-        # One draw gives all the ids there are.
-        digits = random.getrandbits(320).to_bytes(40, "big").hex()
-        trace, span, request_id, headers = digits[:32], digits[32:48], digits[48:], exchange.headers
-        if exchange.peer_trusted:
-            request_id = exchange.request_id
-            context = self._continued(headers, trace)
-            trace = context.trace
-            self._write(headers, context, span)
-        elif self._only_w3c:
-            headers.add("traceparent", f"00-{trace}-{span}-0{self._sampled}")
-        else:
-            self._write(headers, Context(trace, "", self._sampled), span)
-        headers.add("X-Request-Id", request_id)
-        exchange.trace_id, exchange.span_id, exchange.request_id = trace, span, request_id
+        trusted = exchange.peer_trusted
+        if self._only_w3c and not trusted:
+            begin_trace(exchange, self._sampled)
+            return
+        exchange.mint_ids()
+        # A trusted peer's is read before its fields are taken away.
+        line = request_id_line(exchange)
+        context = Context(exchange.trace_id, "", self._sampled)
+        if trusted:
+            context = self._continued(exchange.headers, exchange.trace_id)
+            exchange.trace_id = context.trace
+        self._write(exchange.headers, context, exchange.span_id)
+        exchange.headers.add_line(line)
 
     def on_response(self, exchange: Exchange, head: ResponseHead) -> None:
-        if self.options.echo:
-            head.headers.set("X-Request-Id", exchange.request_id)
+        head.headers.set_line(b"x-request-id", request_id_line(exchange))
 
     def _continued(self, headers: Headers, trace: str) -> Context:
         """What a trusted peer's trace goes on with, or `trace`, which begins here. Takes the peer's headers away."""

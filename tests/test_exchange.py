@@ -148,3 +148,22 @@ def test_the_path_as_it_was_sent() -> None:
     assert make_exchange("GET", "/a?b").sent_path == "/a"
     assert make_exchange("GET", "/m/a?b", frontend="mobile", raw_path="/a").sent_path == "/m/a"
     assert make_exchange("GET", "/login", route="session:/login").sent_path == "/login"
+
+
+@pytest.mark.parametrize("value", ["a\r\nX-Admin: 1", "a\0", "é", "a\tb"])
+def test_a_request_id_that_no_header_can_hold_is_refused(value: str) -> None:
+    exchange = make_exchange()
+    with pytest.raises(ValueError, match="printable ASCII"):
+        exchange.request_id = value
+
+    assert re.fullmatch("[0-9a-f]{32}", exchange.request_id)
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+def test_new_ids_leave_a_trusted_peers_request_id(trusted: bool) -> None:
+    exchange = make_exchange(headers={"X-Request-Id": "theirs"}, peer_trusted=trusted)
+    exchange.mint_ids()
+
+    assert re.fullmatch("[0-9a-f]{32}", exchange.trace_id)
+    assert re.fullmatch("[0-9a-f]{16}", exchange.span_id)
+    assert (exchange.request_id == "theirs") is trusted

@@ -11,7 +11,7 @@ import pytest
 from gateway.errors import ANSWERS, GatewayError, Kind, not_allowed
 from gateway.exchange import Reply
 from gateway.problem import problem_reply
-from gateway.wire.head import reply_head
+from gateway.wire.reply_head import reply_head
 
 
 def exchange(accept: str | None = None, trusted: bool = False, attempt: Any = None, path: str = "/x") -> Any:

@@ -1,3 +1,6 @@
+cimport cython
+
+
 cdef class Counter:
     cdef public object value
 
@@ -7,7 +10,9 @@ cdef class Gauge:
 
 
 cdef class Histogram:
-    cdef public object buckets, sum
+    cdef public tuple buckets
     cdef public list counts
+    cdef public double sum
 
+    @cython.locals(bound=double, place=Py_ssize_t)
     cpdef observe(self, double value)

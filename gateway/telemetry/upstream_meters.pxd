@@ -8,5 +8,5 @@ cdef class UpstreamMeters:
     cdef public Histogram duration
     cdef public dict _codes
 
-    @cython.locals(counter=Counter, duration=Histogram)
+    @cython.locals(counter=Counter)
     cpdef attempted(self, status, double seconds)

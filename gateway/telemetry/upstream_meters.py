@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
-
 from gateway.telemetry.metrics import Counter, Metrics
 
 
@@ -69,9 +67,7 @@ class UpstreamMeters:
         if counter is None:
             counter = self._codes[status] = self._requests.labels(self.name, str(status))
         counter.value += 1
-        duration = self.duration
-        duration.counts[bisect_left(duration.buckets, seconds)] += 1
-        duration.sum += seconds
+        self.duration.observe(seconds)
 
     def hedged(self) -> None:
         """A second attempt begins beside the first."""

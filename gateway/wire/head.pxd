@@ -14,8 +14,10 @@ cdef class Head:
     cdef public list _added
 
     cpdef add(self, name, value)
+    cpdef add_line(self, line)
     cpdef add_all(self, fields)
     cpdef set(self, name, value)
+    cpdef set_line(self, bytes name, line)
     cpdef raw(self, name)
     cpdef list lines(self)
     cpdef _discard(self, key)
@@ -42,7 +44,3 @@ cdef class ResponseHead(Head):
 
     @cython.locals(block=ResponseBlock)
     cpdef list pieces(self)
-
-
-@cython.locals(block=ResponseBlock)
-cpdef ResponseHead reply_head(reply)

@@ -6,9 +6,8 @@ from collections.abc import Iterator
 from http import HTTPStatus
 from typing import Self
 
-from gateway.exchange import Reply
-from gateway.wire.fields import FIELD_KEYS, FRAMING, KEYS_KEPT, checked_field, field_line
-from gateway.wire.shapes import RESPONSES, HeaderPolicy, Shape
+from gateway.wire.fields import FIELD_KEYS, FRAMING, KEYS_KEPT, field_line
+from gateway.wire.shapes import HeaderPolicy, Shape
 
 # Fields that plugins add again and again, with their lines; bounded, cleared when full.
 FIELD_LINES: dict[tuple[tuple[str, str], ...], tuple[bytes, ...]] = {}
@@ -117,6 +116,10 @@ class Head:
             if name.lower() == "host":
                 raise ValueError("there is one Host in a message: use set")
             line = field_line(name, value)
+        self.add_line(line)
+
+    def add_line(self, line: bytes) -> None:
+        """Append a field that is written out, with its CRLF. Nobody checks it: no part of it is anybody else's."""
         added = self._added
         if added is None:
             self._added = [line]
@@ -150,15 +153,20 @@ class Head:
         else:
             line = field_line(name, value)
             key = name.lower().encode("latin-1")
-        if key in self.block.shape.index:
-            self._replace(key, line)
+        self.set_line(key, line)
+
+    def set_line(self, name: bytes, line: bytes) -> None:
+        """Put a field that is written out, with its CRLF, in place of all of that name (lower case). Nobody checks
+        it: no part of it is anybody else's."""
+        if name in self.block.shape.index:
+            self._replace(name, line)
         elif self._added is None:
             self._added = [line]
         else:
-            start = key + b":"
+            start = name + b":"
             for added in self._added:
                 if added[: len(start)].lower() == start:
-                    self._replace(key, line)
+                    self._replace(name, line)
                     return
             self._added.append(line)
 
@@ -346,51 +354,3 @@ def status_line(status: int, reason: bytes) -> bytes:
         if len(STATUS_LINES) < 512:
             STATUS_LINES[(status, reason)] = line
     return line
-
-
-# Shapes of replies by their names as text, and names without any that frame a message; bounded, cleared when full.
-REPLY_SHAPES: dict[tuple[str, ...], Shape] = {}
-GOOD_NAMES: set[tuple[str, ...]] = set()
-
-
-def reply_head(reply: Reply) -> ResponseHead:
-    """The head of a reply that the gateway gives itself, with its Content-Length. ValueError for a header that HTTP
-    does not allow. What it comes to is kept with the reply, which may be given again."""
-    block: ResponseBlock | None = reply.written
-    if block is None:
-        headers = reply.headers
-        if tuple(headers) not in GOOD_NAMES:
-            headers = _without_framing(headers)
-        values = [
-            value.encode() if value.isascii() and value.isprintable() else checked_field(name, value)[1]
-            for name, value in headers.items()
-        ]
-        names = tuple(headers)
-        if reply.cookies:
-            values += [checked_field("Set-Cookie", cookie)[1] for cookie in reply.cookies]
-            names += ("Set-Cookie",) * len(reply.cookies)
-        # A 304's would be the length of the 200 that it stands for (RFC 9110 §8.6).
-        if reply.status not in (204, 304):
-            values.append(b"%d" % len(reply.body))
-            names = (*names, "Content-Length")
-        shape = REPLY_SHAPES.get(names) or _reply_shape(names)
-        block = reply.written = ResponseBlock(shape, values, reply.status)
-        block.length = len(reply.body)
-    return ResponseHead(block, reply.body)
-
-
-def _without_framing(headers: dict[str, str]) -> dict[str, str]:
-    kept = {name: value for name, value in headers.items() if name.lower().encode("latin-1", "replace") not in FRAMING}
-    if len(GOOD_NAMES) >= KEYS_KEPT:
-        GOOD_NAMES.clear()
-    GOOD_NAMES.add(tuple(kept))
-    return kept
-
-
-def _reply_shape(names: tuple[str, ...]) -> Shape:
-    raw = [checked_field(name, "")[0] for name in names]
-    shape = RESPONSES.shape(raw)
-    if len(REPLY_SHAPES) >= KEYS_KEPT:
-        REPLY_SHAPES.clear()
-    REPLY_SHAPES[names] = shape
-    return shape

@@ -14,7 +14,7 @@ from gateway.errors import GatewayError, Kind
 from gateway.exchange import Exchange
 from gateway.plugin import Duration, Size, UpstreamReply
 from gateway.testing import make_exchange
-from gateway.wire.head import reply_head
+from gateway.wire.reply_head import reply_head
 
 DIALECTS: tuple[Dialect, ...] = ("traefik", "nginx", "envoy")
 # What every dialect is told of `asking()`.

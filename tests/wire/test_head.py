@@ -9,9 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.exchange import Reply
 from gateway.testing import make_exchange
-from gateway.wire.head import RequestBlock, RequestHead, ResponseBlock, ResponseHead, reply_head, status_line
+from gateway.wire.head import RequestBlock, RequestHead, ResponseBlock, ResponseHead, status_line
 from gateway.wire.shapes import RESPONSES, HeaderPolicy, request_policy
 
 KEEP_ALL = HeaderPolicy(())
@@ -102,18 +101,6 @@ def test_plugin_cannot_take_away_or_forge_what_frames_a_message(name: str) -> No
     assert written.count(b"host: ") == written.count(b"content-length: ") == 1
     assert b"transfer-encoding" not in written
     assert b"connection" not in written
-
-
-def test_own_reply() -> None:
-    head = reply_head(
-        Reply(200, {"Content-Type": "a/b", "Content-Length": "99", "transfer-encoding": "chunked"}, b"abc")
-    )
-    assert head.text() == b"Content-Type: a/b\r\nContent-Length: 3\r\n"
-    assert (head.status, head.length, head.body, head.block.dated) == (200, 3, b"abc", False)
-    assert reply_head(Reply(204)).text() == b""
-    assert reply_head(Reply(304, {"ETag": '"a"'})).text() == b'ETag: "a"\r\n'
-    with pytest.raises(ValueError, match="control"):
-        reply_head(Reply(200, {"X": "a\r\nb"}))
 
 
 @pytest.mark.parametrize(
@@ -247,29 +234,19 @@ def test_raw_values_are_those_of_the_text() -> None:
     assert head.raw(b"cookie") == b"d=4"
 
 
-def test_each_cookie_of_a_reply_has_a_line() -> None:
-    reply = Reply(302, {"Location": "/"}, b"x", cookies=["a=1; Path=/", "b=2, c"])
+def test_fields_that_are_written_out_are_added_and_put_in_place() -> None:
+    head = make_exchange(headers=[("X-A", "1"), ("x-a", "2"), ("X-B", "3")]).headers
+    head.add_line(b"X-C: 4\r\n")
+    head.set_line(b"x-a", b"X-A: 5\r\n")
+    head.set_line(b"x-c", b"X-C: 6\r\n")
+    head.set_line(b"x-d", b"X-D: 7\r\n")
 
-    for _ in range(2):
-        head = reply_head(reply)
-        assert b"".join(head.pieces()) == (
-            b"HTTP/1.1 302 Found\r\nLocation: /\r\n"
-            b"Set-Cookie: a=1; Path=/\r\nSet-Cookie: b=2, c\r\nContent-Length: 1\r\n"
-        )
-        assert head.get_all("set-cookie") == ["a=1; Path=/", "b=2, c"]
-
-
-def test_replies_with_as_many_cookies_do_not_share_them() -> None:
-    names: dict[str, str] = {"X-A": "1"}
-    cookies = [("a=1",), ("b=2",), (), ("a=1", "b=2"), ("c=3",)]
-
-    heads = [reply_head(Reply(200, names, cookies=some)) for some in cookies]
-
-    assert [tuple(head.get_all("set-cookie")) for head in heads] == cookies
-    assert reply_head(Reply(204, cookies=["a=1"])).text() == b"Set-Cookie: a=1\r\n"
-
-
-@pytest.mark.parametrize("cookie", ["a=1\r\nX-Admin: 1", "a=\n", "a=\0"])
-def test_a_cookie_is_one_line(cookie: str) -> None:
-    with pytest.raises(ValueError, match="control character"):
-        reply_head(Reply(200, cookies=[cookie]))
+    assert [(name, value) for name, value in head.items() if name.startswith("X-")] == [
+        ("X-B", "3"),
+        ("X-A", "5"),
+        ("X-C", "6"),
+        ("X-D", "7"),
+    ]
+    bare = make_exchange().headers
+    bare.set_line(b"x-a", b"X-A: 1\r\n")
+    assert bare.get_all("x-a") == ["1"]
