@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from gateway import plugin
 from gateway.exchange import Exchange
-from gateway.plugin import Counter, Histogram
 from gateway.telemetry.traffic import FAILURES, Traffic
 
 
@@ -14,7 +14,12 @@ class RouteMeter:
     __slots__ = ("_bad", "_counter", "_durations", "_overheads", "_traffic")
 
     def __init__(
-        self, counter: Counter, traffic: Traffic, durations: Histogram, overheads: Histogram, bad: bool
+        self,
+        counter: plugin.Counter,
+        traffic: Traffic,
+        durations: plugin.Histogram,
+        overheads: plugin.Histogram,
+        bad: bool,
     ) -> None:
         self._counter = counter
         self._traffic = traffic
