@@ -12,14 +12,14 @@ from gateway.routing.predicates import ROUTABLE
 if TYPE_CHECKING:
     from gateway.live import LiveExchange
     from gateway.proxy import Proxy
+    from gateway.wire.client_connection import ClientConnection
     from gateway.wire.client_settings import HttpsRedirect
 
 UNREDIRECTED = frozenset(["CONNECT", "TRACE"])
 
 
-def arrived(proxy: Proxy, exchange: LiveExchange) -> bool:
+def arrived(proxy: Proxy, client: ClientConnection, exchange: LiveExchange) -> bool:
     """Look at the request's connection. True when the request is answered. GatewayError for one that is refused."""
-    client = exchange.client
     if client.trusted:
         exchange.believe()
     certificate, settings = client.certificate, client.settings

@@ -5,6 +5,8 @@ from gateway.live cimport LiveExchange
 from gateway.upstreams.endpoint cimport Endpoint
 from gateway.upstreams.upstream cimport Upstream
 from gateway.wire.head cimport RequestHead, ResponseHead
+from gateway.wire.pool cimport Pool
+from gateway.wire.request_text cimport request_text
 
 
 cdef class LiveAttempt(Attempt):
@@ -14,7 +16,8 @@ cdef class LiveAttempt(Attempt):
     cdef public Upstream upstream
     cdef public bint over, settled
 
-    @cython.locals(chain=Chain, exchange=LiveExchange)
+    cpdef _begin(self, LiveExchange exchange, Endpoint target)
+    @cython.locals(chain=Chain, exchange=LiveExchange, pool=Pool)
     cpdef start(self, fresh)
     cpdef end(self, kind, now)
     @cython.locals(exchange=LiveExchange, target=Endpoint, upstream=Upstream)

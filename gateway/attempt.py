@@ -40,18 +40,22 @@ class LiveAttempt(Attempt):
         self, proxy: Proxy, exchange: LiveExchange, upstream: Upstream, target: Endpoint, started: float
     ) -> None:
         self._proxy = proxy
-        self.exchange: LiveExchange = exchange
         self.upstream = upstream
-        self.target = target
-        self.endpoint = target.address
-        exchange.attempts = self.number = exchange.attempts + 1
-        exchange.attempt = self
         self.started = started
+        self._begin(exchange, target)
         self.seconds = self.waited = 0.0
         self.status = self.error = None
         self.connection: UpstreamConnection | None = None
         self.ran = 0
         self.over = self.settled = False
+
+    def _begin(self, exchange: LiveExchange, target: Endpoint) -> None:
+        """Count at both. The compiler is told their types, which it cannot be in a constructor."""
+        self.exchange: LiveExchange = exchange
+        exchange.attempts = self.number = exchange.attempts + 1
+        exchange.attempt = self
+        self.target = target
+        self.endpoint = target.address
         target.in_flight += 1
         target.requests += 1
 

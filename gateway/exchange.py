@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import re
 from collections.abc import Container, Iterable, Iterator, Mapping
 from types import MappingProxyType
@@ -12,6 +11,7 @@ from urllib.parse import unquote
 import orjson
 
 from gateway.errors import GatewayError, Kind
+from gateway.ids import DIGITS
 
 # What is taken over from a trusted peer as a request's id.
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
@@ -321,8 +321,7 @@ class Exchange:
         """The request's id: a trusted peer's, or one minted at first use (32 hex digits)."""
         if self._request_id is None:
             theirs = self.headers.get("x-request-id") if self.peer_trusted else None
-            minted = random.getrandbits(128).to_bytes(16, "big").hex()
-            self._request_id = theirs if theirs is not None and REQUEST_ID.fullmatch(theirs) else minted
+            self._request_id = theirs if theirs is not None and REQUEST_ID.fullmatch(theirs) else DIGITS.take(32)
         return self._request_id
 
     @request_id.setter
@@ -334,11 +333,10 @@ class Exchange:
 
     def mint_ids(self) -> None:
         """A trace id (32 hex digits), a span id (16), and a request id (32) where no trusted peer may bring one."""
-        # One draw gives all the ids there are.
-        digits = random.getrandbits(320).to_bytes(40, "big").hex()
-        self.trace_id, self.span_id = digits[:32], digits[32:48]
+        self.trace_id = DIGITS.take(32)
+        self.span_id = DIGITS.take(16)
         if not self.peer_trusted:
-            self._request_id = digits[48:]
+            self._request_id = DIGITS.take(32)
 
     @property
     def state(self) -> dict[str, Any]:

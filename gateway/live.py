@@ -17,7 +17,7 @@ from gateway.routing.route import Route
 from gateway.table import RouteTable
 from gateway.tunnelling import upgrade_lines
 from gateway.upstreams.upstream import Upstream
-from gateway.wire.client_connection import ClientConnection
+from gateway.wire.client_stream import ClientStream
 from gateway.wire.deadlines import NEVER
 from gateway.wire.head import RequestHead, ResponseHead
 from gateway.wire.headers import resolve_client
@@ -90,22 +90,14 @@ class LiveExchange(Exchange):
     )
 
     def __init__(
-        self, client: ClientConnection, head: RequestHead, path: str, query: str, table: RouteTable, ended: bool
+        self, client: ClientStream, head: RequestHead, path: str, query: str, table: RouteTable, ended: bool
     ) -> None:
         """`ended`: the whole request is here."""
         # Written out, and not by Exchange.__init__: this runs for every request, and half of it would be set twice.
-        self.client = client
         self.table = table
-        self.chain: Chain = table.chain
-        self.headers: RequestHead = head
-        self.method = head.method
+        self._take(client, head, table.chain)
         self.raw_path = path
         self.query = query
-        self.client_ip = client.peer
-        self.peer_trusted = client.trusted
-        self.scheme = client.settings.scheme
-        self.host = head.block.host
-        self.version = head.version
         self.upstream_names = table.upstreams
         self.started = monotonic()
         self.route = self.route_id = self.flag = "-"
@@ -127,14 +119,27 @@ class LiveExchange(Exchange):
         self.tried: tuple[Endpoint, ...] = ()
         self.told = ()
         self.status = self.bytes_in = self.bytes_out = self.attempts = self.retries = 0
-        # Until the route's plugins have their turn, the top-level ones, which come first in every chain, see the end.
-        self.ran = len(table.chain.plugins)
         self.upstream_seconds = 0.0
         self.total_at = NEVER
         self.late = TOTAL_TIMEOUT
         self.collecting = self.continued = self.crashed = self.responding = self.over = False
         self.upstream_congested = self.spent = self.rescued = self.prepared = False
         self.request_ended = ended
+
+    def _take(self, client: ClientStream, head: RequestHead, chain: Chain) -> None:
+        """What it has of these. The compiler is told their types, which it cannot be in a constructor."""
+        self.client = client
+        self.client_ip = client.peer
+        self.peer_trusted = client.trusted
+        self.scheme = client.settings.scheme
+        self.headers: RequestHead = head
+        self.method = head.method
+        block = head.block
+        self.host = block.host
+        self.version = head.version
+        self.chain = chain
+        # Until the route's plugins have their turn, the top-level ones, which come first in every chain, see the end.
+        self.ran = len(chain.plugins)
 
     def _captured(self) -> Mapping[str, str]:
         route = self.matched
@@ -175,12 +180,11 @@ class LiveExchange(Exchange):
     def limit_body(self, limit: int) -> None:
         """This request's body may be at most so many bytes long, and no more than the listener's limit. GatewayError
         BODY_TOO_LARGE, now for a length that is declared, later for what comes in chunks."""
-        parser = self.client.parser
         if (self.headers.block.content_length or self.bytes_in) > limit:
             self.client.refuse_rest()
             raise GatewayError(Kind.BODY_TOO_LARGE, f"the body is limited to {limit} bytes")
-        if self.headers.chunked and limit < parser.chunked_limit:
-            parser.chunked_limit = limit
+        if self.headers.chunked:
+            self.client.limit_chunked(limit)
 
     def run_over(self) -> None:
         """More of the body has come than is kept until somebody takes it."""

@@ -3,8 +3,10 @@ from gateway.attempt cimport LiveAttempt
 from gateway.chain cimport Chain
 from gateway.live cimport LiveExchange
 from gateway.routing.route cimport Route
+from gateway.routing.router cimport Router
 from gateway.upstreams.endpoint cimport Endpoint
 from gateway.upstreams.upstream cimport Upstream
+from gateway.wire.client_stream cimport ClientStream
 from gateway.wire.head cimport RequestHead, ResponseHead
 
 
@@ -13,8 +15,8 @@ cdef class Proxy:
     cdef public bint stopping
     cdef public long active
 
-    @cython.locals(chain=Chain, exchange=LiveExchange, route=Route)
-    cpdef begin(self, client, RequestHead head, body, ended)
+    @cython.locals(chain=Chain, exchange=LiveExchange, route=Route, router=Router)
+    cpdef begin(self, ClientStream client, RequestHead head, body, ended)
     @cython.locals(chain=Chain, steps=tuple)
     cpdef admit(self, LiveExchange exchange, first)
     cpdef _act(self, LiveExchange exchange)

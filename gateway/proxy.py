@@ -61,7 +61,7 @@ class Proxy:
             exchange.pending = [body] if body else []
             exchange.bytes_in = len(body)
         try:
-            if client.unusual and arrived(self, exchange):
+            if client.unusual and arrived(self, client, exchange):
                 return
             router = table.router
             if table.frontends is not None:

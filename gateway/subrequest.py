@@ -17,13 +17,14 @@ from gateway.live import LiveExchange
 from gateway.proxy import Proxy
 from gateway.table import RouteTable
 from gateway.upstreams.upstream import Upstream
+from gateway.wire.client_stream import ClientStream
 from gateway.wire.deadlines import NEVER
 from gateway.wire.head import RequestBlock, RequestHead, ResponseHead
 from gateway.wire.request_text import forwarded_lines
 from gateway.wire.shapes import request_policy
 
 if TYPE_CHECKING:
-    from gateway.wire.client_settings import ClientSettings
+    pass
 
 # Blocks that hold nothing but a Host, by its bytes; bounded, cleared when full.
 HOSTS: dict[bytes, RequestBlock] = {}
@@ -64,7 +65,7 @@ class Subrequest(LiveExchange):
         head = RequestHead(host, method, target, "1.1")
         head._added = lines or None
         path, _, query = target.partition("?")
-        LiveExchange.__init__(self, cast(Any, stream), head, path, query, parent.table, True)
+        LiveExchange.__init__(self, stream, head, path, query, parent.table, True)
         stream.exchange = self
         self.target = target
         self.asked = asked
@@ -140,25 +141,24 @@ class Timekeeper:
             self.watch(earliest)
 
 
-class SubrequestStream:
-    """The client's side of a subrequest: collects the answer, and may be given up.
+class SubrequestStream(ClientStream):
+    """The client's side of a subrequest: collects the answer, and may be given up. It reads as fast as it is written
+    to, and has a timekeeper to look at each deadline.
 
-    Mutable state: the exchange until it is over, what came of the answer, and `error` where there is none. `status` is
+    Mutable state besides the stream's: what came of the answer, and `error` where there is none. `status` is
     the upstream's, also of an answer that was too large. Subclasses say what comes when it is over.
     """
 
-    __slots__ = ("body", "deadline", "error", "exchange", "head", "limit", "owner", "peer", "status")
-    # It reads as fast as it is written to, and has a timekeeper to look at each deadline.
-    congested = 0
-    check_at = NEVER
+    __slots__ = ("body", "error", "head", "limit", "owner", "status")
 
     def __init__(self, owner: Owner, limit: int) -> None:
         """`limit` is in bytes, for the answer's body."""
+        client = owner.exchange.client
+        ClientStream.__init__(self, client.settings)
+        self.peer = client.peer
+        self.trusted = client.trusted
         self.owner = owner
-        self.peer: str = owner.exchange.client.peer
         self.limit = limit
-        self.deadline = NEVER
-        self.exchange: Subrequest | None = None
         self.head: ResponseHead | None = None
         self.error: GatewayError | None = None
         self.body: bytes | bytearray = b""
@@ -188,23 +188,11 @@ class SubrequestStream:
 
     # the exchange's client stream
 
-    @property
-    def settings(self) -> ClientSettings:
-        """The client's."""
-        return self.owner.exchange.client.settings
-
-    @property
-    def trusted(self) -> bool:
-        """Is the client's peer one of the trusted proxies?"""
-        return self.owner.exchange.client.trusted
-
     def watch(self, deadline: float) -> None:
-        """Call the proxy's `expired` once `deadline` is over."""
         self.deadline = deadline
         self.owner.subrequests.keeper.watch(deadline)
 
     def respond(self, head: ResponseHead, body: bytes, ended: bool) -> None:
-        """The head, and as much of the body as is there."""
         self.head = head
         self.status = head.status
         self.body = body
@@ -213,7 +201,6 @@ class SubrequestStream:
             self._refuse(ended)
 
     def send_body(self, body: bytes, ended: bool) -> None:
-        """More of the body."""
         if self.error is not None:
             return
         if type(self.body) is bytes:
@@ -231,26 +218,10 @@ class SubrequestStream:
             asyncio.get_running_loop().call_soon(self._too_large)
 
     def finished(self, now: float) -> None:
-        """The exchange is over."""
         if self.exchange is not None:
             self.exchange = None
             self.owner.calls.discard(self)
             self.over()
-
-    def abort(self) -> None:
-        """What was collected is not all of it: `error` says so."""
-
-    def refuse_rest(self) -> None:
-        """The request is here whole."""
-
-    def send_interim(self, status: int, block: bytes = b"") -> None:
-        """Nobody waits for a 1xx."""
-
-    def pause_reading(self) -> None:
-        """The request is here whole."""
-
-    def resume_reading(self) -> None:
-        """The request is here whole."""
 
 
 class Subrequests(Proxy):
@@ -259,6 +230,8 @@ class Subrequests(Proxy):
 
     Mutable state: `active`, those under way, and who keeps their time.
     """
+
+    __slots__ = ("keeper",)
 
     def __init__(self) -> None:
         super().__init__(RouteTable.empty())

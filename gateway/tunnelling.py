@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from gateway.errors import GatewayError, Kind
 from gateway.routing.actions import Forward, WebSockets
+from gateway.wire.client_connection import ClientConnection
 from gateway.wire.deadlines import NEVER
 from gateway.wire.head import RequestHead, ResponseHead
 from gateway.wire.tunnel import UPGRADE, Tunnel, answers_with_websocket, asks_for_websocket
@@ -37,7 +38,8 @@ def begin_tunnel(proxy: Proxy, exchange: LiveExchange, attempt: LiveAttempt, hea
         raise GatewayError(Kind.UPSTREAM_MALFORMED, cause="an upgrade that nobody asked for")
     action = exchange.matched.action if exchange.matched is not None else None
     websockets = action.websockets if isinstance(action, Forward) else None
-    upstream = attempt.connection
+    client, upstream = exchange.client, attempt.connection
+    assert isinstance(client, ClientConnection)
     assert websockets is not None
     assert upstream is not None
     now = monotonic()
@@ -61,5 +63,5 @@ def begin_tunnel(proxy: Proxy, exchange: LiveExchange, attempt: LiveAttempt, hea
     exchange.total_at = NEVER
     exchange.wait(None, NEVER)
     # No plugin watches what is no answer's body.
-    tunnel = exchange.tap = Tunnel(exchange.client, upstream, websockets.idle, websockets.open)
+    tunnel = exchange.tap = Tunnel(client, upstream, websockets.idle, websockets.open)
     tunnel.open(head, body)

@@ -23,7 +23,7 @@ FOLDERS = ("gateway", "plugins", "loadtest", "tests")
 LAYERS = {
     "gateway.errors": (),
     "gateway.units": (),
-    "gateway.exchange": ("gateway.errors", "gateway.units"),
+    "gateway.exchange": ("gateway.errors", "gateway.ids", "gateway.units"),
     "gateway.plugin": ("gateway.errors", "gateway.exchange", "gateway.units"),
 }
 # What decides, with time and events passed in.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,18 +15,19 @@ from gateway.upstreams.concurrency import Fixed, Limiter
 from gateway.upstreams.retry import HedgePolicy
 from gateway.upstreams.upstream import Upstream
 from gateway.wire.client_settings import ClientSettings
+from gateway.wire.client_stream import ClientStream
 from gateway.wire.head import RequestBlock, RequestHead
-from gateway.wire.pool import PoolLimits
+from gateway.wire.pool import Pool, PoolLimits
 from gateway.wire.shapes import request_policy
 from gateway.wire.tunnel import UPGRADE
 from tests.support.gateways import make_upstream
 
 
-class Waiting:
+class Waiting(Pool):
     """A pool whose connections never come."""
 
-    def __init__(self, address: str) -> None:
-        self.address = address
+    def __init__(self, pool: Pool) -> None:
+        super().__init__(pool.host, pool.port, pool.limits)
         self.cancelled = 0
 
     def take(self, *arguments: Any) -> None:
@@ -50,11 +50,12 @@ class Race:
         ports = range(1, endpoints + 1)
         self.upstream: Upstream = make_upstream("up", *ports, hedge=HedgePolicy(60.0, budget=0.0), limiter=limiter)
         for endpoint in self.upstream.endpoints:
-            endpoint.pool = Waiting(endpoint.address)  # type: ignore[assignment]
+            endpoint.pool = Waiting(endpoint.pool)
         policy = request_policy(False)
         head = RequestHead(RequestBlock(policy.shape(()), [], "1.1"), method, "/", "1.1")
         settings = ClientSettings(policy, policy)
-        client: Any = SimpleNamespace(peer="10.0.0.1", trusted=False, settings=settings, check_at=0.0, deadline=0.0)
+        client = ClientStream(settings)
+        client.check_at = 0.0
         self.exchange: Any = LiveExchange(client, head, "/", "", RouteTable.empty(), ended)
         self.exchange.pending = []
         self.exchange.added = added

@@ -5,12 +5,11 @@ from gateway.wire.request_parser cimport RequestParser
 
 
 cdef class ClientConnection(PausingConnection):
-    cdef public object _connections, _lingered, _stash, certificate, check_at, deadline, deadlines, exchange
-    cdef public object forwarded, handler, peer, settings, told, unusual
+    cdef public object _connections, _lingered, _stash, certificate, deadlines, handler, told
     cdef public RequestParser parser
-    cdef public bint _bodyless, _chunked, _closing, _eof, _head_begun, _keep, _lingers, _reading, responded, trusted
+    cdef public bint _bodyless, _chunked, _closing, _eof, _head_begun, _keep, _lingers, _reading, responded
 
-    cpdef watch(self, deadline)
+    cpdef watch(self, double deadline)
     @cython.locals(keep=bint, parser=RequestParser, pieces=list, request=RequestHead)
     cpdef respond(self, ResponseHead head, body, ended)
     cpdef send_body(self, body, ended)

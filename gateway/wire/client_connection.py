@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from typing import Any
 
 from gateway.errors import GatewayError, Kind
 from gateway.wire.client_certificate import client_certificate
 from gateway.wire.client_settings import ClientSettings, Handler
 from gateway.wire.connections import Connections
 from gateway.wire.date import DATE
-from gateway.wire.deadlines import NEVER, Deadlines
+from gateway.wire.deadlines import Deadlines
 from gateway.wire.framing import JOIN, write_chunk
 from gateway.wire.head import ResponseHead, status_line
 from gateway.wire.pausing import BODY, PIPELINE, WRITE, PausingConnection
@@ -25,23 +24,19 @@ log = logging.getLogger("gateway.wire")
 
 
 class ClientConnection(PausingConnection):
-    """HTTP/1.1 server side, and the client stream of the exchange it carries. Mutable state: the parser, the exchange
-    (None between requests), whether the response has begun and ended, why reading is paused, and the deadline."""
+    """HTTP/1.1 server side, and the client stream of the exchange it carries. Mutable state besides the stream's: the
+    parser, whether the response has begun and ended, and why reading is paused."""
 
     __slots__ = (
         "_bodyless", "_chunked", "_closing", "_connections", "_eof", "_head_begun", "_keep", "_lingered", "_lingers",
-        "_reading", "_stash", "certificate", "check_at", "deadline", "deadlines", "exchange", "forwarded",
-        "handler", "parser", "peer", "responded", "settings", "told", "trusted", "unusual",
+        "_reading", "_stash", "certificate", "deadlines", "handler", "parser", "responded", "told",
     )  # fmt: skip
 
     def __init__(
         self, handler: Handler, settings: ClientSettings, deadlines: Deadlines, connections: Connections
     ) -> None:
-        super().__init__()
-        self.handler, self.settings = handler, settings
-        self.deadlines, self._connections = deadlines, connections
-        self.exchange: Any = None
-        self.deadline = self.check_at = NEVER
+        PausingConnection.__init__(self, settings)
+        self.handler, self.deadlines, self._connections = handler, deadlines, connections
         self.responded = self._bodyless = self._chunked = self._closing = False
         self._eof = self._head_begun = self._lingers = self._reading = False
         self._keep, self._lingered = True, 0
@@ -49,7 +44,6 @@ class ClientConnection(PausingConnection):
         self.told: Addresses | None = None  # both ends, where a proxy before us has said so
 
     def watch(self, deadline: float) -> None:
-        """Call the handler's `expired` once `deadline` is over."""
         self.deadline = deadline
         if deadline < self.check_at:
             self.deadlines.watch(self, deadline)
@@ -138,6 +132,10 @@ class ClientConnection(PausingConnection):
         if transport is not None:
             self._forget(close=False)
             reset(transport)
+
+    def limit_chunked(self, limit: int) -> None:
+        if limit < self.parser.chunked_limit:
+            self.parser.chunked_limit = limit
 
     def refuse_rest(self) -> None:
         """What is still to come of the request is not wanted: close after the answer, and let the client finish."""

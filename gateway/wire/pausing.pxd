@@ -1,4 +1,7 @@
-cdef class PausingConnection:
+from gateway.wire.client_stream cimport ClientStream
+
+
+cdef class PausingConnection(ClientStream):
     cdef public object transport
     cdef public int _pauses
 

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import asyncio
 
+from gateway.wire.client_settings import ClientSettings
+from gateway.wire.client_stream import ClientStream
+
 # Why reading, or the response, stands still.
 PIPELINE, BODY, WRITE = 1, 2, 4
 
 
-class PausingConnection:
-    """Mutable state: the transport, None before and after, and why reading or the response is paused."""
+class PausingConnection(ClientStream):
+    """Mutable state besides the stream's: the transport, None before and after, and why reading or the response is
+    paused."""
 
     __slots__ = ("_pauses", "transport")
 
-    def __init__(self) -> None:
+    def __init__(self, settings: ClientSettings) -> None:
+        ClientStream.__init__(self, settings)
         self.transport: asyncio.Transport | None = None
         self._pauses = 0
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from gateway.wire.client_connection import ClientConnection
+from gateway.wire.client_stream import ClientStream
 from gateway.wire.framing import LAST_CHUNK, chunk
 from gateway.wire.head import RequestHead
 from gateway.wire.headers import REPLACED, UNIX, forwarded_element
 
 
-def forwarded_lines(client: ClientConnection, head: RequestHead, rfc7239: bool) -> bytes:
+def forwarded_lines(client: ClientStream, head: RequestHead, rfc7239: bool) -> bytes:
     """Our `X-Forwarded-*`, or `Forwarded`. A trusted peer's own are taken out of the head and gone on from."""
     if client.trusted:
         return _continued_lines(client, head, rfc7239)
@@ -18,7 +18,7 @@ def forwarded_lines(client: ClientConnection, head: RequestHead, rfc7239: bool) 
     return client.forwarded + head.block.host_field + b"\r\n"
 
 
-def _continued_lines(client: ClientConnection, head: RequestHead, rfc7239: bool) -> bytes:
+def _continued_lines(client: ClientStream, head: RequestHead, rfc7239: bool) -> bytes:
     seen_for = head.get_all("x-forwarded-for")
     proto = head.get("x-forwarded-proto", client.settings.scheme)
     host = head.get("x-forwarded-host", head.block.host)

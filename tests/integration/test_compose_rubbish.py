@@ -13,9 +13,11 @@ import pytest
 
 from gateway.errors import Kind
 from gateway.subrequest import SubrequestStream
+from gateway.wire.client_stream import ClientStream
 from gateway.wire.head import ResponseBlock, ResponseHead
 from gateway.wire.shapes import RESPONSES
 from tests.support.composed import Handler, answer, composing, config, part, route, serving
+from tests.support.gateways import make_settings
 from tests.support.messages import Message
 from tests.support.polling import eventually
 from tests.support.raw_upstream import Peer, upstream
@@ -246,9 +248,9 @@ class Collected(SubrequestStream):
 
 async def test_what_was_too_large_stays_so_however_fast_the_rest_comes() -> None:
     """The proxy is told a turn later, and the end may come before."""
-    owner: Any = SimpleNamespace(exchange=SimpleNamespace(client=SimpleNamespace(peer="-")), calls=set())
+    owner: Any = SimpleNamespace(exchange=SimpleNamespace(client=ClientStream(make_settings())), calls=set())
     stream = Collected(owner, 8)
-    stream.exchange = SimpleNamespace()  # type: ignore[assignment]
+    stream.exchange = SimpleNamespace()
     block = ResponseBlock(RESPONSES.shape(()), [], 200)
     stream.respond(ResponseHead(block), b"[1, 2, 3", False)
     stream.send_body(b", 4,", False)

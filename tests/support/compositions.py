@@ -19,7 +19,7 @@ from gateway.table import RouteTable
 from gateway.telemetry.metrics import Metrics
 from gateway.testing import make_env, make_head
 from gateway.upstreams.upstream import Upstream
-from gateway.wire.deadlines import NEVER
+from gateway.wire.client_stream import ClientStream
 from gateway.wire.head import RequestBlock, RequestHead, ResponseHead
 from gateway.wire.pool import Pool
 from tests.support.gateways import make_settings
@@ -104,20 +104,15 @@ class StandIn(Pool):
         return asked
 
 
-class Client:
+class Client(ClientStream):
     """In place of a client's connection: what it was answered."""
 
-    congested = False
-    check_at = NEVER
-    peer = "192.0.2.1"
-
     def __init__(self, trusted: bool = False, identity_headers: tuple[str, ...] = ()) -> None:
-        self.settings = make_settings(trusted, identity_headers)
+        super().__init__(make_settings(trusted, identity_headers))
+        self.peer = "192.0.2.1"
         self.trusted = self.unusual = trusted
         self.certificate = None
         self.forwarded = self.settings.forwarded_lines(self.peer)
-        self.deadline = NEVER
-        self.exchange: LiveExchange | None = None
         self.head: ResponseHead | None = None
         self.body = b""
         self.answers = 0
@@ -147,12 +142,6 @@ class Client:
 
     def finished(self, now: float) -> None:
         self.finishes += 1
-
-    def refuse_rest(self) -> None: ...
-
-    def pause_reading(self) -> None: ...
-
-    def resume_reading(self) -> None: ...
 
 
 class Changing(Proxy):

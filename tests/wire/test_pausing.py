@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from gateway.wire.pausing import BODY, PIPELINE, WRITE, PausingConnection
+from tests.support.gateways import make_settings
 
 
 class Transport(asyncio.Transport):
@@ -25,7 +26,7 @@ class Connection(PausingConnection):
     """Paused for all reasons that there are."""
 
     def __init__(self, transport: Transport | None) -> None:
-        super().__init__()
+        super().__init__(make_settings())
         self.transport = transport
 
     def pause(self, reason: int) -> None:
