@@ -17,12 +17,13 @@ cached. `name` is the breaker's: two entries that ask one service with different
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 
 from gateway.auth.claims import set_identity
-from gateway.auth.decisions import DecisionCache, SingleFlight, fingerprint
+from gateway.auth.decisions import DecisionCache, SingleFlight
 from gateway.auth.delegation import Unintelligible, Verdict, no_decision, question, verdict
 from gateway.auth.delegation_options import DelegationOptions
+from gateway.auth.known import KnownVerdicts
 from gateway.auth.meter import AuthMeter
 from gateway.breaker.circuit import Circuit
 from gateway.breaker.circuits import Circuits
@@ -43,11 +44,12 @@ class AuthDelegation(Plugin):
         self._circuits = Circuits(options.breaker, env)
         self._name = options.name or f"auth:{options.upstream}"
         cache = options.cache
-        self._cache = DecisionCache[Verdict](cache.max) if cache is not None else None
-        self._whole = cache is not None and cache.per == "request"
-        self._by = cache.fields if cache is not None else ()
         self._asking = SingleFlight[Verdict]()
         self._credentials = options.credentials
+        if cache is not None:
+            self._cache = DecisionCache[Verdict](cache.max)
+            whole, allowed = cache.per == "request", self._meter.allowed
+            self._known = KnownVerdicts(self._cache, cache.fields, whole, self._credentials, allowed, self._now)
         if options.with_body is not None:
             self.needs_body, self.max_body = "request", int(options.with_body.max)
 
@@ -70,18 +72,25 @@ class AuthDelegation(Plugin):
         return self._circuits.by_name()
 
     def uses_phase(self, phase: str) -> bool:
-        return phase == "admit" or (phase == "on_request" and (self._cache is not None or bool(self.options.when)))
+        if phase == "on_request":
+            return self.options.cache is not None or bool(self.options.when)
+        return phase == "admit"
 
     def on_request(self, exchange: Exchange) -> Reply | None:
         when = self.options.when
         if when and not any(rule.fits(exchange.route_id, exchange.method) for rule in when):
             return ADMITTED
-        known = self._cache.get(self._key(exchange), self._now()) if self._cache is not None else None
+        if self.options.cache is None:
+            return None
+        # What is done below for all, in one call for most.
+        if self._known.let_in(exchange):
+            return ADMITTED
+        known = self._cache.get(self._known.key(exchange), self._now())
         return None if known is None else self._follow(exchange, known) or ADMITTED
 
     async def admit(self, exchange: Exchange) -> Reply | None:
         try:
-            known = await (self._ask(exchange) if self._cache is None else self._ask_once(exchange, self._cache))
+            known = await (self._ask(exchange) if self.options.cache is None else self._ask_once(exchange))
         except (GatewayError, LookupError, Unintelligible) as error:
             self._meter.error.inc()
             # Its traceback would hold the frames that hold the exchange.
@@ -92,26 +101,20 @@ class AuthDelegation(Plugin):
             raise no_decision(error, self.options) from None
         return self._follow(exchange, known)
 
-    def _key(self, exchange: Exchange) -> Hashable:
-        shown = fingerprint(exchange.headers.raw_values(self._by))
-        if self._whole:
-            return (shown, exchange.scheme, exchange.host, exchange.method, exchange.sent_path, exchange.query)
-        return shown
-
-    async def _ask_once(self, exchange: Exchange, cache: DecisionCache[Verdict]) -> Verdict:
+    async def _ask_once(self, exchange: Exchange) -> Verdict:
         mine: list[Exchange] = []
 
         async def ask() -> Verdict:
             mine.append(exchange)
             return await self._ask(exchange)
 
-        key = self._key(exchange)
+        key = self._known.key(exchange)
         known = await self._asking.ask(key, ask)
         if known.cookies and not mine:
             # Cookies are for who asked, and for nobody who happened to ask the same.
             known = await self._ask(exchange)
         if known.seconds:
-            cache.put(key, known, self._now() + known.seconds)
+            self._cache.put(key, known, self._now() + known.seconds)
         return known
 
     async def _ask(self, exchange: Exchange) -> Verdict:
@@ -139,7 +142,7 @@ class AuthDelegation(Plugin):
         if known.reply is not None:
             self._meter.denied.inc()
             return known.reply
-        self._meter.allowed.value += 1
+        self._meter.allowed.inc()
         self._replace(exchange)
         set_identity(exchange, known.principal or exchange.principal, exchange.claims or {}, known.fields)
         return None

@@ -8,6 +8,8 @@ import pytest
 
 from gateway.errors import GatewayError, Kind
 from gateway.passthrough import Destination, Passthrough
+from gateway.telemetry.metrics import Metrics
+from gateway.telemetry.upstream_meters import UpstreamMeters
 from gateway.upstreams.upstream import Upstream
 from gateway.wire.proxy_protocol import Addresses, write_header
 from gateway.wire.relay import Relay
@@ -16,10 +18,11 @@ from tests.support.gateways import limits, make_upstream
 CLIENT = Addresses("192.0.2.7", 1, "192.0.2.8", 2)
 
 
-class Counted:
-    """Meters. Mutable state: what they were told."""
+class Counted(UpstreamMeters):
+    """Mutable state: what they were told."""
 
     def __init__(self) -> None:
+        super().__init__(Metrics(), "up")
         self.told: list[tuple[object, ...]] = []
 
     def passed_through(self, *told: object) -> None:
@@ -30,8 +33,8 @@ class Counted:
 
 
 def metered(upstream: Upstream) -> Counted:
-    upstream.meters = Counted()
-    return upstream.meters
+    meters = upstream.meters = Counted()
+    return meters
 
 
 def test_which_name_goes_where() -> None:

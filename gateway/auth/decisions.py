@@ -24,39 +24,40 @@ _LONGEST_KEPT = 4096
 def fingerprint(credential: bytes | Credentials) -> bytes:
     """16 bytes that stand for a credential in this process, so that no cache has to hold it; or for the values of
     several fields, each with as many as it has."""
-    digest = _DIGESTS.get(credential)
+    digests = _DIGESTS
+    digest = digests.get(credential)
     if digest is None:
         # Where each value and each field ends counts: one that holds a separator imitates nothing.
         text = credential if isinstance(credential, bytes) else repr(credential).encode()
         digest = blake2b(text, digest_size=16, key=_KEY).digest()
         if len(text) <= _LONGEST_KEPT:
-            if len(_DIGESTS) >= _DIGESTS_KEPT:
-                _DIGESTS.clear()
-            _DIGESTS[credential] = digest
+            if len(digests) >= _DIGESTS_KEPT:
+                digests.clear()
+            digests[credential] = digest
     return digest
 
 
 class DecisionCache(Generic[V]):
     """Decisions by key, each until a time of its own. What was not asked for in a long while goes first (see `Recent`).
 
-    Mutable state: the decisions with their times.
+    Mutable state: the decisions with their times; `young` are those of late, in one dict for as long as this lives.
     """
 
-    __slots__ = ("_recent",)
+    __slots__ = ("_recent", "young")
 
     def __init__(self, limit: int) -> None:
         """`limit` is the most entries that are kept. ValueError for less than 2."""
         self._recent: Recent[tuple[V, float]] = Recent(limit)
+        self.young = self._recent.young
 
     def get(self, key: Hashable, now: float) -> V | None:
         """The decision, or None where there is none, or none that still holds at `now`."""
-        recent = self._recent
-        entry = recent.young.get(key) or recent.get(key)
+        entry = self.young.get(key) or self._recent.get(key)
         if entry is None:
             return None
         if entry[1] > now:
             return entry[0]
-        recent.drop(key)
+        self._recent.drop(key)
         return None
 
     def put(self, key: Hashable, decision: V, until: float) -> None:

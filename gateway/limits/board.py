@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import TYPE_CHECKING
 
+from gateway.exchange import Exchange
 from gateway.limits.gcra import Policy
 from gateway.limits.keys import KeyOf
 from gateway.limits.local import SingleGate, left
 from gateway.limits.verdicts import Verdicts
-from gateway.plugin import Clock, Exchange
+from gateway.plugin import Clock
 
 if TYPE_CHECKING:
     from gateway.state.board import Seat
@@ -47,10 +48,13 @@ class BoardLimiter:
 class BoardGate(SingleGate):
     """One policy in shared memory. Mutable state: the limiter's."""
 
+    __slots__ = ("_find", "_first", "_limiter", "_marks", "_slots", "_tats", "_young")
+
     def __init__(self, limiter: BoardLimiter, key_of: KeyOf, verdicts: Verdicts, clock: Clock) -> None:
-        super().__init__(limiter.policy, key_of, verdicts, clock)
+        SingleGate.__init__(self, limiter.policy, key_of, verdicts, clock)
         self._limiter = limiter
         self._marks = limiter.marks
+        self._young = limiter.marks.young
         self._find = limiter.table.find
         self._slots = limiter.table.marks
         self._tats = limiter.table.tats
@@ -59,7 +63,7 @@ class BoardGate(SingleGate):
     def on_request(self, exchange: Exchange) -> None:
         """Take what one request costs. GatewayError RATE_LIMITED."""
         key = self._key_of(exchange)
-        mark = self._marks.young.get(key) or self._marks.of(key)
+        mark = self._young.get(key) or self._marks.of(key)
         slot = mark & self._first
         now = self._now()
         if self._slots[slot] != mark:
@@ -76,7 +80,8 @@ class BoardGate(SingleGate):
         else:
             room = self._most
             tats[slot] = now + step
-        self._allowed[exchange.route_id].value += 1
+        counter = self._allowed[exchange.route_id]
+        counter.value += 1
         if self._tells:
             remaining = int(room * self._units)
             fields = self._ready.get(remaining) or self._fields(remaining, room)

@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 
 from gateway.auth.claims import claim, consumer_of
-from gateway.plugin import Exchange
+from gateway.exchange import Exchange
 
 # A longer value is known by its hash.
 LONGEST = 64

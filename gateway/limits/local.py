@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 from typing import Protocol
 
+from gateway.exchange import Exchange
 from gateway.limits.gcra import LocalLimiter, Policy
 from gateway.limits.headers import LEVELS, Fields, Left
 from gateway.limits.keys import KeyOf
 from gateway.limits.verdicts import Verdicts
-from gateway.plugin import Clock, Exchange
+from gateway.plugin import Clock
 
 
 class Limiter(Protocol):
@@ -31,6 +32,20 @@ class SingleGate:
 
     Mutable state: theirs, and `_ready`, the fields by what remains; cleared when full.
     """
+
+    __slots__ = (
+        "_allowed",
+        "_cost",
+        "_key_of",
+        "_most",
+        "_now",
+        "_ready",
+        "_replaces",
+        "_step",
+        "_tells",
+        "_units",
+        "_verdicts",
+    )
 
     def __init__(self, policy: Policy, key_of: KeyOf, verdicts: Verdicts, clock: Clock) -> None:
         self._cost = policy.cost
@@ -57,26 +72,28 @@ class SingleGate:
 class LocalGate(SingleGate):
     """One policy in this process's memory. Mutable state: the limiter's."""
 
+    __slots__ = ("_limiter", "_young")
+
     def __init__(self, policy: Policy, key_of: KeyOf, verdicts: Verdicts, clock: Clock) -> None:
-        super().__init__(policy, key_of, verdicts, clock)
+        SingleGate.__init__(self, policy, key_of, verdicts, clock)
         self._limiter = LocalLimiter(policy)
+        self._young = self._limiter.young
 
     def on_request(self, exchange: Exchange) -> None:
         """Take what one request costs. GatewayError RATE_LIMITED."""
         key = self._key_of(exchange)
-        limiter = self._limiter
         now = self._now()
-        tat = limiter.young.get(key)
-        if tat is None:
-            tat = limiter.recall(key)
+        known = self._young.get(key)
+        tat = self._limiter.recall(key) if known is None else known
         if tat < now:
             tat = now
         room = self._most - (tat - now)
         if room < 0:
-            self._verdicts.over(exchange, [left(0, limiter, room + self._step)])
+            self._verdicts.over(exchange, [left(0, self._limiter, room + self._step)])
             return
-        limiter.young[key] = tat + self._step
-        self._allowed[exchange.route_id].value += 1
+        self._young[key] = tat + self._step
+        counter = self._allowed[exchange.route_id]
+        counter.value += 1
         if self._tells:
             remaining = int(room * self._units)
             fields = self._ready.get(remaining) or self._fields(remaining, room)

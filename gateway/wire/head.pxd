@@ -4,6 +4,7 @@ from gateway.wire.shapes cimport Shape
 
 cdef class Block:
     cdef public Shape shape
+    cdef public dict asked
     cdef public bytes text
     cdef public list values
 
@@ -19,6 +20,10 @@ cdef class Head:
     cpdef set(self, name, value)
     cpdef set_line(self, bytes name, line)
     cpdef raw(self, name)
+    @cython.locals(asked=dict, found=tuple)
+    cpdef tuple raw_values(self, tuple names)
+    @cython.locals(line=bytes, name=bytes, place=Py_ssize_t, size=Py_ssize_t)
+    cpdef tuple _with_added(self, tuple names, tuple found)
     cpdef list lines(self)
     cpdef _discard(self, key)
     cpdef _replace(self, key, line)

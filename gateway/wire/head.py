@@ -9,20 +9,23 @@ from typing import Self
 from gateway.wire.fields import FIELD_KEYS, FRAMING, KEYS_KEPT, field_line
 from gateway.wire.shapes import HeaderPolicy, Shape
 
+COLON = ord(":")
 # Fields that plugins add again and again, with their lines; bounded, cleared when full.
 FIELD_LINES: dict[tuple[tuple[str, str], ...], tuple[bytes, ...]] = {}
 
 
 class Block:
     """The header fields of one message as received: immutable, so that one block can serve every message that
-    repeats it byte for byte. `text` is what passes of it, written out."""
+    repeats it byte for byte. `text` is what passes of it, written out, and `asked` the values of names that were asked
+    for together."""
 
-    __slots__ = ("shape", "text", "values")
+    __slots__ = ("asked", "shape", "text", "values")
 
     def __init__(self, shape: Shape, values: list[bytes]) -> None:
         self.shape = shape
         self.values = values
         self.text = shape.template % shape.pick(values)
+        self.asked: dict[tuple[bytes, ...], tuple[tuple[bytes, ...], ...]] = {}
 
     def telling(self, name: bytes) -> list[bytes]:
         """All values of a name of `Shape.TELLING`, visible or not."""
@@ -60,24 +63,40 @@ class Head:
         return None
 
     def raw_values(self, names: tuple[bytes, ...]) -> tuple[tuple[bytes, ...], ...]:
-        """Every value of each of these names (lower case) as bytes, in order."""
+        """Every value of each of these names (lower case) as bytes, in order. Of a block that comes again the answer is
+        kept, so `names` are one of few tuples."""
+        asked = self.block.asked
+        found = asked.get(names) if self._removed is None else self._visible(names)
+        if found is None:
+            found = asked[names] = self._visible(names)
+        return found if self._added is None else self._with_added(names, found)
+
+    def _visible(self, names: tuple[bytes, ...]) -> tuple[tuple[bytes, ...], ...]:
         shape, values, removed = self.block.shape, self.block.values, self._removed
-        found: list[tuple[bytes, ...]] = []
-        for name in names:
-            first = shape.index.get(name)
-            if first is None:
-                found.append(())
-            elif removed is None and name not in shape.repeats:
-                found.append((values[first].strip(),))
-            else:
-                positions = shape.repeats.get(name, (first,))
-                found.append(tuple([values[at].strip() for at in positions if removed is None or at not in removed]))
-        for line in self._added or ():
-            end = line.index(b":")
-            name = line[:end].lower()
-            if name in names:
-                found[names.index(name)] += (line[end + 2 : -2],)
-        return tuple(found)
+        return tuple(
+            [
+                tuple(
+                    [
+                        values[at].strip()
+                        for at in shape.repeats.get(name, (shape.index[name],))
+                        if removed is None or at not in removed
+                    ]
+                )
+                if name in shape.index
+                else ()
+                for name in names
+            ]
+        )
+
+    def _with_added(
+        self, names: tuple[bytes, ...], found: tuple[tuple[bytes, ...], ...]
+    ) -> tuple[tuple[bytes, ...], ...]:
+        for place, name in enumerate(names):
+            size = len(name)
+            for line in self._added or ():
+                if len(line) > size and line[size] == COLON and line[:size].lower() == name:
+                    found = (*found[:place], (*found[place], line[size + 2 : -2]), *found[place + 1 :])
+        return found
 
     def lines_of(self, names: frozenset[bytes]) -> list[bytes]:
         """The visible fields of these names (lower case) as whole lines, in order."""
@@ -99,7 +118,8 @@ class Head:
 
     def get_all(self, name: str) -> list[str]:
         """Every value of `name`, in order."""
-        (values,) = self.raw_values((name.lower().encode("latin-1"),))
+        names = (name.lower().encode("latin-1"),)
+        (values,) = self._with_added(names, self._visible(names))
         return [value.decode("latin-1") for value in values]
 
     def received(self, name: bytes) -> tuple[bytes, ...]:

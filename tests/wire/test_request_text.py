@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-from typing import Any
-
 import pytest
 
+from gateway.wire.client_stream import ClientStream
 from gateway.wire.head import RequestHead
 from gateway.wire.request_parser import RequestParser
 from gateway.wire.request_text import forwarded_lines, request_text
 from gateway.wire.shapes import request_policy
-from tests.support.gateways import request
-
-SETTINGS = SimpleNamespace(scheme="https")
+from tests.support.gateways import make_settings, request
 
 
 def parsed(raw: bytes, trusted: bool = False) -> RequestHead:
@@ -23,9 +19,11 @@ def parsed(raw: bytes, trusted: bool = False) -> RequestHead:
     return parser.head
 
 
-def client(trusted: bool) -> Any:
-    lines = b"X-Forwarded-For: 1.2.3.4\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: "
-    return SimpleNamespace(trusted=trusted, peer="1.2.3.4", settings=SETTINGS, forwarded=lines)
+def client(trusted: bool) -> ClientStream:
+    stream = ClientStream(make_settings(scheme="https"))
+    stream.trusted, stream.peer = trusted, "1.2.3.4"
+    stream.forwarded = b"X-Forwarded-For: 1.2.3.4\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: "
+    return stream
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,5 @@
+cimport cython
+
+
+@cython.locals(digests=dict)
+cpdef bytes fingerprint(credential)

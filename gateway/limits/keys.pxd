@@ -1,0 +1,4 @@
+from gateway.exchange cimport Exchange
+
+
+cpdef client(Exchange exchange)
