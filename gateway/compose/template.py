@@ -271,7 +271,7 @@ class TargetTemplate:
 
 
 def _in_query(reference: Reference) -> Callable[[Values, Any], str]:
-    return lambda values, item: quote(reference.text_of(values, item), safe=",")
+    return lambda values, item: _quoted(reference.text_of(values, item), ",")
 
 
 def _segments_of_places(pieces: Iterable[str | Reference]) -> Iterator[tuple[int, ...]]:
@@ -300,7 +300,12 @@ def _in_path(reference: Reference) -> Callable[[Values, Any], str]:
     if reference.kind == "capture":
         # Raw, as in `rewrite`: routing has made sure that it can be read in one way only.
         return lambda values, item: values.exchange.captures[reference.name]
-    return lambda values, item: quote(reference.text_of(values, item), safe="")
+    return lambda values, item: _quoted(reference.text_of(values, item), "")
+
+
+def _quoted(text: str, safe: str) -> str:
+    # Most are ids, of which nothing has to be written otherwise.
+    return text if text.isascii() and text.isalnum() else quote(text, safe=safe)
 
 
 class JsonTemplate:
