@@ -233,7 +233,7 @@ def errors() -> Iterator[str]:
 
 def commands() -> Iterator[str]:
     """Every command of the command line, with its options."""
-    context = click.Context(main_command, info_name="gateway")
+    context = click.Context(main_command, info_name="gateway", **main_command.context_settings)
     for name in main_command.list_commands(context):
         command = main_command.get_command(context, name)
         assert command is not None

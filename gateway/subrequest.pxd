@@ -6,6 +6,8 @@ from gateway.wire.client_stream cimport ClientStream
 cdef class Subrequest(LiveExchange):
     cdef public object asked
 
+    cpdef _inherit(self, LiveExchange parent, until)
+
 
 cdef class SubrequestStream(ClientStream):
     cdef public object body, error, head, limit, owner, status

@@ -70,17 +70,9 @@ class Subrequest(LiveExchange):
         self.target = target
         self.asked = asked
         self.upstream = asked.name
-        self.frontend = parent.frontend
+        self._inherit(parent, until)
         self.chain = chain
         self.ran = len(chain.plugins)
-        self.client_ip = parent.client_ip
-        # What is kept of the answer, as a breaker's last good one is, may be this person's alone.
-        self.principal, self.claims = parent.principal, parent.claims
-        if parent.total_at < until:
-            self.total_at = parent.total_at
-            self.late = parent.late
-        else:
-            self.total_at = until
         self.added = added
         self.prepared = True
         self.pending = []
@@ -91,6 +83,17 @@ class Subrequest(LiveExchange):
         elif method in BODY_METHODS:
             # RFC 9110 §8.6: whoever expects a body wants to know that there is none.
             head.set_length(0)
+
+    def _inherit(self, parent: LiveExchange, until: float) -> None:
+        """What it has of its parent: who asks, and no more time than is left."""
+        self.frontend = parent.frontend
+        self.client_ip = parent.client_ip
+        # What is kept of the answer, as a breaker's last good one is, may be this person's alone.
+        self.principal, self.claims = parent.principal, parent.claims
+        self.total_at = until
+        if parent.total_at < until:
+            self.total_at = parent.total_at
+            self.late = parent.late
 
 
 class Owner(Protocol):

@@ -1,1 +1,3 @@
-# Compiled as it is: its classes are Python's.
+cdef class Result:
+    cdef public object raw, state, value
+    cdef public double seconds

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 from tests.support.certificates import make_certificate
+from tests.support.peers import listens
 from tests.support.polling import eventually, soon
 from tests.support.ports import free_port
 from tests.support.runtimes import Running, running
@@ -51,6 +52,7 @@ async def openssl_server(folder: Path) -> AsyncIterator[int]:
         stderr=asyncio.subprocess.DEVNULL,
     )
     try:
+        await eventually(lambda: listens(port))
         yield port
     finally:
         process.kill()
