@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import Protocol
 
 from gateway import recovery
 from gateway.chain import EMPTY, Chain
@@ -22,9 +22,6 @@ from gateway.wire.deadlines import NEVER
 from gateway.wire.head import RequestBlock, RequestHead, ResponseHead
 from gateway.wire.request_text import forwarded_lines
 from gateway.wire.shapes import request_policy
-
-if TYPE_CHECKING:
-    pass
 
 # Blocks that hold nothing but a Host, by its bytes; bounded, cleared when full.
 HOSTS: dict[bytes, RequestBlock] = {}
@@ -263,7 +260,8 @@ class Subrequests(Proxy):
         rescued = not exchange.responding and exchange.chain.failures
         if rescued and recovery.fell_back(self, exchange, error.failure):
             return
-        stream: SubrequestStream = cast(Any, exchange.client)
+        stream = exchange.client
+        assert isinstance(stream, SubrequestStream)
         # Its traceback would hold the frames that hold the exchange.
         stream.error = error.with_traceback(None)
         self._finish(exchange, error.kind.value, error.answer.flag, monotonic())
