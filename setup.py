@@ -20,7 +20,7 @@ def compiled_modules():
     from Cython.Build import cythonize
 
     return cythonize(
-        [Extension(installed_as(path), [f"{path}.py"], extra_compile_args=["-O2", "-g0"]) for path in HOT],
+        [Extension(installed_as(path), [f"{path}.py"], extra_compile_args=["-O2", "-g0", "-fno-plt"]) for path in HOT],
         build_dir="build/cython",
         nthreads=os.cpu_count() or 1,
         compiler_directives={

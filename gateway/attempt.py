@@ -123,7 +123,7 @@ class LiveAttempt(Attempt):
     def _failed(self, kind: Kind | None, status: int, now: float) -> Verdict:
         """Count it against the upstream and the endpoint, unless it says nothing about them."""
         if kind is not None:
-            self.error = kind.value
+            self.error = kind.word
             if kind in NOT_ITS_FAULT:
                 return "nothing"
         elif not status:

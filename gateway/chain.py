@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Coroutine, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from gateway.plugin import Attempt, Exchange, Failure, GatewayError, Kind, Plugin, Reply, ResponseHead
 
 log = logging.getLogger("gateway.proxy")
+Admit = Callable[[Exchange], Coroutine[Any, Any, Reply | None]]
 
 
-class Step(NamedTuple):
+class Step:
     """One plugin's method. `place` is the plugin's in the list, `plugin` its name for the log. `admit` is what follows
-    its `on_request`, None where it has none."""
+    its `on_request`, None where it has none. Immutable."""
 
-    place: int
-    call: Callable[..., Any]
-    plugin: str
-    admit: Callable[[Exchange], Coroutine[Any, Any, Reply | None]] | None = None
+    __slots__ = ("admit", "call", "place", "plugin")
+
+    def __init__(self, place: int, call: Callable[..., Any], plugin: str, admit: Admit | None = None) -> None:
+        self.place = place
+        self.call = call
+        self.plugin = plugin
+        self.admit = admit
 
 
 class Chain:
@@ -106,15 +110,15 @@ class Chain:
     def run_responses(self, exchange: Exchange, head: ResponseHead, ran: int) -> GatewayError | None:
         """`on_response` of the first `ran` plugins, backwards, until one refuses the answer or fails: why, which is
         logged, or None."""
-        for place, call, plugin, _ in self.responses:
-            if place < ran:
+        for step in self.responses:
+            if step.place < ran:
                 try:
-                    call(exchange, head)
+                    step.call(exchange, head)
                 except GatewayError as error:
-                    log.info("%s: %s by %s: %s", exchange.route, error.kind.value, plugin, error.cause)
+                    log.info("%s: %s by %s: %s", exchange.route, error.kind.word, step.plugin, error.cause)
                     return error
                 except Exception:
-                    log.exception("%s failed in on_response", plugin)
+                    log.exception("%s failed in on_response", step.plugin)
                     return GatewayError(Kind.PLUGIN_CRASHED)
         return None
 
@@ -129,12 +133,12 @@ class Chain:
 
     def run_finishes(self, exchange: Exchange, ran: int) -> None:
         """`on_finish` of the first `ran` plugins; one that fails stops no other."""
-        for place, call, plugin, _ in self.finishes:
-            if place < ran:
+        for step in self.finishes:
+            if step.place < ran:
                 try:
-                    call(exchange)
+                    step.call(exchange)
                 except Exception:
-                    log.exception("%s failed in on_finish", plugin)
+                    log.exception("%s failed in on_finish", step.plugin)
 
     def __repr__(self) -> str:
         return f"<Chain {' '.join(plugin.name for plugin in self.plugins) or '-'}>"

@@ -1,3 +1,7 @@
+cimport cython
+from gateway.ids cimport Digits
+
+
 cdef class Reply:
     cdef public object body, cookies, headers, status, written
 
@@ -13,4 +17,5 @@ cdef class Exchange:
     cdef public object route, route_id, scheme, span_id, started
     cdef public object status, tap, target, told, trace_id, upstream, upstream_names, upstream_seconds, version
 
+    @cython.locals(digits=Digits)
     cpdef mint_ids(self)

@@ -333,10 +333,11 @@ class Exchange:
 
     def mint_ids(self) -> None:
         """A trace id (32 hex digits), a span id (16), and a request id (32) where no trusted peer may bring one."""
-        self.trace_id = DIGITS.take(32)
-        self.span_id = DIGITS.take(16)
+        digits = DIGITS
+        self.trace_id = digits.take(32)
+        self.span_id = digits.take(16)
         if not self.peer_trusted:
-            self._request_id = DIGITS.take(32)
+            self._request_id = digits.take(32)
 
     @property
     def state(self) -> dict[str, Any]:

@@ -75,7 +75,7 @@ class HedgedAttempt(LiveAttempt):
             refused = second.start(False) is not None
         except GatewayError as error:
             refused = True
-            log.info("%s: no second attempt: %s", exchange.route_id, error.kind.value)
+            log.info("%s: no second attempt: %s", exchange.route_id, error.kind.word)
         except Exception:
             refused = True
             log.exception("a second attempt failed to start")

@@ -10,8 +10,9 @@ from gateway.wire.request_text cimport forwarded_lines
 
 
 cdef class LiveExchange(Exchange):
-    cdef public object _sent_path, added, held, held_limit, late, mirror, pending, permit, ran, refusal
+    cdef public object _sent_path, added, held, held_limit, late, mirror, pending, permit, refusal
     cdef public object replay, retries, table, task, total_at, tried, waiting
+    cdef public long ran
     cdef public Chain chain
     cdef public ClientStream client
     cdef public Route matched

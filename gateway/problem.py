@@ -24,33 +24,54 @@ small{{color:#777}}</style></head>
 """
 
 
+class Problem:
+    """What a failure comes to, whichever request it is told to. Immutable. `plain` has no header fields but those that
+    all have."""
+
+    __slots__ = ("detail", "headers", "is_clients", "opening", "plain", "status", "title")
+
+    def __init__(self, error: GatewayError) -> None:
+        answer = error.answer
+        self.status = answer.status
+        self.title = answer.title
+        self.detail = error.detail or answer.title
+        self.is_clients = answer.side == "client"
+        self.headers = {**ALWAYS, **error.headers}
+        if error.allow:
+            self.headers["Allow"] = ", ".join(sorted(error.allow))
+        if answer.status in (429, 503):
+            self.headers["Retry-After"] = str(max(1, ceil(error.retry_after or 0)))
+        self.plain = self.is_clients and self.headers == ALWAYS
+        self.opening = _opening(error.kind.word, answer.title, answer.status, self.detail)
+
+    def page(self, request_id: str) -> bytes:
+        """The same for people."""
+        return PAGE.format(
+            status=self.status,
+            title=html.escape(self.title),
+            detail=html.escape(self.detail),
+            request_id=html.escape(request_id),
+        ).encode()
+
+
 def problem_reply(error: GatewayError, exchange: Exchange, name: str) -> Reply:
     """The answer for a failure. `name` is the gateway's in `Proxy-Status`; only a trusted peer reads the cause."""
-    answer = error.answer
-    headers = {**ALWAYS, **error.headers}
-    if answer.side != "client":
-        headers["Proxy-Status"] = _proxy_status(error, exchange, name)
-    if error.allow:
-        headers["Allow"] = ", ".join(sorted(error.allow))
-    if answer.status in (429, 503):
-        headers["Retry-After"] = str(max(1, ceil(error.retry_after or 0)))
-    detail = error.detail or answer.title
-    accept = exchange.headers.raw(b"accept")
-    if accept is not None and b"text/html" in accept and _prefers_html(accept.decode("latin-1")):
-        page = PAGE.format(
-            status=answer.status,
-            title=html.escape(answer.title),
-            detail=html.escape(detail),
-            request_id=html.escape(exchange.request_id),
-        )
-        headers["Content-Type"] = "text/html; charset=utf-8"
-        return Reply(answer.status, headers, page.encode())
+    problem = error.written
+    if problem is None:
+        problem = error.written = Problem(error)
+    headers = problem.headers
+    if not problem.is_clients:
+        headers = {**headers, "Proxy-Status": _proxy_status(error, exchange, name)}
+    fields = exchange.headers
+    accept = fields.raw(b"accept")
+    if accept is not None and accept != b"*/*" and _prefers_html(accept):
+        headers = {**headers, "Content-Type": "text/html; charset=utf-8"}
+        return Reply(problem.status, headers, problem.page(exchange.request_id))
     # Written out around the values, at half the cost of a dict and an encoder: scanners make many of these.
     path = exchange.sent_path if "/" in exchange.route_id else exchange.raw_path
-    opening = _opening(error.kind.value, answer.title, answer.status, detail)
-    body = f'{opening}{quoted(path)},"request_id":{quoted(exchange.request_id)}}}'.encode()
-    reply = Reply(answer.status, headers, body)
-    if headers == ALWAYS:
+    body = f'{problem.opening}{quoted(path)},"request_id":{quoted(exchange.request_id)}}}'.encode()
+    reply = Reply(problem.status, headers, body)
+    if problem.plain:
         reply.written = _written(reply)
     return reply
 
@@ -92,10 +113,11 @@ def _string(text: str) -> str:
     return '"' + shown.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-def _prefers_html(accept: str) -> bool:
+@lru_cache(256)
+def _prefers_html(accept: bytes) -> bool:
     """A browser asks for text/html before anything of JSON; `*/*` and no Accept at all get JSON."""
     best = {"html": 0.0, "json": 0.0}
-    for part in accept.split(","):
+    for part in accept.decode("latin-1").split(","):
         media, _, parameters = part.partition(";")
         media = media.strip().lower()
         kind = "html" if media == "text/html" else "json" if "json" in media else ""

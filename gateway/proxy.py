@@ -23,7 +23,8 @@ from gateway.live import PROGRESS, LiveExchange
 from gateway.mirror import mirror
 from gateway.plugin import ADMITTED
 from gateway.problem import problem_reply
-from gateway.routing.actions import Deferred, Forward
+from gateway.recovery import MOVED
+from gateway.routing.actions import Deferred, Forward, Redirect, Respond
 from gateway.routing.predicates import ROUTABLE
 from gateway.table import RouteTable
 from gateway.upstreams.upstream import Upstream
@@ -105,22 +106,21 @@ class Proxy:
         steps = chain.requests
         where = "forwarding"
         try:
-            for place, call, plugin, admit in steps[first:] if first else steps:
+            for step in steps[first:] if first else steps:
                 first += 1
-                exchange.ran, where = place + 1, plugin
-                reply = call(exchange)
+                exchange.ran, where = step.place + 1, step.plugin
+                reply = step.call(exchange)
                 if reply is None:
-                    if admit is not None:
+                    if step.admit is not None:
                         exchange.wait(None, NEVER)
-                        task = run_eagerly(admit(exchange), partial(self._admitted, exchange, first))
+                        task = run_eagerly(step.admit(exchange), partial(self._admitted, exchange, first))
                         if task is not None:
                             exchange.task = task
                         return
                 elif reply is not ADMITTED:
                     self.answer(exchange, reply)
                     return
-            where = "forwarding"
-            exchange.ran = len(chain.plugins)
+            exchange.ran, where = len(chain.plugins), "forwarding"
             self._act(exchange)
         except GatewayError as error:
             if not recovery.put_off(self, exchange, error, first):
@@ -148,16 +148,16 @@ class Proxy:
         forward = action if isinstance(action, Forward) else None
         if exchange.refusal is not None:
             self.fail(exchange, exchange.refusal)
-        elif forward is not None or exchange.fallback == recovery.MOVED:
+        elif forward is not None or exchange.fallback == MOVED:
             upstream = exchange.table.upstreams[exchange.upstream]
             exchange.prepare(forward, upstream)
             if forward is not None and forward.mirror is not None:
                 mirror(exchange, forward.mirror)
             self.attempt(exchange, upstream)
+        elif isinstance(action, (Respond, Redirect)):
+            self.answer(exchange, action.reply(exchange))
         elif isinstance(action, Deferred):
             action.begin(self, exchange)
-        elif not isinstance(action, Forward):
-            self.answer(exchange, action.reply(exchange))
 
     def attempt(self, exchange: LiveExchange, upstream: Upstream, fresh: bool = False) -> None:
         """One try at one endpoint. `fresh` asks for a new connection."""
@@ -286,7 +286,7 @@ class Proxy:
 
     def failed(self, exchange: LiveExchange, attempt: LiveAttempt, error: GatewayError, stale: bool) -> None:
         """The upstream gives no (more) answer."""
-        log.info("%s: %s at %s: %s", exchange.route_id, error.kind.value, attempt.endpoint, error.cause)
+        log.info("%s: %s at %s: %s", exchange.route_id, error.kind.word, attempt.endpoint, error.cause)
         attempt.end(error.kind, monotonic())
         if not recovery.retried(self, exchange, attempt, error, stale):
             self.fail(exchange, error)
@@ -321,10 +321,10 @@ class Proxy:
         if exchange.responding:
             if exchange.status != 101:  # what has come through a tunnel was whole messages: they arrive
                 exchange.client.abort()
-            self._finish(exchange, error.kind.value, error.answer.flag, monotonic())
+            self._finish(exchange, error.kind.word, error.answer.flag, monotonic())
         elif not exchange.chain.failures or not recovery.fell_back(self, exchange, error.failure):
             reply = problem_reply(error, exchange, exchange.table.name)
-            self.answer(exchange, reply, error.kind.value, error.answer.flag)
+            self.answer(exchange, reply, error.kind.word, error.answer.flag)
 
     def crash(self, exchange: LiveExchange, where: str, error: BaseException) -> None:
         """A plugin, or we, failed: closed, with nothing of the reason told."""
@@ -397,4 +397,4 @@ class Proxy:
             return
         self._stop_work(exchange, Kind.CLIENT_GONE)
         exchange.status = exchange.status or 499
-        self._finish(exchange, Kind.CLIENT_GONE.value, "DC", monotonic())
+        self._finish(exchange, Kind.CLIENT_GONE.word, "DC", monotonic())

@@ -187,7 +187,7 @@ def fell_back(proxy: Proxy, exchange: LiveExchange, failure: Failure | None) -> 
     """Plugins may answer in place of a failure, or send the request elsewhere; they are asked once."""
     if failure is None or exchange.rescued or exchange.crashed:
         return False
-    if not exchange.prepared and failure.error != Kind.BREAKER_OPEN.value:
+    if not exchange.prepared and failure.error != Kind.BREAKER_OPEN.word:
         # A plugin that failed to decide, as when it could not ask who may pass, is not passed by.
         return False
     exchange.rescued = True

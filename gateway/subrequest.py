@@ -264,7 +264,7 @@ class Subrequests(Proxy):
         assert isinstance(stream, SubrequestStream)
         # Its traceback would hold the frames that hold the exchange.
         stream.error = error.with_traceback(None)
-        self._finish(exchange, error.kind.value, error.answer.flag, monotonic())
+        self._finish(exchange, error.kind.word, error.answer.flag, monotonic())
 
 
 def host_block(parent: LiveExchange) -> RequestBlock:

@@ -280,15 +280,15 @@ async def _walk(chain: Chain, exchange: Exchange, upstream: Upstream, seconds: f
         exchange.tap.end()
     exchange.status = head.status
     exchange.bytes_out = len(body)
-    exchange.outcome = kind.value if kind is not None else "local" if local else "answered"
+    exchange.outcome = kind.word if kind is not None else "local" if local else "answered"
     exchange.flag = GatewayError(kind).answer.flag if kind is not None else "-"
     if failure is not None and exchange.fallback and kind is None:
         failed = GatewayError(Kind(failure.error)).answer.flag + "," if failure.error else ""
         exchange.outcome, exchange.flag = "fallback", f"{failed}FB"
     exchange.ended = max(clock.now(), exchange.started + seconds)
-    for index, call, *_ in chain.finishes:
-        if index < ran:
-            call(exchange)
+    for step in chain.finishes:
+        if step.place < ran:
+            step.call(exchange)
     return head
 
 
@@ -296,18 +296,18 @@ async def _requests(chain: Chain, exchange: Exchange) -> tuple[Reply | GatewayEr
     """What a plugin answers before anything is sent, and how many plugins had their turn. Those behind a breaker have
     theirs also when it refuses."""
     refusal: GatewayError | None = None
-    for index, call, _, admit in chain.requests:
+    for step in chain.requests:
         try:
-            answer = call(exchange)
-            if answer is None and admit is not None:
-                answer = await admit(exchange)
+            answer = step.call(exchange)
+            if answer is None and step.admit is not None:
+                answer = await step.admit(exchange)
         except GatewayError as error:
             if error.kind is not Kind.BREAKER_OPEN:
-                return error, index + 1
+                return error, step.place + 1
             refusal = refusal or error
             continue
         if answer is not None and answer is not ADMITTED:
-            return answer, index + 1
+            return answer, step.place + 1
     return refusal, len(chain.plugins)
 
 
@@ -325,10 +325,10 @@ def _attempt(chain: Chain, exchange: Exchange, upstream: Upstream, seconds: floa
     attempt = exchange.attempt = Attempt(exchange.attempts, "127.0.0.1:9001", clock.now())
     ran = 0
     answer: Reply | GatewayError | None = None
-    for index, call, *_ in chain.attempts:
-        ran = index + 1
+    for step in chain.attempts:
+        ran = step.place + 1
         try:
-            answer = call(exchange, attempt)
+            answer = step.call(exchange, attempt)
         except GatewayError as error:
             answer = error
         if answer is not None:
@@ -337,20 +337,20 @@ def _attempt(chain: Chain, exchange: Exchange, upstream: Upstream, seconds: floa
         ran = len(chain.plugins)
     local = answer is not None
     if isinstance(answer, GatewayError):
-        attempt.error = answer.kind.value
+        attempt.error = answer.kind.word
     elif answer is None:
         if isinstance(clock, FakeClock):
             clock.advance(seconds)
         attempt.seconds = seconds
         answer = upstream(exchange) if callable(upstream) else upstream
         if isinstance(answer, GatewayError):
-            attempt.error = answer.kind.value
+            attempt.error = answer.kind.word
         else:
             attempt.status = answer.status
     exchange.upstream_seconds += attempt.seconds
-    for index, call, *_ in chain.attempt_ends:
-        if index < ran:
-            call(exchange, attempt)
+    for step in chain.attempt_ends:
+        if step.place < ran:
+            step.call(exchange, attempt)
     return answer, local
 
 
@@ -384,9 +384,9 @@ def _response(
             if 0 < limit < len(reply.body):
                 raise GatewayError(Kind.UPSTREAM_BODY_TOO_LARGE)
             head.body = reply.body if limit else None
-        for index, call, *_ in chain.responses:
-            if index < ran:
-                call(exchange, head)
+        for step in chain.responses:
+            if step.place < ran:
+                step.call(exchange, head)
     except GatewayError as refusal:
         if local:
             raise

@@ -124,14 +124,14 @@ class AuthDelegation(Plugin):
         permit = circuit.allow(started)
         if permit is None and (self.options.breaker.mode == "enforce" or circuit.state == "forced_open"):
             raise self._circuits.refusal(circuit, started)
-        outcome = Kind.CLIENT_GONE.value
+        outcome = Kind.CLIENT_GONE.word
         try:
             asked = question(exchange, self.options)
             answer = await self._service.request(*asked, timeout=float(self.options.timeout))
             outcome = "5xx" if answer.status >= 500 else "answered"
             return verdict(answer, self.options)
         except GatewayError as error:
-            outcome = error.kind.value
+            outcome = error.kind.word
             raise
         finally:
             if permit is not None:

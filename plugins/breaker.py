@@ -20,7 +20,7 @@ from gateway.breaker.fallback import HEADER, Fallbacks
 from gateway.breaker.options import BreakerOptions
 from gateway.plugin import Attempt, Env, Exchange, Failure, Kind, Plugin, Reply, ResponseHead
 
-OPEN, GONE, LOCAL = Kind.BREAKER_OPEN.value, Kind.CLIENT_GONE.value, "local"
+OPEN, GONE, LOCAL = Kind.BREAKER_OPEN.word, Kind.CLIENT_GONE.word, "local"
 
 
 class Breaker(Plugin):

@@ -83,7 +83,7 @@ async def test_second_end_does_nothing(kind: Kind, errors: int) -> None:
         seconds = attempt.seconds
         attempt.drop(Kind.RESPONSE_TIMEOUT)
         attempt.end(Kind.RESPONSE_TIMEOUT, attempt.started + 1000.0)
-        assert (attempt.error, attempt.seconds, running.endpoint.errors) == (kind.value, seconds, errors)
+        assert (attempt.error, attempt.seconds, running.endpoint.errors) == (kind.word, seconds, errors)
         assert (running.endpoint.in_flight, attempt.connection, running.pool.active) == (0, None, 0)
         assert running.recorder.total("on_attempt_end") == 1
 

@@ -126,7 +126,7 @@ def test_the_first_who_refuses_a_response_ends_it(
     chain = Chain([named(Nothing, name, on_response=on_response) for name in "abc"])
     error = chain.run_responses(make_exchange(), make_head(), 3)
 
-    assert ("".join(noted), error.kind.value if error else "") == (("cb", kind) if raised else ("cba", ""))
+    assert ("".join(noted), error.kind.word if error else "") == (("cb", kind) if raised else ("cba", ""))
     assert [record.getMessage() for record in caplog.records] == ([logged] if logged else [])
 
 

@@ -75,7 +75,7 @@ def test_only_an_upstreams_fault_is_tried_again(kind: Kind) -> None:
 def test_flags_and_words_are_short_and_plain() -> None:
     told = [answer for kind, answer in ANSWERS.items() if kind is not Kind.SUPERSEDED]
     assert all(answer.flag.isupper() and 2 <= len(answer.flag) <= 3 for answer in told)
-    assert all(kind.value == kind.name.lower() for kind in Kind)
+    assert all(kind.word == kind.name.lower() for kind in Kind)
 
 
 def test_an_error_knows_its_answer_and_keeps_its_cause_apart() -> None:
@@ -97,7 +97,7 @@ def test_a_method_that_is_not_allowed() -> None:
 @pytest.mark.parametrize("kind", Kind)
 def test_plugins_may_answer_in_place_of_an_upstreams_fault_alone(kind: Kind) -> None:
     answer = ANSWERS[kind]
-    expected = Failure(answer.status, kind.value, answer.condition) if answer.side == "upstream" else None
+    expected = Failure(answer.status, kind.word, answer.condition) if answer.side == "upstream" else None
 
     assert GatewayError(kind).failure == expected
 

@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-from typing import Any
-
 import orjson
 import pytest
 
 from gateway.errors import ANSWERS, GatewayError, Kind, not_allowed
-from gateway.exchange import Reply
+from gateway.exchange import Attempt, Exchange, Reply
 from gateway.problem import problem_reply
+from gateway.testing import make_exchange
 from gateway.wire.reply_head import reply_head
 
 
-def exchange(accept: str | None = None, trusted: bool = False, attempt: Any = None, path: str = "/x") -> Any:
-    return SimpleNamespace(
-        headers=SimpleNamespace(raw=lambda name: None if accept is None else accept.encode()),
-        raw_path=path,
-        route_id="-",
-        request_id="id",
-        peer_trusted=trusted,
-        attempt=attempt,
-    )
+def exchange(
+    accept: str | None = None, trusted: bool = False, attempt: Attempt | None = None, path: str = "/x"
+) -> Exchange:
+    headers = {} if accept is None else {"Accept": accept}
+    return make_exchange("GET", path, headers, request_id="id", route="-", peer_trusted=trusted, attempt=attempt)
 
 
 @pytest.mark.parametrize("kind", Kind)
@@ -33,7 +27,7 @@ def test_every_kind(kind: Kind) -> None:
     problem = orjson.loads(reply.body)
     assert set(problem) == {"type", "title", "status", "detail", "instance", "request_id"}
     assert (problem["status"], problem["instance"], problem["request_id"]) == (answer.status, "/x", "id")
-    assert problem["type"] == f"urn:aiogate:problem:{kind.value}"
+    assert problem["type"] == f"urn:aiogate:problem:{kind.word}"
     assert b"10.0.0.1" not in reply.body
     status = reply.headers.get("Proxy-Status")
     assert status == (None if answer.side == "client" else f"edge; error={answer.error_type}")
@@ -44,7 +38,8 @@ def test_every_kind(kind: Kind) -> None:
 
 
 def test_trusted_peer_reads_the_cause() -> None:
-    attempt = SimpleNamespace(endpoint="10.0.0.1:80", status=200)
+    attempt = Attempt(1, "10.0.0.1:80", 0.0)
+    attempt.status = 200
     error = GatewayError(Kind.UPSTREAM_INCOMPLETE, cause='said "no"\r\n\\ \u2713')
     reply = problem_reply(error, exchange(trusted=True, attempt=attempt), "edge")
     assert reply.headers["Proxy-Status"] == (

@@ -38,7 +38,7 @@ async def ask(request):
     try:
         reply = await request[GATEWAY].fetch(given.pop("upstream", "up"), given.pop("path", "/"), **given)
     except (GatewayError, LookupError, ValueError) as error:
-        kind = error.kind.value if isinstance(error, GatewayError) else type(error).__name__
+        kind = error.kind.word if isinstance(error, GatewayError) else type(error).__name__
         return web.json_response({"failed": kind, "said": str(error)})
     EVENTS.append("answered")
     return web.json_response({"status": reply.status, "body": reply.body.decode(), "headers": dict(reply.headers),

@@ -18,7 +18,7 @@ async def page(request: web.Request) -> web.Response:
     try:
         reply = await given.fetch("catalog", f"/items/{request.match_info['id']}", timeout=1.0)
     except GatewayError as error:
-        raise web.HTTPBadGateway(text=error.kind.value) from None
+        raise web.HTTPBadGateway(text=error.kind.word) from None
     exchange = given.exchange
     return web.json_response([reply.json(), exchange.principal, exchange.raw_path, exchange.headers.get("x-a")])
 

@@ -56,7 +56,7 @@ class AuthService:
         try:
             answer = await self._upstream.request("POST", self._path, headers, exchange.body or b"", max_body=MAX_BODY)
         except GatewayError as error:
-            raise self.unavailable(error.cause or error.kind.value) from None
+            raise self.unavailable(error.cause or error.kind.word) from None
         except LookupError as error:
             raise self.unavailable(str(error)) from None
         if 400 <= answer.status < 500:

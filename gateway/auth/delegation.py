@@ -113,7 +113,7 @@ def max_age(field: str) -> float:
 
 def no_decision(error: Exception, options: DelegationOptions) -> GatewayError:
     """What the client gets where there was none, for this reason."""
-    why = (error.cause or error.kind.value) if isinstance(error, GatewayError) else error
+    why = (error.cause or error.kind.word) if isinstance(error, GatewayError) else error
     return GatewayError(
         Kind.AUTH_UNAVAILABLE,
         cause=f"{options.upstream} gave no decision: {why}",

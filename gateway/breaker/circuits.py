@@ -11,7 +11,7 @@ from gateway.breaker.shared_circuit import SharedCircuit
 from gateway.plugin import Attempt, Env, Exchange, GatewayError, Kind
 
 # A composition's required part was answered with a 4xx, which is a service's word like another.
-ANSWERED = frozenset(["answered", "5xx", Kind.PART_REFUSED.value])
+ANSWERED = frozenset(["answered", "5xx", Kind.PART_REFUSED.word])
 
 
 class Circuits:

@@ -174,6 +174,6 @@ class BreakerOptions:
     def conditions(self) -> dict[str, str]:
         """What counts as a failure, with its condition: kinds of failures by their words, and the upstream's `5xx`."""
         counted = {condition for word in self.count for condition in CONDITIONS[word]}
-        words: dict[str, str] = {kind.value: answer.condition for kind, answer in ANSWERS.items()}
+        words: dict[str, str] = {kind.word: answer.condition for kind, answer in ANSWERS.items()}
         words["5xx"] = "5xx"
         return {word: condition for word, condition in words.items() if condition in counted}

@@ -62,7 +62,7 @@ def _told(part: Part, error: GatewayError) -> dict[str, Any]:
     return {
         "part": part.name,
         "status": error.answer.status,
-        "type": error.kind.value,
+        "type": error.kind.word,
         "detail": error.detail,
     }
 

@@ -9,7 +9,7 @@ from gateway.errors import ANSWERS
 from gateway.telemetry.window import RateWindow
 
 # Outcomes that are the gateway's or an upstream's fault. A client's mistake (404, 413, gone) is nobody's error here.
-FAILURES = frozenset(kind.value for kind, answer in ANSWERS.items() if answer.side != "client")
+FAILURES = frozenset(kind.word for kind, answer in ANSWERS.items() if answer.side != "client")
 
 
 class Figures(TypedDict):

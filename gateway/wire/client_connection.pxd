@@ -1,4 +1,5 @@
 cimport cython
+from gateway.wire.date cimport Date
 from gateway.wire.head cimport RequestBlock, RequestHead, ResponseBlock, ResponseHead
 from gateway.wire.pausing cimport PausingConnection
 from gateway.wire.request_parser cimport RequestParser
@@ -10,7 +11,7 @@ cdef class ClientConnection(PausingConnection):
     cdef public bint _bodyless, _chunked, _closing, _eof, _head_begun, _keep, _lingers, _reading, responded
 
     cpdef watch(self, double deadline)
-    @cython.locals(keep=bint, parser=RequestParser, pieces=list, request=RequestHead)
+    @cython.locals(date=Date, keep=bint, parser=RequestParser, pieces=list, request=RequestHead)
     cpdef respond(self, ResponseHead head, body, ended)
     cpdef send_body(self, body, ended)
     @cython.locals(parser=RequestParser)

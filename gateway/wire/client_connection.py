@@ -64,7 +64,8 @@ class ClientConnection(PausingConnection):
         request = parser.head
         pieces = head.pieces()
         if not head.block.dated:
-            pieces.append(DATE.line())
+            date = DATE
+            pieces.append(date.line())
         keep = request is not None and request.block.keep_alive and parser.complete and not self.handler.stopping
         if head.length is None or head.status in BODYLESS or request is None or request.method == "HEAD":
             body, keep, self._chunked, self._bodyless = unusual_framing(head, request, pieces, body, ended, keep)

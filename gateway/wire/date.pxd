@@ -1,4 +1,9 @@
-cdef class Date:
-    cdef public object _line, _second
+cimport cython
 
-    cpdef line(self)
+
+cdef class Date:
+    cdef public bytes _line
+    cdef public long _second
+
+    @cython.locals(second=long)
+    cpdef bytes line(self)

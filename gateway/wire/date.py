@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from email.utils import formatdate
+from time import time
 
 
 class Date:
@@ -17,7 +17,7 @@ class Date:
 
     def line(self) -> bytes:
         """The whole line of now, with its CRLF."""
-        second = int(time.time())
+        second = int(time())
         if second != self._second:
             self._second = second
             self._line = b"Date: %b\r\n" % formatdate(second, usegmt=True).encode()

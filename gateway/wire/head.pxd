@@ -47,5 +47,6 @@ cdef class ResponseBlock(Block):
 cdef class ResponseHead(Head):
     cdef public object body, length, status
 
+    cpdef _take(self, ResponseBlock block)
     @cython.locals(block=ResponseBlock)
     cpdef list pieces(self)

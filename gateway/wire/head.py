@@ -336,12 +336,16 @@ class ResponseHead(Head):
     __slots__ = ("body", "length", "status")
 
     def __init__(self, block: ResponseBlock, body: bytes | None = None) -> None:
-        self.block: ResponseBlock = block
+        self._take(block)
         self._added = None
         self._removed = None
+        self.body = body
+
+    def _take(self, block: ResponseBlock) -> None:
+        """What it has of this. The compiler is told its type, which it cannot be in a constructor."""
+        self.block: ResponseBlock = block
         self.status = block.status
         self.length = block.length
-        self.body = body
 
     @property
     def headers(self) -> ResponseHead:

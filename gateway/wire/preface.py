@@ -289,7 +289,7 @@ class Opening:
         try:
             sock, ended = await destination.dial(told)
         except GatewayError as error:
-            self._refuse(f"{error.kind.value}: {error.cause}", NOT_REACHED)
+            self._refuse(f"{error.kind.word}: {error.cause}", NOT_REACHED)
             return
         relay = Relay(listener.connections, listener.deadlines, destination.idle, partial(ended, told.source))
         listener.connections.discard(self)

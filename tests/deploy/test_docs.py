@@ -52,7 +52,7 @@ def test_every_plugin_has_a_section(generated: dict[str, str]) -> None:
 def test_every_failure_has_a_row(reference: ModuleType) -> None:
     rows = "\n".join(reference.errors())
 
-    assert [f"`{kind.value}`" for kind in ANSWERS] == re.findall(r"^\| (`\w+`)", rows, re.MULTILINE)
+    assert [f"`{kind.word}`" for kind in ANSWERS] == re.findall(r"^\| (`\w+`)", rows, re.MULTILINE)
 
 
 def test_every_command_has_a_section(reference: ModuleType) -> None:

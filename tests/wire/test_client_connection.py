@@ -72,14 +72,14 @@ class Handler:
 
     def refuse(self, client: ClientConnection, error: GatewayError) -> None:
         client.exchange = self
-        self.calls.append(("refuse", error.kind.value))
+        self.calls.append(("refuse", error.kind.word))
         respond(client, 400)
 
     def request_body(self, exchange: Any, body: bytes, ended: bool) -> None:
         self.calls.append(("body", body, ended))
 
     def fail(self, exchange: Any, error: GatewayError) -> None:
-        self.calls.append(("failed", error.kind.value))
+        self.calls.append(("failed", error.kind.word))
 
     def client_gone(self, exchange: Any) -> None:
         self.calls.append(("gone",))

@@ -13,7 +13,7 @@ from gateway.wire.date import Date
 def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """The time that is it now: set `now`."""
     clock = SimpleNamespace(now=0.0)
-    monkeypatch.setattr("gateway.wire.date.time", SimpleNamespace(time=lambda: clock.now))
+    monkeypatch.setattr("gateway.wire.date.time", lambda: clock.now)
     return clock
 
 

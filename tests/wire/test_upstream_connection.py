@@ -48,7 +48,7 @@ class Receiver:
         self.calls.append(("body", body, ended))
 
     def failed(self, error: GatewayError, stale: bool) -> None:
-        self.calls.append(("failed", error.kind.value, stale))
+        self.calls.append(("failed", error.kind.word, stale))
 
     def pause_sending(self) -> None:
         self.calls.append(("pause",))
