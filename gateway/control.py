@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Mapping
 from time import monotonic
-from typing import Protocol
+from typing import Any, Protocol
 
 from gateway.errors import Condition, GatewayError, Kind
 from gateway.plugin import UpstreamReply
@@ -13,7 +13,7 @@ from gateway.table import RouteTable
 from gateway.upstreams.endpoint import Endpoint
 from gateway.upstreams.retry import IDEMPOTENT
 from gateway.upstreams.upstream import Upstream
-from gateway.wire.fields import FIELD_KEYS, TOKEN, checked_field, field_line
+from gateway.wire.fields import FIELD_KEYS, TOKEN, checked_field, field_line, is_plain
 from gateway.wire.head import ResponseHead
 from gateway.wire.upstream_connection import UpstreamConnection
 
@@ -46,39 +46,19 @@ class UpstreamCaller:
         upstream = table.upstreams.get(self._name)
         if upstream is None:
             raise LookupError(f"no upstream {self._name!r} in this configuration")
-        started = monotonic()
-        endpoint = upstream.pick(None, started)
+        now = monotonic()
+        endpoint = upstream.pick(None, now)
         if endpoint is None:
             raise GatewayError(Kind.NO_ENDPOINT, cause=f"{self._name} has no endpoint that is available")
         text = request_bytes(method, path, headers or {}, body, upstream, endpoint)
-        call = _Call(text, method == "HEAD", max_body, endpoint if method in IDEMPOTENT else None)
-        timer = asyncio.get_running_loop().call_later(timeout, call.expired, self._name, timeout)
-        status = 0
-        condition: Condition | None = None
-        endpoint.in_flight += 1
-        endpoint.requests += 1
+        call = _Call(upstream, endpoint, method, text, max_body)
         try:
-            connection = endpoint.pool.take(call, started)
-            if connection is not None:
-                call.connected(connection)
-            reply = await call.reply
-            status = reply.status
-            return reply
-        except GatewayError as error:
-            condition = error.answer.condition
-            raise
+            call.begin(now, timeout)
+            return await call.reply
         finally:
-            timer.cancel()
-            call.give_up(endpoint)
+            call.end()
             # It holds the error, whose traceback holds this frame.
             del call
-            endpoint.in_flight -= 1
-            now = monotonic()
-            upstream.meters.attempted(status, now - started)
-            if condition is not None or status >= 500:
-                upstream.failed(endpoint, now, condition or "")
-            elif status:
-                endpoint.failures = endpoint.refusals = 0
 
 
 def request_bytes(
@@ -91,7 +71,7 @@ def request_bytes(
     host = b"Host: %b\r\n" % (upstream.host or endpoint.authority).encode("latin-1")
     lines = []
     for name, value in headers.items():
-        if name in FIELD_KEYS and value.isascii() and value.isprintable():
+        if name in FIELD_KEYS and is_plain(value):
             lines.append(f"{name}: {value}\r\n".encode())
             continue
         key = name.lower()
@@ -105,32 +85,72 @@ def request_bytes(
 
 
 class _Call:
-    """Receives one answer whole. Mutable state: the connection, what has come of the answer, whether more may come, and
-    `_again`, the endpoint to ask once more when a kept connection turns out to be dead."""
+    """Receives one answer whole, as `reply`. Mutable state: the connection, what has come of the answer, whether more
+    may come, what the upstream's breakers and figures are told, and `_again`, the endpoint to ask once more when a
+    kept connection turns out to be dead."""
 
-    def __init__(self, request: bytes, bodyless: bool, max_body: int, again: Endpoint | None = None) -> None:
-        self.reply: asyncio.Future[UpstreamReply] = asyncio.get_running_loop().create_future()
+    __slots__ = (
+        "_again", "_bodyless", "_condition", "_connection", "_endpoint", "_head", "_max_body", "_over", "_pieces",
+        "_request", "_size", "_started", "_status", "_timer", "_upstream", "reply",
+    )  # fmt: skip
+
+    def __init__(self, upstream: Upstream, endpoint: Endpoint, method: str, request: bytes, max_body: int) -> None:
+        self._upstream = upstream
+        self._endpoint = endpoint
         self._request = request
-        self._bodyless = bodyless
+        self._bodyless = method == "HEAD"
         self._max_body = max_body
-        self._again = again
+        self._again = endpoint if method in IDEMPOTENT else None
         self._over = False
         self._connection: UpstreamConnection | None = None
         self._head: ResponseHead | None = None
-        self._body = bytearray()
+        self._pieces: list[bytes] = []
+        self._size = 0
+        self._status = 0
+        self._condition: Condition | None = None
 
-    def give_up(self, endpoint: Endpoint) -> None:
-        """The caller waits no more."""
+    def begin(self, now: float, timeout: float) -> None:
+        """Send it, as soon as there is a connection."""
+        loop = asyncio.get_running_loop()
+        self.reply: asyncio.Future[UpstreamReply] = loop.create_future()
+        self._started = now
+        self._timer = loop.call_later(timeout, self._expired, timeout)
+        endpoint = self._endpoint
+        endpoint.in_flight += 1
+        endpoint.requests += 1
+        try:
+            connection = endpoint.pool.take(self, now)
+        except GatewayError as full:
+            self._fail(full)
+        else:
+            if connection is not None:
+                self.connected(connection)
+
+    def end(self) -> None:
+        """It is over, or the caller waits no more: count it."""
+        self._timer.cancel()
+        upstream, endpoint = self._upstream, self._endpoint
         if self._connection is not None:
             self._connection.abort()
         elif not self._over:
             endpoint.pool.cancel(self)
+        endpoint.in_flight -= 1
+        now = monotonic()
+        status = self._status
+        upstream.meters.attempted(status, now - self._started)
+        if self._condition is not None or status >= 500:
+            upstream.failed(endpoint, now, self._condition or "")
+        elif status:
+            endpoint.failures = endpoint.refusals = 0
 
-    def expired(self, name: str, seconds: float) -> None:
+    def _expired(self, seconds: float) -> None:
         """The caller's patience is at its end."""
+        self._fail(GatewayError(Kind.RESPONSE_TIMEOUT, cause=f"{self._upstream.name} did not answer in {seconds:g} s"))
+
+    def _fail(self, error: GatewayError) -> None:
         if not self.reply.done():
-            cause = f"{name} did not answer in {seconds:g} s"
-            self.reply.set_exception(GatewayError(Kind.RESPONSE_TIMEOUT, cause=cause))
+            self._condition = error.answer.condition
+            self.reply.set_exception(error)
 
     def connected(self, connection: UpstreamConnection) -> None:
         self._connection = connection
@@ -144,8 +164,9 @@ class _Call:
         self.response_body(body, ended)
 
     def response_body(self, body: bytes, ended: bool) -> None:
-        self._body += body
-        if len(self._body) > self._max_body:
+        self._pieces.append(body)
+        self._size += len(body)
+        if self._size > self._max_body:
             if not ended and self._connection is not None:
                 self._connection.abort()
             self._connection = None
@@ -155,8 +176,10 @@ class _Call:
             self._over = True
             if not self.reply.done():
                 head = self._head
+                self._status = head.status
                 cookies = tuple(head.get_all("set-cookie"))
-                self.reply.set_result(UpstreamReply(head.status, MergedFields(head), bytes(self._body), cookies))
+                whole = b"".join(self._pieces)
+                self.reply.set_result(UpstreamReply(head.status, MergedFields(head), whole, cookies))
 
     def failed(self, error: GatewayError, stale: bool) -> None:
         self._connection = None
@@ -169,8 +192,7 @@ class _Call:
             else:
                 return
         self._over = True
-        if not self.reply.done():
-            self.reply.set_exception(error)
+        self._fail(error)
 
     def pause_sending(self) -> None:
         pass
@@ -189,10 +211,17 @@ class MergedFields(Mapping[str, str]):
         self._head = head
 
     def __getitem__(self, name: str) -> str:
-        values = self._head.get_all(name) if name == name.lower() else []
-        if not values:
+        value: str | None = self.get(name)
+        if value is None:
             raise KeyError(name)
-        return ", ".join(values)
+        return value
+
+    def get(self, name: str, default: Any = None) -> Any:
+        values = self._head.get_all(name) if name == name.lower() else []
+        return ", ".join(values) if values else default
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and self.get(name) is not None
 
     def __iter__(self) -> Iterator[str]:
         return iter(dict.fromkeys(name.lower() for name, _ in self._head.items()))

@@ -49,7 +49,8 @@ def question(exchange: Exchange, options: DelegationOptions) -> Question:
     sent = exchange.sent_path
     target = f"{sent}?{exchange.query}" if exchange.query else sent
     headers = {}
-    *shown, parents, states, protocols = exchange.headers.raw_values(options.read)
+    fields = exchange.headers
+    *shown, parents, states, protocols = fields.raw_values(options.read)
     for name, values in zip(options.sent, shown, strict=True):
         if values:
             headers[name] = (b"; " if name.lower() == "cookie" else b", ").join(values).decode("latin-1")
@@ -81,7 +82,8 @@ def verdict(answer: UpstreamReply, options: DelegationOptions) -> Verdict:
     status = answer.status
     if status == 200 or (200 < status < 300 and options.dialect != "envoy"):
         told = answer.headers
-        fields = tuple((name, told[name.lower()]) for name in options.copy_on_allow if name.lower() in told)
+        copied = [(name, told.get(name.lower())) for name in options.copy_on_allow]
+        fields = tuple([(name, value) for name, value in copied if value is not None])
         principal = told.get(options.principal.lower()) if options.principal is not None else None
         return Verdict(principal, fields, None, _kept(answer, options), bool(answer.cookies))
     known = status in (401, 403) if options.dialect == "nginx" else status in REDIRECTS or 400 <= status < 500

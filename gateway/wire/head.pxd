@@ -1,4 +1,5 @@
 cimport cython
+from gateway.wire.fields cimport is_plain
 from gateway.wire.shapes cimport Shape
 
 

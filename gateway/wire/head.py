@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from http import HTTPStatus
 from typing import Self
 
-from gateway.wire.fields import FIELD_KEYS, FRAMING, KEYS_KEPT, field_line
+from gateway.wire.fields import FIELD_KEYS, FRAMING, KEYS_KEPT, field_line, is_plain
 from gateway.wire.shapes import HeaderPolicy, Shape
 
 COLON = ord(":")
@@ -130,7 +130,7 @@ class Head:
 
     def add(self, name: str, value: str) -> None:
         """Append a field. ValueError for what HTTP does not allow, and for fields that frame the message."""
-        if name in FIELD_KEYS and value.isascii() and value.isprintable():
+        if name in FIELD_KEYS and is_plain(value):
             line = f"{name}: {value}\r\n".encode()
         else:
             if name.lower() == "host":
@@ -168,7 +168,7 @@ class Head:
     def set(self, name: str, value: str) -> None:
         """Put one field in place of all of that name. ValueError as with `add`."""
         key = FIELD_KEYS.get(name)
-        if key is not None and value.isascii() and value.isprintable():
+        if key is not None and is_plain(value):
             line = f"{name}: {value}\r\n".encode()
         else:
             line = field_line(name, value)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gateway.exchange import Reply
-from gateway.wire.fields import FRAMING, KEYS_KEPT, checked_field
+from gateway.wire.fields import FRAMING, KEYS_KEPT, checked_field, is_plain
 from gateway.wire.head import ResponseBlock, ResponseHead
 from gateway.wire.shapes import RESPONSES, Shape
 
@@ -21,8 +21,7 @@ def reply_head(reply: Reply) -> ResponseHead:
         if tuple(headers) not in GOOD_NAMES:
             headers = _without_framing(headers)
         values = [
-            value.encode() if value.isascii() and value.isprintable() else checked_field(name, value)[1]
-            for name, value in headers.items()
+            value.encode() if is_plain(value) else checked_field(name, value)[1] for name, value in headers.items()
         ]
         names = tuple(headers)
         if reply.cookies:
