@@ -8,6 +8,8 @@ An error is a status of 500 and above, or an answer that broke off; a client tha
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+
 from gateway.plugin import Env, Exchange, Plugin, split_route_id
 from gateway.telemetry.route_meter import RouteMeter, meter_key
 from gateway.telemetry.traffic import Figures, Traffic, merged
@@ -18,7 +20,9 @@ METHODS = frozenset(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS",
 class RateMetrics(Plugin):
     """Counts requests, not attempts: an upstream's figures are of requests that reached it.
 
-    Mutable state: the counters and figures met so far, by names that the configuration gives.
+    Mutable state: the counters met so far, and the figures of what is served, by names that the configuration gives.
+    `_past` sums the figures of routes that are gone; `_served` and `_named` are the routes and the upstreams of now,
+    `_gone` those upstreams that the last two configurations no longer had.
     """
 
     def __init__(self, options: None, env: Env) -> None:
@@ -44,6 +48,25 @@ class RateMetrics(Plugin):
         )
         self._meters: dict[tuple[str, str, int, str], RouteMeter] = {}
         self._traffic: dict[tuple[str, str], Traffic] = {}
+        self._past = Traffic()
+        self._served: set[str] = set()
+        self._named: set[str] = set()
+        self._gone: tuple[set[str], set[str]] = set(), set()
+
+    def routes_served(self, routes: Mapping[str, Iterable[str]]) -> None:
+        named = {upstream for upstreams in routes.values() for upstream in upstreams}
+        # Requests that were under way when an upstream went may have been counted since.
+        self._gone = self._named - named, self._gone[0] - named
+        gone_upstreams, gone_routes = self._gone[0] | self._gone[1], self._served - routes.keys()
+        self._named, self._served = named, set(routes)
+        now = self.env.clock.now()
+        for route, upstream in list(self._traffic):
+            if route in gone_routes:
+                self._past.absorb(self._traffic.pop((route, upstream)), now)
+            elif upstream in gone_upstreams:
+                old = self._traffic.pop((route, upstream))
+                self._traffic.setdefault((route, ""), Traffic()).absorb(old, now)
+        self._meters = {key: meter for key, meter in self._meters.items() if (key[0], key[3]) in self._traffic}
 
     def on_finish(self, exchange: Exchange) -> None:
         key = meter_key(exchange)
@@ -66,7 +89,7 @@ class RateMetrics(Plugin):
 
     def totals(self) -> tuple[int, int]:
         """Calls and errors of all routes."""
-        found = self._traffic.values()
+        found = [self._past, *self._traffic.values()]
         return sum(traffic.calls for traffic in found), sum(traffic.errors for traffic in found)
 
     def _new_meter(self, route_id: str, method: str, status: int, upstream: str) -> RouteMeter:

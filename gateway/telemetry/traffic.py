@@ -54,6 +54,14 @@ class Traffic:
             window.advance(now)
         window.counts[window.place] += 1
 
+    def absorb(self, other: Traffic, now: float) -> None:
+        """Have served what the other has, as of `now`; of the time at upstreams it takes nothing over."""
+        self.calls += other.calls
+        self.errors += other.errors
+        self.seconds += other.seconds
+        self.longest = max(self.longest, other.longest)
+        self.window.absorb(other.window, now)
+
     def figures(self, now: float | None) -> Figures:
         """All figures as of `now`, as the client sees them; without `now` the rates are 0, which takes a third of the
         time."""

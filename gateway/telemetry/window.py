@@ -42,6 +42,12 @@ class RateWindow:
         elapsed = min(max(now / BUCKET_SECONDS - current, 0.0), 1.0)
         return (young + counts[(current - whole) % BUCKETS] * (1 - elapsed)) / seconds
 
+    def absorb(self, other: RateWindow, now: float) -> None:
+        """Count what the other has counted too, as of `now`."""
+        self.advance(now)
+        other.advance(now)
+        self.counts = [mine + theirs for mine, theirs in zip(self.counts, other.counts, strict=True)]
+
     def advance(self, now: float) -> None:
         """Fill the bucket of `now` from here on; those passed over are empty."""
         number = int(now) // BUCKET_SECONDS

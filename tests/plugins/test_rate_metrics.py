@@ -116,3 +116,55 @@ def test_frontends_are_counted_apart(plugin: RateMetrics, metrics: Metrics) -> N
     assert 'gateway_requests_total{code="200",frontend="mobile",method="GET",route="item"} 2.0' in text
     figures = plugin.snapshot(0.0)["routes"]
     assert {name: found["calls"] for name, found in figures.items()} == {"item": 1, "mobile/item": 2}
+
+
+def test_upstreams_that_are_gone_leave_their_figures_to_the_route(plugin: RateMetrics) -> None:
+    now = plugin.env.clock.now()
+    for number in range(20):
+        plugin.routes_served({"item": [f"catalog-{number}", "users"], "page": []})
+        run(plugin, make_exchange(route="item", upstream=f"catalog-{number}"), Reply(503), seconds=0.1)
+        run(plugin, make_exchange(route="item", upstream="users"), seconds=0.3)
+    plugin.routes_served({"item": ["users"], "page": []})
+
+    snapshot = plugin.snapshot(now)
+
+    assert list(snapshot["upstreams"]) == ["users"]
+    assert snapshot["upstreams"]["users"]["calls"] == 20
+    item = snapshot["routes"]["item"]
+    assert (item["calls"], item["errors"], item["rate_1m"]) == (40, 20, 40 / 60)
+    assert (item["latency_avg_ms"], item["latency_max_ms"]) == (pytest.approx(200), pytest.approx(300))
+    assert (len(plugin._traffic), len(plugin._meters)) == (2, 1)
+
+
+def test_what_was_under_way_when_its_upstream_went_is_not_kept_for_ever(plugin: RateMetrics) -> None:
+    plugin.routes_served({"item": ["old"]})
+    plugin.routes_served({"item": ["new"]})
+    run(plugin, make_exchange(route="item", upstream="old"))
+    assert "old" in plugin.snapshot(None)["upstreams"]
+
+    plugin.routes_served({"item": ["new"]})
+
+    assert "old" not in plugin.snapshot(None)["upstreams"]
+    assert plugin.snapshot(None)["routes"]["item"]["calls"] == 1
+
+
+def test_an_upstream_that_comes_back_goes_on(plugin: RateMetrics) -> None:
+    for names in (["old"], ["new"], ["old"]):
+        plugin.routes_served({"item": names})
+    run(plugin, make_exchange(route="item", upstream="old"))
+
+    plugin.routes_served({"item": ["old"]})
+
+    assert plugin.snapshot(None)["upstreams"]["old"]["calls"] == 1
+
+
+def test_totals_hold_what_routes_that_are_gone_have_served(plugin: RateMetrics) -> None:
+    plugin.routes_served({"item": [], "page": []})
+    run(plugin, make_exchange(route="item"), Reply(503))
+    run(plugin, make_exchange(route="page"))
+    run(plugin, make_exchange(route="-"), Reply(404))
+
+    plugin.routes_served({"page": []})
+
+    assert set(plugin.snapshot(None)["routes"]) == {"page", "-"}
+    assert plugin.totals() == (3, 1)

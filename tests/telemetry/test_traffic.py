@@ -61,3 +61,17 @@ def test_merging_nothing_is_zeros() -> None:
 def test_a_clients_mistake_is_no_failure() -> None:
     assert FAILURES.isdisjoint({"answered", "local", "client_gone", "no_route", "body_too_large"})
     assert {"upstream_reset", "body_timeout", "plugin_crashed", "queue_full"} <= FAILURES
+
+
+def test_one_takes_over_what_another_has_served() -> None:
+    mine, other = Traffic(), Traffic()
+    mine.add(100.0, 0.010, False)
+    other.add(70.0, 0.030, True, 0.020)
+
+    mine.absorb(other, 100.0)
+
+    figures = mine.figures(100.0)
+    assert (figures["calls"], figures["errors"], figures["latency_max_ms"]) == (2, 1, 30.0)
+    assert (figures["rate_1m"], figures["rate_5m"]) == (2 / 60, 2 / 300)
+    assert mine.upstream_figures(figures)["latency_max_ms"] == 0.0
+    assert other.figures(100.0)["calls"] == 1

@@ -71,3 +71,16 @@ def test_a_rate_is_right_to_a_bucket(times: list[float], now: float) -> None:
     surely = sum(1 for time in times if time > now - 55)
     perhaps = sum(1 for time in times if time > now - 65)
     assert surely * 0.999 <= window.rate(now, 60) * 60 <= perhaps * 1.001
+
+
+def test_windows_of_different_ages_are_added_up() -> None:
+    mine, other = RateWindow(), RateWindow()
+    mine.add(300.0)
+    for now in (0.0, 280.0, 299.0):
+        other.add(now)
+
+    mine.absorb(other, 301.0)
+
+    assert mine.rate(301.0, 60) == 3 / 60
+    mine.add(301.0)
+    assert mine.rate(301.0, 5) == pytest.approx(2.8 / 5)
