@@ -9,6 +9,7 @@ cdef class ClientConnection(PausingConnection):
     cdef public object _connections, _lingered, _stash, certificate, deadlines, handler, told
     cdef public RequestParser parser
     cdef public bint _bodyless, _chunked, _closing, _eof, _head_begun, _keep, _lingers, _reading, responded
+    cdef public long _pending
 
     cpdef watch(self, double deadline)
     @cython.locals(date=Date, keep=bint, parser=RequestParser, pieces=list, request=RequestHead)

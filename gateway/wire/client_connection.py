@@ -18,18 +18,19 @@ from gateway.wire.pausing import BODY, PIPELINE, WRITE, PausingConnection
 from gateway.wire.proxy_protocol import Addresses
 from gateway.wire.response_text import BODYLESS, unusual_framing
 from gateway.wire.stash import PIECE, Stash
-from gateway.wire.transport import closes_quietly, finish_writing, opened, peer_address, reset
+from gateway.wire.transport import closes_quietly, finish_writing, opened, peer_address, pending, reset
 
 log = logging.getLogger("gateway.wire")
+TAKEN = 1024  # bytes of a response: whoever takes fewer in the time that it might be idle takes nothing
 
 
 class ClientConnection(PausingConnection):
     """HTTP/1.1 server side, and the client stream of the exchange it carries. Mutable state besides the stream's: the
-    parser, whether the response has begun and ended, and why reading is paused."""
+    parser, whether the response has begun and ended, why reading is paused, and what a slow reader had yet to take."""
 
     __slots__ = (
         "_bodyless", "_chunked", "_closing", "_connections", "_eof", "_head_begun", "_keep", "_lingered", "_lingers",
-        "_reading", "_stash", "certificate", "deadlines", "handler", "parser", "responded", "told",
+        "_pending", "_reading", "_stash", "certificate", "deadlines", "handler", "parser", "responded", "told",
     )  # fmt: skip
 
     def __init__(
@@ -39,7 +40,7 @@ class ClientConnection(PausingConnection):
         self.handler, self.deadlines, self._connections = handler, deadlines, connections
         self.responded = self._bodyless = self._chunked = self._closing = False
         self._eof = self._head_begun = self._lingers = self._reading = False
-        self._keep, self._lingered = True, 0
+        self._keep, self._lingered, self._pending = True, 0, 0
         self._stash: Stash | None = None
         self.told: Addresses | None = None  # both ends, where a proxy before us has said so
 
@@ -250,6 +251,7 @@ class ClientConnection(PausingConnection):
 
     def pause_writing(self) -> None:
         self._pauses |= WRITE
+        self._pending = pending(self.transport) if self.transport is not None else 0
         if self.exchange is not None:
             self.exchange.pause_response()
 
@@ -269,13 +271,22 @@ class ClientConnection(PausingConnection):
             elif self._closing:
                 self.abort()
             elif self.exchange is not None:
-                self.handler.expired(self.exchange, now)
+                if self._pauses & WRITE and self._takes():
+                    self.exchange.pause_response()
+                else:
+                    self.handler.expired(self.exchange, now)
             elif self.parser.begun:
                 self._refused(GatewayError(Kind.REQUEST_TIMEOUT, "the request head did not arrive in time"))
             else:
                 self._end()
         except Exception as error:
             self._stumbled(error)
+
+    def _takes(self) -> bool:
+        """Has the client, which reads slowly, taken some of the response since this was last asked? What the system
+        holds for it may be so much that there is long no room for more."""
+        before, self._pending = self._pending, pending(self.transport) if self.transport is not None else 0
+        return before - self._pending >= TAKEN
 
     def _advance(self) -> None:
         """Serve what is parsed, and parse what is stashed, until something is missing."""

@@ -6,6 +6,7 @@ import asyncio
 import fcntl
 import socket
 import struct
+import sys
 import termios
 from typing import cast
 
@@ -63,18 +64,27 @@ def finish_writing(transport: asyncio.Transport) -> None:
         transport.close()
 
 
+def pending(transport: asyncio.Transport) -> int:
+    """Bytes that were written and that the peer has not acknowledged, as far as the system tells."""
+    return transport.get_write_buffer_size() + _unacknowledged(transport)
+
+
+def _unacknowledged(transport: asyncio.Transport) -> int:
+    """Those of them that the system holds: 0 for a socket that is closed, or that cannot tell."""
+    sock = transport.get_extra_info("socket")
+    if sock is None:
+        return 0
+    try:
+        return int.from_bytes(fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(4)), sys.byteorder)
+    except (OSError, ValueError):
+        return 0
+
+
 def closes_quietly(transport: asyncio.Transport | None) -> bool:
     """A connection that was closed is still there. Over TLS, which ends when both sides have said so, it may stay while
     it takes what was sent, and is then ended without a reset. False without TLS: there is something to cut off."""
     if transport is None or transport.get_extra_info("ssl_object") is None:
         return False
-    sock = transport.get_extra_info("socket")
-    try:
-        # Of a socket: the bytes that the peer has not acknowledged.
-        sending = sock is not None and fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(4)) != bytes(4)
-    except (OSError, ValueError):
-        # It is closed, or the system cannot tell.
-        sending = False
-    if not sending:
+    if not _unacknowledged(transport):
         transport.abort()
     return True

@@ -178,23 +178,40 @@ async def test_pipelined_bytes_are_not_piled_up() -> None:
         peer.close()
 
 
-async def test_client_that_never_reads_is_left_in_the_end() -> None:
-    async def script(peer: Peer) -> None:
-        await peer.request()
-        peer.send(HEAD + b"Content-Length: 99999999\r\n\r\n")
-        with contextlib.suppress(ConnectionError):
-            while True:
-                peer.send(PIECE)
-                await peer.writer.drain()
+async def pour(peer: Peer) -> None:
+    """More than anybody reads."""
+    await peer.request()
+    peer.send(HEAD + b"Content-Length: 99999999\r\n\r\n")
+    with contextlib.suppress(ConnectionError):
+        while True:
+            peer.send(PIECE)
+            await peer.writer.drain()
 
+
+async def test_client_that_never_reads_is_left_in_the_end() -> None:
     settings = make_settings(idle_timeout=0.2)
-    async with upstream(script) as service, gateway(service.port, settings=settings) as running:
+    async with upstream(pour) as service, gateway(service.port, settings=settings) as running:
         async with running.client(receive_buffer=SMALL) as client:
             client.send(request())
             await running_done(running)
             await eventually(lambda: service.open == 0)
             client.reset()
         assert running.recorder.finished[0][1] == "client_gone"
+
+
+async def test_client_that_reads_little_at_a_time_is_served() -> None:
+    """The system holds so much for it that there is no room for more during many times the idle time."""
+    settings = make_settings(idle_timeout=0.2)
+    async with upstream(pour) as service, gateway(service.port, settings=settings) as running:
+        async with running.client(receive_buffer=SMALL) as client:
+            client.send(request())
+            await client.head()
+            for _ in range(400):
+                assert await client.reader.readexactly(4096) == b"x" * 4096
+                await asyncio.sleep(0.005)
+            assert running.recorder.total("on_finish") == 0
+            client.reset()
+        await running_done(running)
 
 
 async def running_done(running: Gateway) -> None:

@@ -323,3 +323,19 @@ def test_connections_of_other_workers_count_at_the_limit() -> None:
         assert handler.calls == calls
         client.connection_lost(None)
         assert not here
+
+
+@pytest.mark.parametrize(("taken", "told"), [(0, ("expired",)), (1023, ("expired",)), (1024, ("pause",))])
+def test_who_takes_little_of_a_response_has_no_more_time(taken: int, told: tuple[str]) -> None:
+    client, transport, handler = make()
+    client.data_received(request("/a"))
+    transport.unsent = 200_000
+    client.pause_writing()
+    handler.calls.clear()
+
+    transport.unsent -= taken
+    client.expired(75.0)
+    assert handler.calls == [told]
+
+    client.expired(150.0)
+    assert handler.calls[1:] == [("expired",)], "nothing since"

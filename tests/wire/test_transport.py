@@ -18,6 +18,7 @@ from gateway.wire.transport import (
     finish_writing,
     opened,
     peer_address,
+    pending,
     reset,
 )
 from tests.support.polling import eventually, soon
@@ -130,3 +131,19 @@ def test_both_ends() -> None:
     assert both_ends(transport) == Addresses("::1", 80, "::2", 81)
     transport = NoSocket(peername="", sockname="/run/a")
     assert both_ends(transport) is UNKNOWN
+
+
+async def test_what_the_peer_has_yet_to_acknowledge_is_pending() -> None:
+    near, far = socket.socketpair()
+    transport, _ = await asyncio.get_running_loop().connect_accepted_socket(asyncio.Protocol, near)
+    assert pending(transport) == 0
+    transport.write(b"x" * 5_000_000)
+    with far:
+        far.setblocking(False)
+        full = pending(transport)
+        assert full > transport.get_write_buffer_size() > 0
+        assert len(await asyncio.get_running_loop().sock_recv(far, 50_000)) > 0
+        await eventually(lambda: pending(transport) < full)
+        transport.abort()
+        await eventually(lambda: near.fileno() < 0)
+        assert pending(transport) == 0
