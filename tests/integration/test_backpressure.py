@@ -201,14 +201,14 @@ async def test_client_that_never_reads_is_left_in_the_end() -> None:
 
 async def test_client_that_reads_little_at_a_time_is_served() -> None:
     """The system holds so much for it that there is no room for more during many times the idle time."""
-    settings = make_settings(idle_timeout=0.2)
+    settings = make_settings(idle_timeout=0.5)
     async with upstream(pour) as service, gateway(service.port, settings=settings) as running:
         async with running.client(receive_buffer=SMALL) as client:
             client.send(request())
             await client.head()
             for _ in range(400):
                 assert await client.reader.readexactly(4096) == b"x" * 4096
-                await asyncio.sleep(0.005)
+                await asyncio.sleep(0.008)
             assert running.recorder.total("on_finish") == 0
             client.reset()
         await running_done(running)
