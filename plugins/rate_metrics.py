@@ -59,6 +59,8 @@ class RateMetrics(Plugin):
         self._gone = self._named - named, self._gone[0] - named
         gone_upstreams, gone_routes = self._gone[0] | self._gone[1], self._served - routes.keys()
         self._named, self._served = named, set(routes)
+        if not gone_upstreams and not gone_routes:
+            return
         now = self.env.clock.now()
         for route, upstream in list(self._traffic):
             if route in gone_routes:
